@@ -1,0 +1,108 @@
+"""How both clients set up their channel: addresses, limits, retries, keepalive, metadata."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+DEFAULT_TARGET = "localhost:50051"
+DEFAULT_TIMEOUT_SECONDS = 30.0
+DEFAULT_MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+
+ChannelOptions = Sequence[tuple[str, Any]]
+Metadata = tuple[tuple[str, str | bytes], ...]
+
+_SERVICE_CONFIG = {
+    "loadBalancingConfig": [{"round_robin": {}}],
+    "methodConfig": [
+        {
+            "name": [{"service": "spanqa.v1.QuestionAnsweringService"}],
+            "retryPolicy": {
+                "maxAttempts": 4,
+                "initialBackoff": "0.1s",
+                "maxBackoff": "2s",
+                "backoffMultiplier": 3,
+                "retryableStatusCodes": ["UNAVAILABLE"],
+            },
+        }
+    ],
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a client was made with, checked."""
+
+    target: str
+    timeout: float | None
+    metadata: Metadata
+    options: ChannelOptions
+
+
+def settings(
+    target: str,
+    *,
+    timeout: float | None,
+    token: str | None,
+    metadata: Iterable[tuple[str, str | bytes]],
+    max_message_bytes: int,
+    options: ChannelOptions,
+) -> Settings:
+    """Checks a client's arguments; raises TypeError or ValueError naming the one at fault."""
+    return Settings(
+        target=_checked_target(target),
+        timeout=checked_timeout(timeout),
+        metadata=_call_metadata(metadata, token),
+        options=_channel_options(max_message_bytes, options),
+    )
+
+
+def checked_timeout(timeout: float | None) -> float | None:
+    """Returns the seconds given; raises ValueError unless they are positive and finite."""
+    if timeout is not None and not (math.isfinite(timeout) and timeout > 0):
+        raise ValueError(f"timeout is {timeout}: it must be a positive number of seconds, or None")
+    return timeout
+
+
+def _checked_target(target: str) -> str:
+    if not isinstance(target, str):
+        raise TypeError(f"target must be a str, not {type(target).__name__}")
+    if not target or any(character.isspace() for character in target):
+        raise ValueError(f"target is {target!r}: it must be HOST:PORT")
+    if target.startswith(("http://", "https://")):
+        raise ValueError(f"target is {target!r}: leave out the scheme, HOST:PORT is enough")
+    # gRPC takes a port modulo 65536 and would talk to a stranger.
+    port = target.rpartition(":")[2]
+    if port.isdecimal() and int(port) > 65535 and not target.startswith("unix"):
+        raise ValueError(f"target is {target!r}: the port is over 65535")
+    return target
+
+
+def _call_metadata(metadata: Iterable[tuple[str, str | bytes]], token: str | None) -> Metadata:
+    pairs = tuple((key.lower(), value) for key, value in metadata)
+    if token is None:
+        return pairs
+    if not token or not all("!" <= character <= "~" for character in token):
+        raise ValueError("token must be printable ASCII without spaces (a newline at its end?)")
+    return (*pairs, ("authorization", f"Bearer {token}"))
+
+
+def _channel_options(max_message_bytes: int, extra: ChannelOptions) -> ChannelOptions:
+    if max_message_bytes <= 0:
+        raise ValueError(f"max_message_bytes is {max_message_bytes}: it must be positive")
+    defaults: dict[str, Any] = {
+        "grpc.max_send_message_length": max_message_bytes,
+        "grpc.max_receive_message_length": max_message_bytes,
+        "grpc.enable_retries": 1,
+        # Past this buffer gRPC gives up retrying; its own 256 KiB would leave out long contexts.
+        "grpc.per_rpc_retry_buffer_size": max_message_bytes,
+        "grpc.service_config": json.dumps(_SERVICE_CONFIG),
+        # Pings only while a call waits, twice as rare as the server allows (every 10 s).
+        "grpc.keepalive_time_ms": 20_000,
+        "grpc.keepalive_timeout_ms": 10_000,
+        "grpc.keepalive_permit_without_calls": 0,
+    }
+    return tuple((defaults | dict(extra)).items())

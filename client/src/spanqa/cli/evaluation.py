@@ -1,0 +1,168 @@
+"""Runs the questions of a SQuAD file through a server and sums up what came back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from spanqa import AnswerResult, AsyncClient, ModelInfo, SpanQAError
+from spanqa.errors import InvalidArgumentError
+from spanqa.squad import SquadQuestion, exact_match, f1_score
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one question: a result or an error."""
+
+    question: SquadQuestion
+    seconds: float
+    result: AnswerResult | None = None
+    error: SpanQAError | None = None
+
+    @property
+    def prediction(self) -> str | None:
+        """The answer's text; empty where there was no answer, None where the call failed."""
+        if self.result is None:
+            return None
+        return self.result.best.text if self.result.best else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """A finished run."""
+
+    model: ModelInfo
+    outcomes: Sequence[Outcome]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A run in numbers; exact match and F1 are percent of all questions, errors count as 0."""
+
+    model: str
+    model_version: str
+    questions: int
+    answered: int
+    errors: dict[str, int]
+    exact_match: float
+    f1: float
+    questions_per_second: float
+    seconds: float
+    latency_seconds: dict[str, float]
+    """p50, p90, p99 and max of the calls that succeeded; empty where none did."""
+    mean_probability: float | None
+
+
+async def evaluate(
+    questions: Sequence[SquadQuestion], target: str, *, call_timeout: float, concurrency: int
+) -> Evaluated:
+    """Asks all questions; raises SpanQAError only where the server cannot be used at all."""
+    async with AsyncClient(target, timeout=call_timeout) as client:
+        model = await client.model_info()
+        with _progress() as progress:
+            task = progress.add_task("questions", total=len(questions))
+            begin = time.perf_counter()
+            outcomes = await ask_all(client, questions, concurrency, lambda: progress.advance(task))
+            return Evaluated(model, outcomes, time.perf_counter() - begin)
+
+
+async def ask_all(
+    client: AsyncClient,
+    questions: Iterable[SquadQuestion],
+    concurrency: int,
+    on_done: Callable[[], object],
+) -> list[Outcome]:
+    """Keeps at most ``concurrency`` calls under way; outcomes are in the order of the questions."""
+    numbered = enumerate(questions)
+    outcomes: dict[int, Outcome] = {}
+
+    async def work() -> None:
+        for index, question in numbered:
+            outcomes[index] = await _ask(client, question)
+            on_done()
+
+    await asyncio.gather(*(work() for _ in range(concurrency)))
+    return [outcomes[index] for index in sorted(outcomes)]
+
+
+async def _ask(client: AsyncClient, question: SquadQuestion) -> Outcome:
+    begin = time.perf_counter()
+    try:
+        result = await client.answer(question.question, question.context)
+    except SpanQAError as error:
+        return Outcome(question, time.perf_counter() - begin, error=error)
+    except ValueError as error:
+        refused = InvalidArgumentError(str(error))
+        return Outcome(question, time.perf_counter() - begin, error=refused)
+    return Outcome(question, time.perf_counter() - begin, result=result)
+
+
+def summarize(evaluated: Evaluated) -> Report:
+    """Scores a run."""
+    outcomes = evaluated.outcomes
+    total = len(outcomes)
+    scored = [(o.prediction, o.question.gold_answers) for o in outcomes if o.result is not None]
+    errors = Counter(o.error.code.name for o in outcomes if o.error is not None)
+    best = [o.result.best for o in outcomes if o.result is not None]
+    probabilities = [answer.probability for answer in best if answer is not None]
+    return Report(
+        model=evaluated.model.name,
+        model_version=evaluated.model.version,
+        questions=total,
+        answered=len(probabilities),
+        errors=dict(errors.most_common()),
+        exact_match=100 * math.fsum(exact_match(p or "", golds) for p, golds in scored) / total,
+        f1=100 * math.fsum(f1_score(p or "", golds) for p, golds in scored) / total,
+        questions_per_second=total / evaluated.seconds,
+        seconds=evaluated.seconds,
+        latency_seconds=latency_summary([o.seconds for o in outcomes if o.result is not None]),
+        mean_probability=math.fsum(probabilities) / len(probabilities) if probabilities else None,
+    )
+
+
+def latency_summary(seconds: Sequence[float]) -> dict[str, float]:
+    """p50, p90 and p99 by the nearest rank, and the maximum; empty for no values."""
+    if not seconds:
+        return {}
+    ordered = sorted(seconds)
+    ranks = {f"p{p}": math.ceil(p * len(ordered) / 100) for p in (50, 90, 99)}
+    return {name: ordered[rank - 1] for name, rank in ranks.items()} | {"max": ordered[-1]}
+
+
+def predictions_json(outcomes: Iterable[Outcome]) -> str:
+    """The official predictions file; questions that failed are left out, and so score 0 there."""
+    return json.dumps({o.question.id: o.prediction for o in outcomes if o.prediction is not None})
+
+
+class _RateColumn(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text("-/s" if task.speed is None else f"{task.speed:.1f}/s")
+
+
+def _progress() -> Progress:
+    console = Console(stderr=True)
+    return Progress(
+        BarColumn(),
+        MofNCompleteColumn(),
+        _RateColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )

@@ -1,0 +1,70 @@
+"""Failures that a user can cause, as one line on standard error that names the remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from os import PathLike
+from typing import NoReturn
+
+import grpc
+import typer
+
+from spanqa.cli.rendering import printable
+from spanqa.errors import SpanQAError
+
+
+def fail(message: str) -> NoReturn:
+    """Prints one line and exits with status 1."""
+    line = printable(" ".join(message.split()))
+    typer.echo(f"spanqa: {line}", err=True)
+    raise typer.Exit(1)
+
+
+@contextmanager
+def file_failures(path: str | PathLike[str], verb: str) -> Iterator[None]:
+    """Reports what goes wrong with a file."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        fail(f"cannot {verb} {path}: {reason}; check the path and its permissions")
+
+
+@contextmanager
+def service_failures(target: str, timeout: float) -> Iterator[None]:
+    """Reports arguments that the client refuses, and calls that fail."""
+    try:
+        yield
+    except SpanQAError as error:
+        fail(describe(error, target, timeout))
+    except (TypeError, ValueError) as error:
+        fail(f"{error}")
+
+
+def describe(error: SpanQAError, target: str, timeout: float) -> str:
+    """Says what went wrong with a call and what to do about it."""
+    remedy = _REMEDIES.get(error.code, "check --target and the server's log").format(
+        target=target,
+        timeout=timeout,
+        delay="later" if error.retry_delay is None else f"in {error.retry_delay:g} s",
+    )
+    violations = "; ".join(f"{v.field}: {v.description}" for v in error.field_violations)
+    return f"{remedy} ({error.code.name}: {violations or error.message})"
+
+
+_REMEDIES = {
+    grpc.StatusCode.UNAVAILABLE: "no server answers at {target}:"
+    " start one with spanqa-server, or name another with --target",
+    grpc.StatusCode.DEADLINE_EXCEEDED: "no reply from {target} within {timeout:g} s:"
+    " raise --timeout, or check that a SpanQA server runs there",
+    grpc.StatusCode.INVALID_ARGUMENT: "the server refused the request: change what it names",
+    grpc.StatusCode.RESOURCE_EXHAUSTED: "the server at {target} is full or the message too large:"
+    " try again {delay}, or send less",
+    grpc.StatusCode.UNIMPLEMENTED: "the server at {target} does not offer this call:"
+    " name a SpanQA server with --target, or upgrade it",
+    grpc.StatusCode.UNAUTHENTICATED: "the server at {target} wants credentials:"
+    " use spanqa.Client(token=...), or name another with --target",
+    grpc.StatusCode.FAILED_PRECONDITION: "the server at {target} is not ready for this:"
+    " try again {delay}",
+}

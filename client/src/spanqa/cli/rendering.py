@@ -1,0 +1,116 @@
+"""What the commands print, as pure functions from values to lines."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import unicodedata
+from collections.abc import Iterator
+from typing import Any
+
+from rich.text import Text
+
+from spanqa.cli.evaluation import Report
+from spanqa.results import AnswerResult, ModelInfo
+
+_SENTENCE_END = re.compile(r"[.!?][\"')\]\u201d\u2019\xbb]*\s+|\n\s*\n")
+_REACH = 200
+
+
+def as_json(value: dict[str, Any]) -> str:
+    """JSON that standard output can encode."""
+    is_unicode = (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")
+    return json.dumps(value, indent=2, ensure_ascii=not is_unicode)
+
+
+def printable(text: str) -> str:
+    """Blanks for white space, and nothing that could steer a terminal."""
+    return "".join(
+        " " if char.isspace() else "\ufffd" if unicodedata.category(char) == "Cc" else char
+        for char in text
+    )
+
+
+def sentence_around(context: str, start: int, end: int) -> tuple[int, int]:
+    """The bounds of the sentence that holds ``context[start:end]``, cut where it is very long."""
+    first = max(0, start - _REACH)
+    for match in _SENTENCE_END.finditer(context, first, start):
+        first = match.end()
+    last = min(len(context), end + _REACH)
+    closing = _SENTENCE_END.search(context, end, last)
+    if closing is not None:
+        last = closing.start() + len(closing.group().rstrip())
+    return first, last
+
+
+def answer_lines(result: AnswerResult, context: str) -> Iterator[Text]:
+    """Each answer with its offsets and probability, then its sentence with the answer in it."""
+    if result.best is None:
+        yield Text("No answer.")
+    for answer in result.answers:
+        yield Text.assemble(
+            (printable(answer.text), "bold"),
+            f"  [{answer.start}:{answer.end}]  probability {answer.probability:.3f}",
+        )
+        first, last = sentence_around(context, answer.start, answer.end)
+        yield Text.assemble(
+            "  " if first == 0 or _ends_sentence(context, first) else "  …",
+            printable(context[first : answer.start]),
+            (printable(context[answer.start : answer.end]), "bold green"),
+            printable(context[answer.end : last]),
+        )
+
+
+def _ends_sentence(context: str, position: int) -> bool:
+    before = context[max(0, position - _REACH) : position]
+    return any(match.end() == len(before) for match in _SENTENCE_END.finditer(before))
+
+
+def info_lines(model: ModelInfo) -> Iterator[str]:
+    """The model and its limits, a fact a line."""
+    source = f"{model.source} {model.revision}".strip()
+    limits = model.limits
+    yield from _table(
+        ("model", f"{model.name} version {model.version}"),
+        ("source", source or "unknown"),
+        ("licence", model.license or "unknown"),
+        ("weights", model.dtype),
+        ("checksum", f"sha256 {model.checksum}"),
+        ("SQuAD v1.1 dev", f"EM {_number(model.exact_match, 2)}  F1 {_number(model.f1, 2)}"),
+        ("no-answer", "yes" if model.has_no_answer else "no"),
+        ("window", f"{model.max_sequence_tokens} tokens, {model.doc_stride_tokens} shared"),
+        ("question", f"at most {limits.max_question_tokens} tokens"),
+        ("context", f"at most {limits.max_context_bytes} bytes"),
+        ("answers", f"at most {limits.max_top_k}, of {limits.max_answer_tokens} tokens each"),
+        ("longest window", f"{limits.max_sequence_tokens} tokens"),
+        ("batch", f"at most {limits.max_batch_items} questions"),
+        ("documents", f"at most {limits.max_documents}"),
+        ("message", f"at most {limits.max_message_bytes} bytes"),
+    )
+
+
+def report_lines(report: Report) -> Iterator[str]:
+    """The result of an evaluation, a fact a line."""
+    errors = ", ".join(f"{code} {count}" for code, count in report.errors.items())
+    latency = report.latency_seconds
+    yield from _table(
+        ("model", f"{report.model} version {report.model_version}"),
+        ("questions", report.questions),
+        ("answered", report.answered),
+        ("errors", errors or "0"),
+        ("exact match", f"{report.exact_match:.2f}"),
+        ("F1", f"{report.f1:.2f}"),
+        ("questions/s", f"{report.questions_per_second:.2f}"),
+        ("latency", "  ".join(f"{k} {v * 1e3:.1f} ms" for k, v in latency.items()) or "unknown"),
+        ("mean probability", _number(report.mean_probability, 4)),
+    )
+
+
+def _table(*rows: tuple[str, object]) -> Iterator[str]:
+    for label, value in rows:
+        yield f"{label:<18}{printable(str(value))}"
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "unknown" if value is None else f"{value:.{digits}f}"

@@ -1,0 +1,85 @@
+"""Triton Python backend: runs the version's model.pt on a CPU, a whole batch at once.
+
+The exporter copies this file into each version. It gets the requests of one dynamic batch,
+joins their windows end to end, runs the packed module once and hands each request its part.
+"""
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import triton_python_backend_utils as pb_utils
+
+INPUTS = ("input_ids", "token_type_ids", "window_lengths")
+OUTPUTS = ("start_logits__0", "end_logits__1")
+
+
+class TritonPythonModel:
+    """The model instance, made by Triton."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Load the version that Triton asks for."""
+        directory = Path(args["model_repository"]) / args["model_version"]
+        parameters = json.loads(args["model_config"])["parameters"]
+        threads = int(parameters.get("intra_op_threads", {}).get("string_value", "0"))
+        if threads > 0:
+            torch.set_num_threads(threads)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            self.module = torch.jit.load(str(directory / "model.pt"), map_location="cpu").eval()
+
+    def execute(self, requests: list[Any]) -> list[Any]:
+        """Answer every request of the batch; a bad one gets an error, its neighbours do not."""
+        inputs = [read(request) for request in requests]
+        responses = [None if isinstance(part, tuple) else error(part) for part in inputs]
+        good = [i for i, part in enumerate(inputs) if isinstance(part, tuple)]
+        try:
+            results = self.run([inputs[i] for i in good]) if good else []
+        except (RuntimeError, IndexError) as failure:
+            if len(good) > 1:
+                return [self.execute([request])[0] for request in requests]
+            results = [error(f"the model failed: {failure}")]
+        for i, result in zip(good, results, strict=True):
+            responses[i] = result
+        return responses
+
+    def run(self, parts: list[tuple[np.ndarray, ...]]) -> list[Any]:
+        """One pass of the packed module over all parts; a response for each."""
+        flat = [torch.from_numpy(np.concatenate(arrays)) for arrays in zip(*parts, strict=True)]
+        # Lengths never repeat: without this the executor would optimize for each anew.
+        with torch.inference_mode(), torch.jit.optimized_execution(False):
+            logits = [output.numpy() for output in self.module(*flat)]
+        responses, begin = [], 0
+        for input_ids, _, _ in parts:
+            end = begin + len(input_ids)
+            tensors = [
+                pb_utils.Tensor(name, values[None, begin:end])
+                for name, values in zip(OUTPUTS, logits, strict=True)
+            ]
+            responses.append(pb_utils.InferenceResponse(tensors))
+            begin = end
+        return responses
+
+
+def read(request: Any) -> tuple[np.ndarray, ...] | str:
+    """The request's tensors, flat, or what is wrong with them."""
+    arrays = tuple(
+        pb_utils.get_input_tensor_by_name(request, name).as_numpy().ravel() for name in INPUTS
+    )
+    input_ids, token_type_ids, window_lengths = arrays
+    if len(token_type_ids) != len(input_ids):
+        return f"token_type_ids has {len(token_type_ids)} entries, input_ids {len(input_ids)}"
+    if len(window_lengths) == 0 or window_lengths.min() < 1:
+        return "window_lengths must hold at least one window, and none may be empty"
+    if int(window_lengths.sum(dtype=np.int64)) != len(input_ids):
+        return f"window_lengths sum to {window_lengths.sum()}, input_ids has {len(input_ids)}"
+    return arrays
+
+
+def error(text: str) -> Any:
+    return pb_utils.InferenceResponse(
+        error=pb_utils.TritonError(text, pb_utils.TritonError.INVALID_ARG)
+    )

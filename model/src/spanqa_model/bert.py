@@ -1,0 +1,175 @@
+"""BERT for extractive question answering on packed windows: no padding outside attention.
+
+The windows of a batch lie end to end in one flat token axis of length T. Every linear
+layer, LayerNorm and GELU reads that axis as a [T, hidden] matrix; only attention is told
+where windows begin and end. Architecture: Devlin et al., "BERT: Pre-training of Deep
+Bidirectional Transformers for Language Understanding", 2019, with the span head of its
+section 4.2. The modules carry the names of a `BertForQuestionAnswering` checkpoint, except
+that query, key and value are one matrix, `attention.self.qkv`.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from spanqa_model.attention import PaddedSelfAttention, WindowedSelfAttention
+
+
+@dataclass(frozen=True, slots=True)
+class BertConfig:
+    """The shape of a BERT checkpoint; the fields have the names of its `config.json`."""
+
+    vocab_size: int
+    hidden_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    intermediate_size: int
+    max_position_embeddings: int
+    type_vocab_size: int
+    layer_norm_eps: float
+    hidden_act: str
+
+
+# GELU's form at export time decides the checkpoint's numbers: "gelu" is the exact erf one.
+GELU_APPROXIMATION = {"gelu": "none", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh"}
+
+
+class BertEmbeddings(nn.Module):
+    """Word + position + token type embeddings, then LayerNorm."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.word_embeddings = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.position_embeddings = nn.Embedding(config.max_position_embeddings, config.hidden_size)
+        self.token_type_embeddings = nn.Embedding(config.type_vocab_size, config.hidden_size)
+        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+
+    def forward(self, input_ids: Tensor, token_type_ids: Tensor, position_ids: Tensor) -> Tensor:
+        """All inputs [T], integers; returns [T, hidden]."""
+        embeddings = self.word_embeddings(input_ids)
+        embeddings = embeddings + self.position_embeddings(position_ids)
+        embeddings = embeddings + self.token_type_embeddings(token_type_ids)
+        normalized: Tensor = self.LayerNorm(embeddings)
+        return normalized
+
+
+class BertResidualOutput(nn.Module):
+    """A linear layer, the residual connection and LayerNorm, in post-norm order."""
+
+    def __init__(self, in_features: int, config: BertConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(in_features, config.hidden_size)
+        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+
+    def forward(self, hidden: Tensor, residual: Tensor) -> Tensor:
+        """`hidden` [T, in_features], `residual` [T, hidden]; returns [T, hidden]."""
+        normalized: Tensor = self.LayerNorm(self.dense(hidden) + residual)
+        return normalized
+
+
+class BertAttention(nn.Module):
+    def __init__(self, config: BertConfig, padded: bool) -> None:
+        super().__init__()
+        attention = PaddedSelfAttention if padded else WindowedSelfAttention
+        self.self = attention(config.hidden_size, config.num_attention_heads)
+        self.output = BertResidualOutput(config.hidden_size, config)
+
+    def forward(self, hidden: Tensor, window_lengths: Tensor) -> Tensor:
+        attended: Tensor = self.output(self.self(hidden, window_lengths), hidden)
+        return attended
+
+
+class BertIntermediate(nn.Module):
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.intermediate_size)
+        self.activation = nn.GELU(approximate=GELU_APPROXIMATION[config.hidden_act])
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        activated: Tensor = self.activation(self.dense(hidden))
+        return activated
+
+
+class BertLayer(nn.Module):
+    def __init__(self, config: BertConfig, padded: bool) -> None:
+        super().__init__()
+        self.attention = BertAttention(config, padded)
+        self.intermediate = BertIntermediate(config)
+        self.output = BertResidualOutput(config.intermediate_size, config)
+
+    def forward(self, hidden: Tensor, window_lengths: Tensor) -> Tensor:
+        attended = self.attention(hidden, window_lengths)
+        transformed: Tensor = self.output(self.intermediate(attended), attended)
+        return transformed
+
+
+class BertEncoder(nn.Module):
+    def __init__(self, config: BertConfig, padded: bool) -> None:
+        super().__init__()
+        self.layer = nn.ModuleList(
+            BertLayer(config, padded) for _ in range(config.num_hidden_layers)
+        )
+
+    def forward(self, hidden: Tensor, window_lengths: Tensor) -> Tensor:
+        for layer in self.layer:
+            hidden = layer(hidden, window_lengths)
+        return hidden
+
+
+class PackedBertModel(nn.Module):
+    def __init__(self, config: BertConfig, padded: bool) -> None:
+        super().__init__()
+        self.embeddings = BertEmbeddings(config)
+        self.encoder = BertEncoder(config, padded)
+
+    def forward(self, input_ids: Tensor, token_type_ids: Tensor, window_lengths: Tensor) -> Tensor:
+        position_ids = packed_position_ids(window_lengths)
+        hidden = self.embeddings(input_ids, token_type_ids, position_ids)
+        encoded: Tensor = self.encoder(hidden, window_lengths)
+        return encoded
+
+
+class PackedBertForQuestionAnswering(nn.Module):
+    """Start and end logits for every token of a packed batch of windows.
+
+    Args:
+        config: the checkpoint's shape.
+        padded_attention: pad queries, keys and values inside attention alone, so that one
+            kernel serves the whole batch (for GPUs, where a launch for each window costs
+            more than the padding); False attends window by window (for CPUs).
+    """
+
+    def __init__(self, config: BertConfig, padded_attention: bool = False) -> None:
+        super().__init__()
+        self.bert = PackedBertModel(config, padded_attention)
+        self.qa_outputs = nn.Linear(config.hidden_size, 2)
+
+    def forward(
+        self, input_ids: Tensor, token_type_ids: Tensor, window_lengths: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Compute the logits.
+
+        Args:
+            input_ids: int32 or int64 [T] (or [1, T]), the windows end to end.
+            token_type_ids: the same shape; 0 question part, 1 context part.
+            window_lengths: int32 or int64 [W] (or [1, W]); they sum to T.
+
+        Returns:
+            Start logits and end logits, both float32 [T]; `qa_outputs` is float32 whatever the
+            dtype of the other weights.
+        """
+        ids = input_ids.flatten()
+        lengths = window_lengths.flatten().long()
+        hidden = self.bert(ids, token_type_ids.flatten(), lengths)
+        logits = self.qa_outputs(hidden.float())
+        return logits[:, 0].contiguous(), logits[:, 1].contiguous()
+
+
+def packed_position_ids(window_lengths: Tensor) -> Tensor:
+    """[W] lengths, int64 → [T] positions, each window counting from 0."""
+    ends = torch.cumsum(window_lengths, 0)
+    starts = ends - window_lengths
+    total = int(ends[-1])
+    flat = torch.arange(total, device=window_lengths.device)
+    return flat - torch.repeat_interleave(starts, window_lengths, output_size=total)

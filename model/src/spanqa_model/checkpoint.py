@@ -1,0 +1,160 @@
+"""Reading a Hugging Face BERT checkpoint: a directory with config, weights and tokenizer."""
+
+import json
+import pickle
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from tokenizers import Tokenizer
+from tokenizers.implementations import BertWordPieceTokenizer
+from torch import Tensor
+
+from spanqa_model.bert import GELU_APPROXIMATION, BertConfig
+from spanqa_model.errors import CheckpointError
+
+WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
+# Checkpoints converted from TensorFlow keep its names for LayerNorm's parameters.
+TENSORFLOW_NAMES = (("LayerNorm.gamma", "LayerNorm.weight"), ("LayerNorm.beta", "LayerNorm.bias"))
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A checkpoint in memory.
+
+    `state_dict` has the names of `BertForQuestionAnswering` (`bert.…`, `qa_outputs.…`);
+    a base model without a question answering head has no `qa_outputs.…`.
+    """
+
+    config: BertConfig
+    state_dict: dict[str, Tensor]
+    tokenizer: Tokenizer
+    weights_file: Path
+
+
+def load_checkpoint(directory: Path) -> Checkpoint:
+    """Read a checkpoint directory (config.json, weights, tokenizer.json or vocab.txt).
+
+    Raises:
+        CheckpointError: a part is missing, corrupt, or not a BERT.
+    """
+    if not directory.is_dir():
+        raise CheckpointError(f"{directory}: no such directory; give a checkpoint directory")
+    config = parse_config(read_json(directory / "config.json"), directory)
+    weights_file = find_weights(directory)
+    return Checkpoint(
+        config=config,
+        state_dict=rename_parameters(read_weights(weights_file)),
+        tokenizer=load_tokenizer(directory),
+        weights_file=weights_file,
+    )
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: missing; a Hugging Face directory has it") from None
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: not readable as JSON ({error})") from None
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path}: not a JSON object")
+    return content
+
+
+def parse_config(raw: dict[str, Any], directory: Path) -> BertConfig:
+    """Check that config.json describes a BERT of the supported kind."""
+    expected = {"model_type": "bert", "position_embedding_type": "absolute"}
+    for key, value in expected.items():
+        if raw.get(key, value) != value:
+            raise CheckpointError(
+                f"{directory}/config.json: {key} is {raw[key]!r}; only {value!r} is supported"
+            )
+    defaults = {"layer_norm_eps": 1e-12, "hidden_act": "gelu", "type_vocab_size": 2}
+    values = defaults | raw
+    missing = [field.name for field in fields(BertConfig) if field.name not in values]
+    if missing:
+        raise CheckpointError(f"{directory}/config.json: lacks {', '.join(missing)}")
+    config = BertConfig(**{field.name: values[field.name] for field in fields(BertConfig)})
+    if config.hidden_act not in GELU_APPROXIMATION:
+        raise CheckpointError(
+            f"{directory}/config.json: hidden_act is {config.hidden_act!r}; supported are "
+            + ", ".join(GELU_APPROXIMATION)
+        )
+    return config
+
+
+def find_weights(directory: Path) -> Path:
+    for name in WEIGHT_FILES:
+        if (directory / name).is_file():
+            return directory / name
+    raise CheckpointError(f"{directory}: holds neither {' nor '.join(WEIGHT_FILES)}")
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Read safetensors, or a pickled state dict (tensors only: no code is run)."""
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state_dict = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError(f"{path}: corrupt ({reason}); fetch it again") from None
+    if not isinstance(state_dict, dict):
+        raise CheckpointError(f"{path}: not a state dict")
+    return state_dict
+
+
+def rename_parameters(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Names of `BertForQuestionAnswering`, whichever BERT class saved the checkpoint."""
+    renamed: dict[str, Tensor] = {}
+    for name, tensor in state_dict.items():
+        for old, new in TENSORFLOW_NAMES:
+            name = name.replace(old, new)
+        if name.startswith(("embeddings.", "encoder.")):
+            name = f"bert.{name}"
+        if name.startswith(("bert.embeddings.", "bert.encoder.", "qa_outputs.")):
+            renamed[name] = tensor
+    renamed.pop("bert.embeddings.position_ids", None)
+    return renamed
+
+
+def load_tokenizer(directory: Path) -> Tokenizer:
+    """The checkpoint's fast tokenizer, or one made from its vocab.txt.
+
+    Truncation and padding that the file may carry are switched off: windows are cut
+    from the whole token sequence.
+    """
+    fast, vocab = directory / "tokenizer.json", directory / "vocab.txt"
+    try:
+        if fast.is_file():
+            tokenizer: Tokenizer = Tokenizer.from_file(str(fast))
+        elif vocab.is_file():
+            tokenizer = wordpiece_tokenizer(vocab, directory / "tokenizer_config.json")
+        else:
+            raise CheckpointError(f"{directory}: holds neither tokenizer.json nor vocab.txt")
+    except CheckpointError:
+        raise
+    except Exception as error:  # the tokenizers library raises bare Exception
+        raise CheckpointError(f"{directory}: the tokenizer is corrupt ({error})") from None
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def wordpiece_tokenizer(vocab: Path, tokenizer_config: Path) -> Tokenizer:
+    raw = read_json(tokenizer_config) if tokenizer_config.is_file() else {}
+    tokens = vocab.read_text(encoding="utf-8").split("\n")
+    # Without do_lower_case the vocabulary decides: an uncased one has no capitals at all.
+    lowercase = raw.get("do_lower_case", not any(token.isupper() for token in tokens[999:]))
+    implementation = BertWordPieceTokenizer(
+        str(vocab),
+        lowercase=lowercase,
+        strip_accents=raw.get("strip_accents"),
+        handle_chinese_chars=raw.get("tokenize_chinese_chars", True),
+    )
+    tokenizer: Tokenizer = implementation._tokenizer
+    return tokenizer

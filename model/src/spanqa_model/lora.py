@@ -1,0 +1,69 @@
+"""Merging a PEFT LoRA adapter into the weights that it was trained on."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from spanqa_model.checkpoint import read_json, read_weights
+from spanqa_model.errors import CheckpointError
+
+PREFIX = "base_model.model."
+# Variants of LoRA that change the merge: refused rather than merged wrongly.
+UNSUPPORTED = {
+    "use_dora": False,
+    "fan_in_fan_out": False,
+    "bias": "none",
+    "rank_pattern": {},
+    "alpha_pattern": {},
+}
+
+
+def merge_adapter(state_dict: dict[str, Tensor], directory: Path) -> dict[str, Tensor]:
+    """Return `state_dict` with the adapter of `directory` merged in, in float32.
+
+    W' = W + (alpha / r)·B·A (Hu et al., "LoRA", 2021, section 4.1; alpha / √r where the
+    adapter says `use_rslora`). Modules that the adapter saved whole replace the base's.
+
+    Raises:
+        CheckpointError: not a LoRA adapter, of a variant that is not supported, or made
+            for other weights.
+    """
+    config = read_json(directory / "adapter_config.json")
+    if config.get("peft_type") != "LORA":
+        raise CheckpointError(f"{directory}: peft_type is {config.get('peft_type')!r}, not 'LORA'")
+    for key, supported in UNSUPPORTED.items():
+        if (config.get(key) or supported) != supported:
+            raise CheckpointError(f"{directory}: {key}={config[key]!r} is not supported")
+    rank = config["r"]
+    scale = config["lora_alpha"] / (rank**0.5 if config.get("use_rslora") else rank)
+    adapter = {
+        name.removeprefix(PREFIX): tensor.float()
+        for name, tensor in read_weights(adapter_weights(directory)).items()
+    }
+    merged = dict(state_dict)
+    for name, tensor in adapter.items():
+        if name.endswith(".lora_B.weight"):
+            continue
+        if name.endswith(".lora_A.weight"):
+            target = name.replace(".lora_A.weight", ".weight")
+            up = adapter[name.replace(".lora_A.", ".lora_B.")]
+            merged[target] = merged_weight(merged, target, scale * (up @ tensor), directory)
+        else:
+            merged[name.replace(".modules_to_save.default", "")] = tensor
+    return merged
+
+
+def merged_weight(
+    weights: dict[str, Tensor], name: str, delta: Tensor, directory: Path
+) -> Tensor:
+    if name not in weights or weights[name].shape != delta.shape:
+        raise CheckpointError(f"{directory}: made for another base model ({name} does not fit)")
+    return weights[name].to(torch.float32) + delta
+
+
+def adapter_weights(directory: Path) -> Path:
+    for name in ("adapter_model.safetensors", "adapter_model.bin"):
+        if (directory / name).is_file():
+            return directory / name
+    raise CheckpointError(f"{directory}: holds no adapter_model.safetensors")

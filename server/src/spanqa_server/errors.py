@@ -1,0 +1,63 @@
+"""Everything that can go wrong while answering or starting, as one tree."""
+
+from dataclasses import dataclass
+
+
+class ServerError(Exception):
+    """Base of all errors of this package. The text is for the caller or operator to read."""
+
+    reason = "INTERNAL"
+
+
+class StartupError(ServerError):
+    """The server cannot start; the text is one line that names the remedy."""
+
+    reason = "STARTUP"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldViolation:
+    """What is wrong with one field of a request; `field` is its path in the message."""
+
+    field: str
+    description: str
+
+
+class InvalidRequestError(ServerError):
+    """The request can never succeed."""
+
+    reason = "INVALID_REQUEST"
+
+    def __init__(self, *violations: FieldViolation) -> None:
+        self.violations = violations
+        super().__init__("; ".join(f"{v.field}: {v.description}" for v in violations))
+
+
+class MalformedRequestError(ServerError):
+    """The bytes are not the message that the method takes."""
+
+    reason = "MALFORMED_REQUEST"
+
+
+class DeadlineError(ServerError):
+    """The caller's deadline or the server's own limit passed."""
+
+    reason = "DEADLINE_EXCEEDED"
+
+
+class OverloadedError(ServerError):
+    """There is no room for the request now; it may be tried again later."""
+
+    reason = "OVERLOADED"
+
+
+class ModelUnavailableError(ServerError):
+    """Triton cannot be reached, or does not serve the model now."""
+
+    reason = "MODEL_UNAVAILABLE"
+
+
+class InferenceError(ServerError):
+    """Triton answered, but with an error or with something that is no answer."""
+
+    reason = "INFERENCE_FAILED"

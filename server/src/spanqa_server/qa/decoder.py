@@ -1,0 +1,262 @@
+"""The exact best spans over all windows, and their probabilities.
+
+A span (i, j) of context tokens is admissible when i ≤ j < i + max_answer_tokens and some
+window holds both. Its score is start logit i + end logit j in that window; where several
+windows hold it, the best of them. So a span counts once, in the ranking and in the sum
+that turns scores into probabilities:
+
+    probability(span) = exp(score(span)) / Σ exp(score(s)) over all admissible spans s
+
+("no answer" is one more term of the sum where it is allowed). Both need the tokens once
+and a band of max_answer_tokens beside each of them, never a window's L × L matrix.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from numpy.lib.stride_tricks import as_strided
+
+from spanqa_server.qa.windows import WindowPlan
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+
+# Beyond this gap products of exponentials would underflow (exp(-745) is 0 in float64).
+SAFE_GAP = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """An admissible span: code points [start, end) of the context."""
+
+    start: int
+    end: int
+    score: float
+    probability: float
+    start_logit: float
+    end_logit: float
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """The best spans, best first, and "no answer" (score and probability 0 if not asked for)."""
+
+    spans: list[Span]
+    null_score: float
+    null_probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class BandTable:
+    """Logits of the context tokens, a row a window, -inf where a row has no token.
+
+    `starts` [W, R] and `ends` [W, R + width - 1], so that the ends that a start in column
+    c can go with are `ends[w, c : c + width]`.
+    """
+
+    plan: WindowPlan
+    width: int
+    starts: Floats
+    ends: Floats
+
+
+def decode(
+    start_logits: npt.NDArray[np.float32],
+    end_logits: npt.NDArray[np.float32],
+    plan: WindowPlan,
+    head: int,
+    token_starts: Integers,
+    token_ends: Integers,
+    *,
+    top_k: int,
+    max_answer_tokens: int,
+    allow_no_answer: bool = False,
+) -> Decoded:
+    """Find the true best `top_k` distinct spans, by (score ↓, start ↑, end ↑).
+
+    Args:
+        start_logits, end_logits: [T], all windows end to end, as the model gave them.
+        plan: which context tokens each of the W windows holds.
+        head: tokens of a window before its context tokens; one follows them.
+        token_starts, token_ends: [n], code points of each context token. Tokens without
+            any (start ≥ end) neither start nor end a span.
+        top_k: how many spans at most, ≥ 1.
+        max_answer_tokens: the longest span in tokens, ≥ 1.
+        allow_no_answer: count "no answer" among the alternatives. Its score is the start
+            logit + end logit of [CLS], the lowest of all windows, as in the SQuAD v2 recipe.
+    """
+    lengths = plan.ends - plan.starts
+    begins = np.cumsum(lengths + head + 1) - lengths - 1
+    table = band_table(
+        start_logits, end_logits, plan, begins, max_answer_tokens, token_ends <= token_starts
+    )
+    row_best = table.starts + sliding_max(table.ends, table.width)
+    best = float(row_best.max())
+    log_total = log_sum_of_spans(table, best)
+    null_score = null_probability = 0.0
+    if allow_no_answer:
+        cls = begins - head
+        null_score = float((start_logits[cls].astype(np.float64) + end_logits[cls]).min())
+        log_total = float(np.logaddexp(log_total, null_score))
+        null_probability = math.exp(null_score - log_total)
+    spans = best_spans(table, row_best, token_starts, token_ends, top_k, log_total)
+    return Decoded(spans, null_score, null_probability)
+
+
+def band_table(
+    start_logits: npt.NDArray[np.float32],
+    end_logits: npt.NDArray[np.float32],
+    plan: WindowPlan,
+    begins: Integers,
+    max_answer_tokens: int,
+    unusable: npt.NDArray[np.bool_],
+) -> BandTable:
+    lengths = (plan.ends - plan.starts).tolist()
+    longest = max(lengths)
+    width = min(max_answer_tokens, longest)
+    starts = np.full((len(lengths), longest), -np.inf)
+    ends = np.full((len(lengths), longest + width - 1), -np.inf)
+    rows = zip(begins.tolist(), lengths, plan.starts.tolist(), strict=True)
+    any_unusable = bool(unusable.any())
+    for row, (begin, length, first) in enumerate(rows):
+        starts[row, :length] = start_logits[begin : begin + length]
+        ends[row, :length] = end_logits[begin : begin + length]
+        if any_unusable:
+            hidden = unusable[first : first + length]
+            starts[row, :length][hidden] = -np.inf
+            ends[row, :length][hidden] = -np.inf
+    return BandTable(plan, width, starts, ends)
+
+
+def sliding_max(values: Floats, width: int) -> Floats:
+    """[W, R + width - 1] → [W, R]: the largest of `width` neighbours, in log2(width) passes."""
+    covered = 1
+    while covered * 2 <= width:
+        values = np.maximum(values[:, :-covered], values[:, covered:])
+        covered *= 2
+    if covered < width:
+        rest = width - covered
+        values = np.maximum(values[:, :-rest], values[:, rest:])
+    return values
+
+
+def log_sum_of_spans(table: BandTable, best: float) -> float:
+    """log Σ exp(score) over all admissible spans, each once with its best score.
+
+    Windows are walked in order. Rows (starts) that the next window holds too are carried
+    over to it, where the larger term of each span is kept.
+    """
+    if best == -math.inf:
+        return -math.inf
+    shift_starts, shift_ends = float(table.starts.max()), float(table.ends.max())
+    safe = shift_starts + shift_ends - best <= SAFE_GAP
+    exp_starts, exp_ends = np.exp(table.starts - shift_starts), np.exp(table.ends - shift_ends)
+    window_starts = table.plan.starts.tolist()
+    window_ends = table.plan.ends.tolist()
+    total, carried = 0.0, np.empty((0, table.width))
+    for row, (begin, end) in enumerate(zip(window_starts, window_ends, strict=True)):
+        length = end - begin
+        if safe:
+            terms = exp_starts[row, :length, None] * band(exp_ends[row], length, table.width)
+        else:
+            scores = table.starts[row, :length, None] + band(table.ends[row], length, table.width)
+            terms = np.exp(scores - best)
+        shared = len(carried)
+        np.maximum(terms[:shared], carried, out=terms[:shared])
+        last = row + 1 == len(window_starts)
+        finished = length if last else window_starts[row + 1] - begin
+        total += float(terms[:finished].sum())
+        carried = terms[finished:]
+    return math.log(total) + (shift_starts + shift_ends if safe else best)
+
+
+def band(values: Floats, length: int, width: int) -> Floats:
+    """View [≥ length + width - 1] as [length, width]: row i is values[i : i + width]."""
+    step = values.strides[0]
+    return as_strided(values, (length, width), (step, step), writeable=False)
+
+
+def best_spans(
+    table: BandTable,
+    row_best: Floats,
+    token_starts: Integers,
+    token_ends: Integers,
+    top_k: int,
+    log_total: float,
+) -> list[Span]:
+    """Read the best spans off the few rows (a row: one start in one window) that can hold them.
+
+    The first guess are the rows with the best bests. A row that was left out is worth
+    reading while its best is not behind the last span found; spans found twice (in two
+    windows, or with the same code points) make more rows necessary.
+    """
+    best_of = row_best.ravel()
+    possible = int(np.count_nonzero(best_of > -np.inf))
+    take = min(top_k, possible)
+    while take:
+        rows = best_rows(best_of, take)
+        spans = read_rows(table, rows, token_starts, token_ends, top_k, log_total)
+        if len(spans) == top_k:
+            competing = competing_rows(table, best_of, token_starts, spans[-1])
+            if set(competing.tolist()) <= set(rows.tolist()):
+                return spans
+            return read_rows(table, competing, token_starts, token_ends, top_k, log_total)
+        if take == possible:
+            return spans
+        take = min(2 * take, possible)
+    return []
+
+
+def best_rows(best_of: Floats, count: int) -> Integers:
+    """The `count` rows with the best bests, the first ones where bests are equal."""
+    if count == 1:
+        return np.array([best_of.argmax()])
+    least = np.partition(best_of, len(best_of) - count)[len(best_of) - count]
+    above = np.flatnonzero(best_of > least)
+    equal = np.flatnonzero(best_of == least)
+    return np.concatenate((above, equal[: count - len(above)]))
+
+
+def competing_rows(
+    table: BandTable, best_of: Floats, token_starts: Integers, worst: Span
+) -> Integers:
+    """The rows that may hold a span that ranks with or before `worst`."""
+    rows = np.flatnonzero(best_of >= worst.score)
+    windows, columns = np.divmod(rows, table.starts.shape[1])
+    starts = token_starts[table.plan.starts[windows] + columns]
+    return rows[(best_of[rows] > worst.score) | (starts <= worst.start)]
+
+
+def read_rows(
+    table: BandTable,
+    rows: Integers,
+    token_starts: Integers,
+    token_ends: Integers,
+    top_k: int,
+    log_total: float,
+) -> list[Span]:
+    """The best distinct spans of these rows, in order."""
+    windows, columns = np.divmod(rows, table.starts.shape[1])
+    end_columns = columns[:, None] + np.arange(table.width)
+    scores = table.starts[windows, columns][:, None] + table.ends[windows[:, None], end_columns]
+    row, offset = np.nonzero(scores > -np.inf)
+    score = scores[row, offset]
+    window, column = windows[row], columns[row]
+    first = table.plan.starts[window] + column
+    start, end = token_starts[first], token_ends[first + offset]
+    spans: dict[tuple[int, int], Span] = {}
+    for at in np.lexsort((end, start, -score)).tolist():
+        place = (int(start[at]), int(end[at]))
+        if place not in spans:
+            spans[place] = Span(
+                *place,
+                score=float(score[at]),
+                probability=min(1.0, math.exp(score[at] - log_total)),
+                start_logit=float(table.starts[window[at], column[at]]),
+                end_logit=float(table.ends[window[at], column[at] + offset[at]]),
+            )
+            if len(spans) == top_k:
+                break
+    return list(spans.values())

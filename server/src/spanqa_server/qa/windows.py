@@ -1,0 +1,99 @@
+"""Cutting a tokenized context into overlapping windows, packed end to end.
+
+A window is [CLS] question [SEP] piece [SEP]. The windows equal, token for token, what a
+Hugging Face fast tokenizer gives with truncation="only_second" and
+return_overflowing_tokens: the first piece starts at 0, neighbours share `doc_stride`
+context tokens, and the last piece ends with the context and may be shorter.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+SPECIAL_TOKENS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class WindowPlan:
+    """Which context tokens each window holds: [starts[w], ends[w]), int64 [W] each."""
+
+    starts: npt.NDArray[np.int64]
+    ends: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+
+@dataclass(frozen=True, slots=True)
+class PackedWindows:
+    """Windows as the model takes them (T: tokens of all windows, W: windows).
+
+    `input_ids` int32 [T]; `token_type_ids` int32 [T], 0 up to the first [SEP], then 1;
+    `window_lengths` int32 [W], summing to T.
+    """
+
+    input_ids: npt.NDArray[np.int32]
+    token_type_ids: npt.NDArray[np.int32]
+    window_lengths: npt.NDArray[np.int32]
+
+
+def count_windows(context_tokens: int, room: int, doc_stride: int) -> int:
+    """How many windows `plan_windows` would make, without making them."""
+    if context_tokens <= room:
+        return 1
+    step = room - doc_stride
+    return 1 + -(-(context_tokens - room) // step)
+
+
+def plan_windows(context_tokens: int, room: int, doc_stride: int) -> WindowPlan:
+    """Divide a context among windows with `room` context tokens each.
+
+    Requires 0 ≤ doc_stride < room; `doc_stride` is the overlap, not the step.
+    """
+    windows = count_windows(context_tokens, room, doc_stride)
+    starts = np.arange(windows, dtype=np.int64) * (room - doc_stride)
+    return WindowPlan(starts, np.minimum(starts + room, context_tokens))
+
+
+def pack_windows(
+    question_ids: npt.NDArray[np.int32],
+    context_ids: npt.NDArray[np.int32],
+    plan: WindowPlan,
+    *,
+    cls_id: int,
+    sep_id: int,
+) -> PackedWindows:
+    """Lay the plan's windows end to end."""
+    head = np.concatenate(([cls_id], question_ids, [sep_id])).astype(np.int32)
+    tail = np.array([sep_id], dtype=np.int32)
+    parts: list[npt.NDArray[np.int32]] = []
+    for start, end in zip(plan.starts.tolist(), plan.ends.tolist(), strict=True):
+        parts += (head, context_ids[start:end], tail)
+    lengths = (plan.ends - plan.starts + (len(head) + 1)).astype(np.int32)
+    input_ids = np.concatenate(parts)
+    token_type_ids = np.ones_like(input_ids)
+    for begin in (np.cumsum(lengths) - lengths).tolist():
+        token_type_ids[begin : begin + len(head)] = 0
+    return PackedWindows(input_ids, token_type_ids, lengths)
+
+
+def split_windows(packed: PackedWindows, max_tokens: int) -> Iterator[PackedWindows]:
+    """Yield the windows in runs of at most `max_tokens` tokens (a window is never cut)."""
+    lengths = packed.window_lengths.tolist()
+    first = begin = tokens = 0
+    for index, length in enumerate(lengths):
+        if tokens and tokens + length > max_tokens:
+            yield _slice(packed, begin, begin + tokens, first, index)
+            first, begin, tokens = index, begin + tokens, 0
+        tokens += length
+    yield _slice(packed, begin, begin + tokens, first, len(lengths))
+
+
+def _slice(packed: PackedWindows, begin: int, end: int, first: int, last: int) -> PackedWindows:
+    return PackedWindows(
+        packed.input_ids[begin:end],
+        packed.token_type_ids[begin:end],
+        packed.window_lengths[first:last],
+    )

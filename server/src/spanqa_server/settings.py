@@ -1,0 +1,96 @@
+"""The one settings object: a command line flag and an environment variable for each field."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class Settings(BaseSettings):
+    """Settings of `spanqa-server serve`.
+
+    Each has the flag --its-name and the environment variable SPANQA_ITS_NAME; the flag wins.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="SPANQA_",
+        cli_kebab_case=True,
+        cli_prog_name="spanqa-server serve",
+        cli_enforce_required=False,
+        cli_avoid_json=True,
+        frozen=True,
+        protected_namespaces=(),
+    )
+
+    host: str = Field("0.0.0.0", description="Address to listen on.")
+    port: Port = Field(50051, description="gRPC port.")
+    metrics_port: Port = Field(0, description="Port of Prometheus metrics; 0 is off.")
+    model_repository: Path = Field(
+        Path("model_repository"), description="Triton's model repository."
+    )
+    triton: Annotated[list[str], NoDecode] = Field(
+        default_factory=list,
+        description="Triton servers to use, HOST:PORT[,HOST:PORT]; none starts the embedded one.",
+    )
+    threads: int = Field(
+        0, ge=0, description="CPU threads of the embedded Triton's model; 0: one a core."
+    )
+    default_timeout: float = Field(
+        60.0, gt=0, description="Seconds for a call whose caller sets no deadline."
+    )
+    shutdown_grace: float = Field(
+        5.0, ge=0, description="Seconds that calls under way may go on after SIGTERM."
+    )
+    startup_timeout: float = Field(
+        300.0, gt=0, description="Seconds for Triton to load the model at start."
+    )
+    reflection: bool = Field(True, description="Serve gRPC reflection.")
+    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
+    max_question_tokens: int = Field(128, ge=1, description="Longest question, in tokens.")
+    max_context_bytes: int = Field(
+        1 << 20, ge=1, description="Longest context, in bytes of UTF-8."
+    )
+    max_top_k: int = Field(100, ge=1, description="Most answers of a request.")
+    max_answer_tokens: int = Field(256, ge=1, description="Longest answer, in tokens.")
+    max_windows: int = Field(10_000, ge=1, description="Most windows of a request.")
+    max_message_bytes: int = Field(
+        16 << 20, ge=1 << 16, description="Largest gRPC message taken, in bytes."
+    )
+    max_chunk_tokens: int = Field(
+        4096, ge=512, description="Tokens of one Triton request; longer work is cut up."
+    )
+    max_tokens_in_flight: int = Field(
+        16_384, ge=512, description="Tokens at Triton at a time; the rest waits here."
+    )
+
+    @field_validator("triton", mode="before")
+    @classmethod
+    def split_addresses(cls, value: object) -> object:
+        """Take a comma-separated list."""
+        if isinstance(value, str):
+            value = [value]
+        if isinstance(value, list):
+            parts = (part.strip() for item in value for part in str(item).split(","))
+            return [part for part in parts if part]
+        return value
+
+    @field_validator("triton")
+    @classmethod
+    def check_addresses(cls, addresses: list[str]) -> list[str]:
+        """Every address has a port."""
+        for address in addresses:
+            host, _, port = address.rpartition(":")
+            if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+                raise ValueError(f"{address!r} is not HOST:PORT")
+        return addresses
+
+    @field_validator("log_level")
+    @classmethod
+    def check_level(cls, level: str) -> str:
+        """One of logging's levels."""
+        if level.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):
+            raise ValueError("must be DEBUG, INFO, WARNING or ERROR")
+        return level.upper()

@@ -1,0 +1,176 @@
+"""Inference on Triton over one channel, straight on its protocol (KServe v2)."""
+
+import asyncio
+import socket
+from time import perf_counter
+
+import grpc
+import numpy as np
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+
+from spanqa_server.errors import (
+    DeadlineError,
+    InferenceError,
+    ModelUnavailableError,
+    OverloadedError,
+    ServerError,
+    StartupError,
+)
+from spanqa_server.qa.answerer import Logits
+from spanqa_server.qa.windows import PackedWindows, split_windows
+from spanqa_server.triton.dispatcher import TokenBudget
+
+INPUTS = ("input_ids", "token_type_ids", "window_lengths")
+OUTPUTS = ("start_logits__0", "end_logits__1")
+# Triton's priority levels: requests of one chunk go before the chunks of long texts.
+SHORT, LONG = 1, 2
+
+
+class TritonInference:
+    """One model version on one Triton, or on several equal ones in turn.
+
+    Make it inside a running event loop, and close it there.
+    """
+
+    def __init__(
+        self,
+        addresses: list[str],
+        model_name: str,
+        version: str,
+        *,
+        budget: TokenBudget,
+        max_chunk_tokens: int,
+    ) -> None:
+        self._channel = grpc.aio.insecure_channel(
+            channel_target(addresses),
+            options=[
+                ("grpc.max_send_message_length", -1),
+                ("grpc.max_receive_message_length", -1),
+                ("grpc.lb_policy_name", "round_robin"),
+                ("grpc.enable_retries", 0),
+                ("grpc.max_reconnect_backoff_ms", 1000),
+            ],
+        )
+        self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+        self._model_name = model_name
+        self._version = version
+        self._budget = budget
+        self._max_chunk_tokens = max_chunk_tokens
+
+    async def close(self) -> None:
+        """End the channel and what is under way on it."""
+        await self._channel.close()
+
+    async def is_ready(self, timeout: float) -> bool:
+        """Whether Triton says, within `timeout` seconds, that it serves this version."""
+        request = service_pb2.ModelReadyRequest(name=self._model_name, version=self._version)
+        try:
+            response = await self._stub.ModelReady(request, timeout=timeout)
+        except grpc.aio.AioRpcError:
+            return False
+        return bool(response.ready)
+
+    async def infer(self, packed: PackedWindows) -> Logits:
+        """Compute the logits of packed windows; long work goes in chunks.
+
+        Raises:
+            ServerError: Triton could not be reached, refused, or gave no usable answer.
+        """
+        total = len(packed.input_ids)
+        if total <= self._max_chunk_tokens:
+            return await self._infer_chunk(packed, total, SHORT)
+        chunks = split_windows(packed, self._max_chunk_tokens)
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._infer_chunk(c, total, LONG)) for c in chunks]
+        parts = [task.result() for task in tasks]
+        return Logits(
+            starts=np.concatenate([part.starts for part in parts]),
+            ends=np.concatenate([part.ends for part in parts]),
+            queue_seconds=parts[0].queue_seconds,
+            infer_seconds=max(p.queue_seconds + p.infer_seconds for p in parts)
+            - parts[0].queue_seconds,
+        )
+
+    async def _infer_chunk(self, packed: PackedWindows, total: int, priority: int) -> Logits:
+        begin = perf_counter()
+        async with self._budget.reserve(len(packed.input_ids), total):
+            admitted = perf_counter()
+            request = build_request(self._model_name, self._version, packed, priority)
+            try:
+                response = await self._stub.ModelInfer(request)
+            except grpc.aio.AioRpcError as error:
+                raise map_error(error) from None
+            starts, ends = read_logits(response, len(packed.input_ids))
+        return Logits(starts, ends, admitted - begin, perf_counter() - admitted)
+
+
+def channel_target(addresses: list[str]) -> str:
+    """A gRPC target: a name is left to gRPC's resolver, several addresses become one list.
+
+    Raises:
+        StartupError: one of several names does not resolve.
+    """
+    if len(addresses) == 1:
+        return addresses[0]
+    resolved = []
+    for address in addresses:
+        host, _, port = address.rpartition(":")
+        try:
+            found = socket.getaddrinfo(host, int(port), socket.AF_INET, socket.SOCK_STREAM)
+        except OSError as error:
+            raise StartupError(f"--triton {address}: {error.strerror or error}") from None
+        resolved += [f"{entry[4][0]}:{entry[4][1]}" for entry in found]
+    return "ipv4:" + ",".join(dict.fromkeys(resolved))
+
+
+def build_request(
+    model_name: str, version: str, packed: PackedWindows, priority: int
+) -> service_pb2.ModelInferRequest:
+    """The tensors of §`PackedWindows`, INT32 [1, T], [1, T] and [1, W], as one request."""
+    arrays = (packed.input_ids, packed.token_type_ids, packed.window_lengths)
+    request = service_pb2.ModelInferRequest(
+        model_name=model_name,
+        model_version=version,
+        raw_input_contents=[array.tobytes() for array in arrays],
+    )
+    for name, array in zip(INPUTS, arrays, strict=True):
+        request.inputs.add(name=name, datatype="INT32", shape=(1, len(array)))
+    request.parameters["priority"].uint64_param = priority
+    return request
+
+
+def read_logits(
+    response: service_pb2.ModelInferResponse, tokens: int
+) -> tuple[np.ndarray[tuple[int], np.dtype[np.float32]], ...]:
+    """Start and end logits, float32 [tokens] each.
+
+    Raises:
+        InferenceError: they are not there, of another size, or not finite.
+    """
+    contents = {
+        output.name: raw
+        for output, raw in zip(response.outputs, response.raw_output_contents, strict=False)
+    }
+    logits = []
+    for name in OUTPUTS:
+        raw = contents.get(name, b"")
+        if len(raw) != 4 * tokens:
+            raise InferenceError(f"the model gave {len(raw)} bytes as {name}, not {4 * tokens}")
+        values = np.frombuffer(raw, dtype=np.float32)
+        if not np.isfinite(values).all():
+            raise InferenceError(f"the model gave {name} that are not finite numbers")
+        logits.append(values)
+    return tuple(logits)
+
+
+def map_error(error: grpc.aio.AioRpcError) -> ServerError:
+    """Triton says UNAVAILABLE to several things that differ for a caller."""
+    details = error.details() or ""
+    code = error.code()
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED or "timeout expired" in details:
+        return DeadlineError("the model did not answer in time")
+    if "maximum queue size" in details:
+        return OverloadedError("the model's queue is full; try again later")
+    if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.NOT_FOUND):
+        return ModelUnavailableError(f"the model cannot be reached now ({details})")
+    return InferenceError(f"the model failed ({details})")

@@ -1,0 +1,210 @@
+"""The embedded Triton: the tritonserver program of the nvidia-pytriton wheel, on this CPU.
+
+It listens on loopback only, is started again when it dies, and ends with this process.
+"""
+
+import asyncio
+import contextlib
+import ctypes
+import logging
+import os
+import re
+import signal
+import socket
+import sys
+import sysconfig
+import tempfile
+from collections import deque
+from pathlib import Path
+
+from spanqa_server.errors import StartupError
+
+logger = logging.getLogger(__name__)
+
+STOP_SECONDS = 4.0
+FIRST_BACKOFF, LAST_BACKOFF = 0.5, 10.0
+PR_SET_PDEATHSIG = 1
+
+
+class EmbeddedTriton:
+    """One tritonserver process and its children, kept running until `stop`."""
+
+    def __init__(self, model_repository: Path, threads: int) -> None:
+        self.address = f"127.0.0.1:{free_port()}"
+        self.failed = asyncio.Event()
+        self.last_lines: deque[str] = deque(maxlen=200)
+        self._repository = model_repository.resolve()
+        self._threads = threads
+        self._process: asyncio.subprocess.Process | None = None
+        self._watcher: asyncio.Task[None] | None = None
+        self._backends: tempfile.TemporaryDirectory[str] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The process id, while there is a process."""
+        return self._process.pid if self._process else None
+
+    async def start(self) -> None:
+        """Start the process and its watcher.
+
+        Raises:
+            StartupError: the wheel is not installed or not for this platform.
+        """
+        package = pytriton_package()
+        self._backends = tempfile.TemporaryDirectory(prefix="spanqa-triton-")
+        link_backend(package, Path(self._backends.name))
+        await self._spawn(package)
+        self._watcher = asyncio.create_task(self._watch(package))
+
+    async def stop(self) -> None:
+        """End the process and everything that it started, within `STOP_SECONDS`."""
+        if self._watcher:
+            self._watcher.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watcher
+        if self._process and self._process.returncode is None:
+            self._signal_group(signal.SIGTERM)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._process.wait(), STOP_SECONDS)
+        self._signal_group(signal.SIGKILL)
+        if self._process:
+            await self._process.wait()
+        if self._backends:
+            self._backends.cleanup()
+
+    async def _spawn(self, package: Path) -> None:
+        assert self._backends is not None
+        command = triton_command(
+            package, self._repository, Path(self._backends.name), self.address
+        )
+        self._process = await asyncio.create_subprocess_exec(
+            *command,
+            env=triton_environment(package, self._threads),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=die_with_parent,
+        )
+        logger.info("embedded Triton starts on %s (pid %d)", self.address, self._process.pid)
+
+    async def _watch(self, package: Path) -> None:
+        backoff = FIRST_BACKOFF
+        while True:
+            assert self._process is not None and self._process.stdout is not None
+            started = asyncio.get_running_loop().time()
+            async for line in self._process.stdout:
+                text = line.decode(errors="replace").rstrip()
+                self.last_lines.append(text)
+                logger.debug("triton: %s", text)
+            code = await self._process.wait()
+            self._signal_group(signal.SIGKILL)
+            self.failed.set()
+            if asyncio.get_running_loop().time() - started > 60:
+                backoff = FIRST_BACKOFF
+            logger.error(
+                "embedded Triton ended (%s); starting it again in %.1f s. %s",
+                f"signal {-code}" if code < 0 else f"exit code {code}",
+                backoff,
+                self.failure(),
+            )
+            await asyncio.sleep(backoff)
+            backoff = min(2 * backoff, LAST_BACKOFF)
+            await self._spawn(package)
+
+    def failure(self) -> str:
+        """The most telling of Triton's last lines, or nothing."""
+        for pattern in (r"failed to load '\w+' version \d+: (.*)", r"^(?:error|E\d{4}).*?[:\]] (.*)"):
+            for line in self.last_lines:
+                if match := re.search(pattern, line):
+                    return match.group(1).strip()
+        return ""
+
+    def _signal_group(self, number: signal.Signals) -> None:
+        if self._process:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, number)
+
+
+def pytriton_package() -> Path:
+    """Where the wheel put its tritonserver.
+
+    Raises:
+        StartupError: it did not.
+    """
+    for entry in dict.fromkeys((sysconfig.get_path("platlib"), *sys.path)):
+        package = Path(entry or ".") / "pytriton" / "tritonserver"
+        if (package / "bin" / "tritonserver").is_file():
+            return package
+    raise StartupError(
+        "the embedded Triton is not installed (wheel nvidia-pytriton, Linux x86-64 only): "
+        "pip install 'spanqa-server[embedded]', or name a Triton server with --triton HOST:PORT"
+    )
+
+
+def link_backend(package: Path, directory: Path) -> None:
+    """Lay out a backend directory with the stub of the running Python version."""
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    stub = package / "python_backend_stubs" / version / "triton_python_backend_stub"
+    if not stub.is_file():
+        raise StartupError(
+            f"nvidia-pytriton has no Triton stub for Python {version}: use Python 3.11 to 3.13, "
+            "or name a Triton server with --triton HOST:PORT"
+        )
+    backend = directory / "python"
+    backend.mkdir()
+    for file in (*(package / "backends" / "python").iterdir(), stub):
+        if file.is_file():
+            (backend / file.name).symlink_to(file)
+
+
+def triton_command(package: Path, repository: Path, backends: Path, address: str) -> list[str]:
+    host, _, port = address.rpartition(":")
+    return [
+        str(package / "bin" / "tritonserver"),
+        f"--model-repository={repository}",
+        "--model-config-name=embedded",
+        "--disable-auto-complete-config",
+        f"--backend-directory={backends}",
+        f"--grpc-address={host}",
+        f"--grpc-port={port}",
+        "--allow-http=false",
+        "--allow-metrics=false",
+        "--exit-timeout-secs=2",
+        "--log-info=false",
+        "--log-warning=false",
+    ]
+
+
+def triton_environment(package: Path, threads: int) -> dict[str, str]:
+    """The stub needs the wheel's libraries, libpython, and this environment's packages."""
+    site_packages = package.parent.parent
+    libraries = [str(site_packages / "nvidia_pytriton.libs"), sysconfig.get_config_var("LIBDIR")]
+    environment = dict(os.environ)
+    if environment.get("LD_LIBRARY_PATH"):
+        libraries.append(environment["LD_LIBRARY_PATH"])
+    environment |= {
+        "LD_LIBRARY_PATH": ":".join(filter(None, libraries)),
+        "PYTHONPATH": ":".join(filter(None, sys.path)),
+        "PATH": f"{Path(sys.executable).parent}:{environment.get('PATH', '')}",
+        # glibc returns memory of this size to the system after each batch and faults it in
+        # again for the next; kept, it costs a third less system time.
+        "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
+        "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
+        "MALLOC_TOP_PAD_": str(64 << 20),
+    }
+    if threads:
+        environment["OMP_NUM_THREADS"] = str(threads)
+    return environment
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def die_with_parent() -> None:
+    """In the child: ask the kernel for SIGTERM when the parent dies, however it dies."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

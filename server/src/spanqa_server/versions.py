@@ -1,0 +1,81 @@
+"""Reading model versions from the model repository: the contract with the exporter."""
+
+import hashlib
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from tokenizers import Tokenizer
+
+from spanqa_server.errors import StartupError
+from spanqa_server.qa.tokenizer import TextTokenizer
+
+MODEL_NAME = "bert_qa"
+EXPORT_COMMAND = "spanqa-model export --preset minilm-squad --repository {repository}"
+
+
+class Manifest(BaseModel):
+    """A version's model.json, as the exporter writes it."""
+
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
+
+    name: str
+    source: str
+    revision: str
+    weights_sha256: str
+    model_sha256: str
+    dtype: str
+    max_sequence_tokens: int = Field(ge=8)
+    doc_stride_tokens: int = Field(ge=0)
+    max_position_embeddings: int = Field(ge=8)
+    has_no_answer: bool
+    license: str
+    exact_match: float | None
+    f1: float | None
+
+
+class ModelVersion:
+    """One version: its number, its manifest and its tokenizer, which belong together."""
+
+    def __init__(self, number: str, manifest: Manifest, tokenizer: TextTokenizer) -> None:
+        self.number = number
+        self.manifest = manifest
+        self.tokenizer = tokenizer
+
+
+def load_newest_version(repository: Path) -> ModelVersion:
+    """Load the version with the highest number.
+
+    Raises:
+        StartupError: there is none, or it is broken.
+    """
+    remedy = f"make one with: {EXPORT_COMMAND.format(repository=repository)}"
+    model = repository / MODEL_NAME
+    versions = [int(entry.name) for entry in model.glob("*/") if entry.name.isdecimal()]
+    if not versions:
+        raise StartupError(f"no model version in {model}; {remedy}")
+    directory = model / str(max(versions))
+    try:
+        return load_version(directory)
+    except StartupError as error:
+        raise StartupError(f"model version {directory} is broken: {error}; {remedy}") from None
+
+
+def load_version(directory: Path) -> ModelVersion:
+    """Load one version directory; the model file's checksum is verified."""
+    try:
+        manifest = Manifest.model_validate_json((directory / "model.json").read_bytes())
+        with (directory / "model.pt").open("rb") as file:
+            checksum = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise StartupError(f"{Path(error.filename).name}: {error.strerror}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"]))
+        raise StartupError(f"model.json: {field or 'content'}: {first['msg']}") from None
+    if checksum != manifest.model_sha256:
+        raise StartupError("model.pt: its sha256 is not the one in model.json")
+    try:
+        tokenizer = TextTokenizer(Tokenizer.from_file(str(directory / "tokenizer.json")))
+    except Exception as error:  # the tokenizers library raises bare Exception
+        raise StartupError(f"tokenizer.json: {error}") from None
+    return ModelVersion(directory.name, manifest, tokenizer)

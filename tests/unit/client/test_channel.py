@@ -1,0 +1,84 @@
+"""What a client makes of its arguments before it connects."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+import spanqa
+from spanqa import _channel
+
+
+def settings(target: str = "localhost:50051", **changes: object) -> _channel.Settings:
+    arguments: dict[str, Any] = {
+        "timeout": 30.0,
+        "token": None,
+        "metadata": (),
+        "max_message_bytes": 1000,
+        "options": (),
+    }
+    return _channel.settings(target, **{**arguments, **changes})
+
+
+def test_service_config_retries_and_balances() -> None:
+    options = dict(settings().options)
+    config = json.loads(options["grpc.service_config"])
+    policy = config["methodConfig"][0]["retryPolicy"]
+    assert (policy["maxAttempts"], policy["retryableStatusCodes"]) == (4, ["UNAVAILABLE"])
+    assert config["loadBalancingConfig"] == [{"round_robin": {}}]
+    assert options["grpc.enable_retries"] == 1
+
+
+def test_keepalive_stays_within_what_the_server_allows() -> None:
+    options = dict(settings().options)
+    assert options["grpc.keepalive_time_ms"] >= 20_000
+    assert options["grpc.keepalive_permit_without_calls"] == 0
+
+
+def test_callers_options_win() -> None:
+    options = settings(options=[("grpc.keepalive_time_ms", 60_000), ("mine", 1)]).options
+    assert dict(options)["grpc.keepalive_time_ms"] == 60_000
+    assert dict(options)["mine"] == 1
+    assert len(dict(options)) == len(options)
+
+
+@pytest.mark.parametrize(
+    "target", ["localhost:50051", "[::1]:50051", "dns:///qa:1", "unix:/run/qa:99999", "::1"]
+)
+def test_targets_that_grpc_knows_pass(target: str) -> None:
+    assert settings(target).target == target
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("", "HOST:PORT"),
+        ("a b:1", "HOST:PORT"),
+        ("https://host:1", "leave out the scheme"),
+        ("localhost:99999", "over 65535"),
+    ],
+)
+def test_bad_targets_are_refused(target: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        spanqa.Client(target)
+
+
+@pytest.mark.parametrize("timeout", [0, -1.0, float("nan"), float("inf")])
+def test_bad_timeouts_are_refused(timeout: float) -> None:
+    with pytest.raises(ValueError, match="timeout"):
+        spanqa.Client(timeout=timeout)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"token": "secret\n"}, "newline"),
+        ({"token": ""}, "token"),
+        ({"max_message_bytes": 0}, "max_message_bytes"),
+    ],
+)
+def test_other_bad_arguments_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        settings(**changes)

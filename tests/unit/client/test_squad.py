@@ -1,0 +1,146 @@
+"""Scoring by hand and by property; reading files that are right and wrong."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import lzma
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spanqa.squad import (
+    SquadFormatError,
+    SquadQuestion,
+    exact_match,
+    f1_score,
+    normalize_answer,
+    read_questions,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "normalized"),
+    [
+        ("The Denver Broncos!", "denver broncos"),
+        ("  an  apple\ta day\n", "apple day"),
+        ("a.b", "ab"),
+        # Punctuation goes first, so what it leaves can be an article.
+        ("t.h.e end", "end"),
+        ("theatre and a-ha", "theatre and aha"),
+        ("“quoted”", "“quoted”"),
+        ("$1,000.00", "100000"),
+        ("the", ""),
+    ],
+)
+def test_normalization(text: str, normalized: str) -> None:
+    assert normalize_answer(text) == normalized
+
+
+@pytest.mark.parametrize(
+    ("prediction", "golds", "em", "f1"),
+    [
+        ("the Broncos", ["Denver Broncos", "broncos."], 1, 1),
+        ("Denver Broncos", ["Broncos"], 0, 2 / 3),
+        ("Carolina Panthers", ["Denver Broncos"], 0, 0),
+        # A token counts as often as both have it: 1 common, precision 1/2, recall 1.
+        ("very very", ["very"], 0, 2 / 3),
+        ("x y z", ["x q", "y z"], 0, 0.8),
+        ("", ["Denver"], 0, 0),
+        # As the official script has it: equal when empty, yet no token in common.
+        ("the", ["a"], 1, 0),
+        ("anything", [], 0, 0),
+    ],
+)
+def test_scores(prediction: str, golds: list[str], em: float, f1: float) -> None:
+    assert exact_match(prediction, golds) == em
+    assert f1_score(prediction, golds) == pytest.approx(f1)
+
+
+@given(st.text())
+def test_normalization_is_idempotent(text: str) -> None:
+    once = normalize_answer(text)
+    assert normalize_answer(once) == once
+
+
+@given(st.text(), st.text())
+def test_f1_is_symmetric_and_between_0_and_1(one: str, other: str) -> None:
+    score = f1_score(one, [other])
+    assert 0 <= score <= 1
+    assert score == pytest.approx(f1_score(other, [one]))
+
+
+@given(st.text(), st.lists(st.text(), min_size=1))
+def test_exact_match_implies_full_f1_and_more_golds_never_hurt(
+    prediction: str, golds: list[str]
+) -> None:
+    if exact_match(prediction, golds) and normalize_answer(prediction):
+        assert f1_score(prediction, golds) == 1
+    assert exact_match(prediction, [*golds, prediction]) == 1
+    assert f1_score(prediction, golds) >= f1_score(prediction, golds[:1])
+
+
+def squad(**changes: object) -> dict[str, Any]:
+    answers = [{"text": "Ada", "answer_start": 0}]
+    entry = {"id": "1", "question": "Who?", "answers": answers, **changes}
+    return {"version": "1.1", "data": [{"paragraphs": [{"context": "Ada did.", "qas": [entry]}]}]}
+
+
+@pytest.mark.parametrize("suffix", [".json", ".json.xz", ".json.gz"])
+def test_files_are_read_packed_or_not(tmp_path: Path, suffix: str) -> None:
+    data = json.dumps(squad(question="Qué?"), ensure_ascii=False).encode()
+    packed = {"": data, ".xz": lzma.compress(data), ".gz": gzip.compress(data)}
+    path = tmp_path / f"dev{suffix}"
+    path.write_bytes(packed[suffix.removeprefix(".json")])
+    assert read_questions(path) == [SquadQuestion("1", "Qué?", "Ada did.", ("Ada",))]
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        ([], "data is missing"),
+        ({"data": {}}, "data is not a list"),
+        ({"data": [{}]}, r"data\[0\].paragraphs is missing"),
+        (squad(id=7), r"data\[0\].paragraphs\[0\].qas\[0\].id is not a string"),
+        (squad(answers=[]), r"qas\[0\].answers is empty"),
+        (squad(answers=["Ada"]), r"answers\[0\].text is missing"),
+    ],
+)
+def test_other_json_is_refused_with_the_place(
+    tmp_path: Path, document: object, message: str
+) -> None:
+    path = tmp_path / "x.json"
+    path.write_text(json.dumps(document))
+    with pytest.raises(SquadFormatError, match=message):
+        read_questions(path)
+
+
+def test_repeated_ids_are_refused(tmp_path: Path) -> None:
+    document = squad()
+    document["data"] *= 2
+    path = tmp_path / "x.json"
+    path.write_text(json.dumps(document))
+    with pytest.raises(SquadFormatError, match="'1' more than once"):
+        read_questions(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("x.json", b"{", "is not JSON"),
+        ("x.json", b'"\xff"', "is not JSON"),
+        ("x.json", b"[" * 100_000, "is not JSON"),
+        ("x.xz", b"{}", "cannot be unpacked"),
+        ("x.gz", b"{}", "cannot be unpacked"),
+        ("x.gz", gzip.compress(b"{}" * 100)[:-9], "cannot be unpacked"),
+        ("x.xz", lzma.compress(b"{}" * 100)[:-9], "cannot be unpacked"),
+    ],
+)
+def test_unreadable_files_are_refused(tmp_path: Path, name: str, data: bytes, message: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(data)
+    with pytest.raises(SquadFormatError, match=message):
+        read_questions(path)
