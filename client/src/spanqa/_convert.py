@@ -79,6 +79,7 @@ def model_info(response: pb.GetModelResponse) -> ModelInfo:
             max_batch_items=limits.max_batch_items,
             max_documents=limits.max_documents,
             max_message_bytes=limits.max_message_bytes,
+            max_windows=limits.max_windows,
         ),
     )
 

@@ -78,9 +78,13 @@ class ModelLimits:
     max_answer_tokens: int
     max_sequence_tokens: int
     max_batch_items: int
+    """0 where the server has no such method."""
     max_documents: int
+    """0 where the server has no such method."""
     max_message_bytes: int
     """Bytes of one gRPC message."""
+    max_windows: int
+    """Windows that one context may be cut into."""
 
 
 @dataclass(frozen=True, slots=True)

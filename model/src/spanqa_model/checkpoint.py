@@ -73,12 +73,21 @@ def parse_config(raw: dict[str, Any], directory: Path) -> BertConfig:
             raise CheckpointError(
                 f"{directory}/config.json: {key} is {raw[key]!r}; only {value!r} is supported"
             )
-    defaults = {"layer_norm_eps": 1e-12, "hidden_act": "gelu", "type_vocab_size": 2}
+    defaults: dict[str, Any] = {"layer_norm_eps": 1e-12, "hidden_act": "gelu", "type_vocab_size": 2}
     values = defaults | raw
     missing = [field.name for field in fields(BertConfig) if field.name not in values]
     if missing:
         raise CheckpointError(f"{directory}/config.json: lacks {', '.join(missing)}")
     config = BertConfig(**{field.name: values[field.name] for field in fields(BertConfig)})
+    wrong = [
+        field.name
+        for field in fields(BertConfig)
+        if not isinstance(getattr(config, field.name), field.type)  # type: ignore[arg-type]
+    ]
+    if wrong or config.hidden_size % config.num_attention_heads:
+        raise CheckpointError(
+            f"{directory}/config.json: {', '.join(wrong) or 'head size'} is wrong"
+        )
     if config.hidden_act not in GELU_APPROXIMATION:
         raise CheckpointError(
             f"{directory}/config.json: hidden_act is {config.hidden_act!r}; supported are "

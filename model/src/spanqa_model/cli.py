@@ -3,7 +3,7 @@
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -63,7 +63,7 @@ def export_command(
     Without --preset and --checkpoint: minilm-squad.
     """
     source = choose_source(preset, checkpoint, revision)
-    changes = {
+    changes: dict[str, Any] = {
         "adapter": adapter,
         "name": name,
         "max_sequence_tokens": max_sequence_tokens,
@@ -99,7 +99,9 @@ def run_with_progress(
         TextColumn("{task.completed}/{task.total}"),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as progress:
         task = progress.add_task("export", total=STEPS)
         started = 0
 

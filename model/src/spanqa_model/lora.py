@@ -54,9 +54,7 @@ def merge_adapter(state_dict: dict[str, Tensor], directory: Path) -> dict[str, T
     return merged
 
 
-def merged_weight(
-    weights: dict[str, Tensor], name: str, delta: Tensor, directory: Path
-) -> Tensor:
+def merged_weight(weights: dict[str, Tensor], name: str, delta: Tensor, directory: Path) -> Tensor:
     if name not in weights or weights[name].shape != delta.shape:
         raise CheckpointError(f"{directory}: made for another base model ({name} does not fit)")
     return weights[name].to(torch.float32) + delta

@@ -38,7 +38,7 @@ def compare(
     with torchscript_deprecation_accepted():
         exported = torch.jit.load(str(model_file), map_location="cpu")
     input_ids, token_type_ids, lengths = sample_windows(vocab_size, longest)
-    with torch.inference_mode(), torch.jit.optimized_execution(False):
+    with torch.inference_mode(), torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
         expected = torch.stack(eager(input_ids, token_type_ids, lengths))
         actual = torch.stack(exported(input_ids, token_type_ids, lengths))
     difference = (expected - actual).abs()

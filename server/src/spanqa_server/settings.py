@@ -25,7 +25,7 @@ class Settings(BaseSettings):
         protected_namespaces=(),
     )
 
-    host: str = Field("0.0.0.0", description="Address to listen on.")
+    host: str = Field("0.0.0.0", description="Address to listen on.")  # noqa: S104
     port: Port = Field(50051, description="gRPC port.")
     metrics_port: Port = Field(0, description="Port of Prometheus metrics; 0 is off.")
     model_repository: Path = Field(
@@ -50,9 +50,7 @@ class Settings(BaseSettings):
     reflection: bool = Field(True, description="Serve gRPC reflection.")
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
     max_question_tokens: int = Field(128, ge=1, description="Longest question, in tokens.")
-    max_context_bytes: int = Field(
-        1 << 20, ge=1, description="Longest context, in bytes of UTF-8."
-    )
+    max_context_bytes: int = Field(1 << 20, ge=1, description="Longest context, in bytes of UTF-8.")
     max_top_k: int = Field(100, ge=1, description="Most answers of a request.")
     max_answer_tokens: int = Field(256, ge=1, description="Longest answer, in tokens.")
     max_windows: int = Field(10_000, ge=1, description="Most windows of a request.")

@@ -84,8 +84,7 @@ def info_lines(model: ModelInfo) -> Iterator[str]:
         ("context", f"at most {limits.max_context_bytes} bytes"),
         ("answers", f"at most {limits.max_top_k}, of {limits.max_answer_tokens} tokens each"),
         ("longest window", f"{limits.max_sequence_tokens} tokens"),
-        ("batch", f"at most {limits.max_batch_items} questions"),
-        ("documents", f"at most {limits.max_documents}"),
+        ("windows", f"at most {limits.max_windows} of a context"),
         ("message", f"at most {limits.max_message_bytes} bytes"),
     )
 

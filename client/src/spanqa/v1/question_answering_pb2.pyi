@@ -264,11 +264,11 @@ class Timing(_message.Message):
 
     @_builtins.property
     def queue(self) -> _duration_pb2.Duration:
-        """Waiting in front of the model: in the server and in Triton's queue."""
+        """Waiting in the server until the model had room for the request."""
 
     @_builtins.property
     def infer(self) -> _duration_pb2.Duration:
-        """The model's own work, from the batch's start to its end."""
+        """At Triton: its queue, where batches form, and the model's work."""
 
     @_builtins.property
     def decode(self) -> _duration_pb2.Duration:
@@ -783,6 +783,7 @@ class ModelLimits(_message.Message):
     MAX_BATCH_ITEMS_FIELD_NUMBER: _builtins.int
     MAX_DOCUMENTS_FIELD_NUMBER: _builtins.int
     MAX_MESSAGE_BYTES_FIELD_NUMBER: _builtins.int
+    MAX_WINDOWS_FIELD_NUMBER: _builtins.int
     max_question_tokens: _builtins.int
     """Tokens of a question."""
     max_context_bytes: _builtins.int
@@ -794,12 +795,16 @@ class ModelLimits(_message.Message):
     max_sequence_tokens: _builtins.int
     """AnswerOptions.max_sequence_tokens: the positions that the model has."""
     max_batch_items: _builtins.int
-    """Pairs of a BatchAnswer call."""
+    """Pairs of a BatchAnswer call; 0 where the server has no such method."""
     max_documents: _builtins.int
-    """Documents of an AnswerFromDocuments call."""
+    """Documents of an AnswerFromDocuments call; 0 where the server has no such method."""
     max_message_bytes: _builtins.int
     """Bytes of a gRPC message that the server takes. A client that sets no limit of
     its own refuses responses over 4 MiB, gRPC's default.
+    """
+    max_windows: _builtins.int
+    """Windows that one context may be cut into (small windows or a large overlap can
+    make very many).
     """
     def __init__(
         self,
@@ -812,10 +817,11 @@ class ModelLimits(_message.Message):
         max_batch_items: _builtins.int = ...,
         max_documents: _builtins.int = ...,
         max_message_bytes: _builtins.int = ...,
+        max_windows: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_answer_tokens", b"max_answer_tokens", "max_batch_items", b"max_batch_items", "max_context_bytes", b"max_context_bytes", "max_documents", b"max_documents", "max_message_bytes", b"max_message_bytes", "max_question_tokens", b"max_question_tokens", "max_sequence_tokens", b"max_sequence_tokens", "max_top_k", b"max_top_k"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_answer_tokens", b"max_answer_tokens", "max_batch_items", b"max_batch_items", "max_context_bytes", b"max_context_bytes", "max_documents", b"max_documents", "max_message_bytes", b"max_message_bytes", "max_question_tokens", b"max_question_tokens", "max_sequence_tokens", b"max_sequence_tokens", "max_top_k", b"max_top_k", "max_windows", b"max_windows"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import triton_python_backend_utils as pb_utils
 
 INPUTS = ("input_ids", "token_type_ids", "window_lengths")
 OUTPUTS = ("start_logits__0", "end_logits__1")
+Arrays = tuple[npt.NDArray[np.int32], ...]
 
 
 class TritonPythonModel:
@@ -34,10 +36,10 @@ class TritonPythonModel:
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answer every request of the batch; a bad one gets an error, its neighbours do not."""
         inputs = [read(request) for request in requests]
-        responses = [None if isinstance(part, tuple) else error(part) for part in inputs]
-        good = [i for i, part in enumerate(inputs) if isinstance(part, tuple)]
+        responses = [error(part) if isinstance(part, str) else None for part in inputs]
+        good = {i: part for i, part in enumerate(inputs) if not isinstance(part, str)}
         try:
-            results = self.run([inputs[i] for i in good]) if good else []
+            results = self.run(list(good.values())) if good else []
         except (RuntimeError, IndexError) as failure:
             if len(good) > 1:
                 return [self.execute([request])[0] for request in requests]
@@ -46,11 +48,11 @@ class TritonPythonModel:
             responses[i] = result
         return responses
 
-    def run(self, parts: list[tuple[np.ndarray, ...]]) -> list[Any]:
+    def run(self, parts: list[Arrays]) -> list[Any]:
         """One pass of the packed module over all parts; a response for each."""
         flat = [torch.from_numpy(np.concatenate(arrays)) for arrays in zip(*parts, strict=True)]
         # Lengths never repeat: without this the executor would optimize for each anew.
-        with torch.inference_mode(), torch.jit.optimized_execution(False):
+        with torch.inference_mode(), torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
             logits = [output.numpy() for output in self.module(*flat)]
         responses, begin = [], 0
         for input_ids, _, _ in parts:
@@ -64,7 +66,7 @@ class TritonPythonModel:
         return responses
 
 
-def read(request: Any) -> tuple[np.ndarray, ...] | str:
+def read(request: Any) -> Arrays | str:
     """The request's tensors, flat, or what is wrong with them."""
     arrays = tuple(
         pb_utils.get_input_tensor_by_name(request, name).as_numpy().ravel() for name in INPUTS

@@ -143,7 +143,7 @@ def sliding_max(values: Floats, width: int) -> Floats:
 
 
 def log_sum_of_spans(table: BandTable, best: float) -> float:
-    """log Σ exp(score) over all admissible spans, each once with its best score.
+    """Log Σ exp(score) over all admissible spans, each once with its best score.
 
     Windows are walked in order. Rows (starts) that the next window holds too are carried
     over to it, where the larger term of each span is kept.
@@ -226,7 +226,8 @@ def competing_rows(
     rows = np.flatnonzero(best_of >= worst.score)
     windows, columns = np.divmod(rows, table.starts.shape[1])
     starts = token_starts[table.plan.starts[windows] + columns]
-    return rows[(best_of[rows] > worst.score) | (starts <= worst.start)]
+    competing: Integers = rows[(best_of[rows] > worst.score) | (starts <= worst.start)]
+    return competing
 
 
 def read_rows(

@@ -61,11 +61,11 @@ class TritonInference:
         """End the channel and what is under way on it."""
         await self._channel.close()
 
-    async def is_ready(self, timeout: float) -> bool:
-        """Whether Triton says, within `timeout` seconds, that it serves this version."""
+    async def is_ready(self, within: float) -> bool:
+        """Whether Triton says, `within` seconds, that it serves this version."""
         request = service_pb2.ModelReadyRequest(name=self._model_name, version=self._version)
         try:
-            response = await self._stub.ModelReady(request, timeout=timeout)
+            response = await self._stub.ModelReady(request, timeout=within)
         except grpc.aio.AioRpcError:
             return False
         return bool(response.ready)
@@ -119,7 +119,7 @@ def channel_target(addresses: list[str]) -> str:
             found = socket.getaddrinfo(host, int(port), socket.AF_INET, socket.SOCK_STREAM)
         except OSError as error:
             raise StartupError(f"--triton {address}: {error.strerror or error}") from None
-        resolved += [f"{entry[4][0]}:{entry[4][1]}" for entry in found]
+        resolved += [f"{entry[4][0]!s}:{port}" for entry in found]
     return "ipv4:" + ",".join(dict.fromkeys(resolved))
 
 

@@ -5,7 +5,6 @@ It listens on loopback only, is started again when it dies, and ends with this p
 
 import asyncio
 import contextlib
-import ctypes
 import logging
 import os
 import re
@@ -23,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 STOP_SECONDS = 4.0
 FIRST_BACKOFF, LAST_BACKOFF = 0.5, 10.0
-PR_SET_PDEATHSIG = 1
+LAUNCHER = Path(__file__).with_name("launch.py")
 
 
 class EmbeddedTriton:
@@ -74,9 +73,7 @@ class EmbeddedTriton:
 
     async def _spawn(self, package: Path) -> None:
         assert self._backends is not None
-        command = triton_command(
-            package, self._repository, Path(self._backends.name), self.address
-        )
+        command = triton_command(package, self._repository, Path(self._backends.name), self.address)
         self._process = await asyncio.create_subprocess_exec(
             *command,
             env=triton_environment(package, self._threads),
@@ -84,14 +81,14 @@ class EmbeddedTriton:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=die_with_parent,
         )
         logger.info("embedded Triton starts on %s (pid %d)", self.address, self._process.pid)
 
     async def _watch(self, package: Path) -> None:
         backoff = FIRST_BACKOFF
         while True:
-            assert self._process is not None and self._process.stdout is not None
+            assert self._process is not None
+            assert self._process.stdout is not None
             started = asyncio.get_running_loop().time()
             async for line in self._process.stdout:
                 text = line.decode(errors="replace").rstrip()
@@ -114,7 +111,10 @@ class EmbeddedTriton:
 
     def failure(self) -> str:
         """The most telling of Triton's last lines, or nothing."""
-        for pattern in (r"failed to load '\w+' version \d+: (.*)", r"^(?:error|E\d{4}).*?[:\]] (.*)"):
+        for pattern in (
+            r"failed to load '\w+' version \d+: (.*)",
+            r"^(?:error|E\d{4}).*?[:\]] (.*)",
+        ):
             for line in self.last_lines:
                 if match := re.search(pattern, line):
                     return match.group(1).strip()
@@ -161,6 +161,7 @@ def link_backend(package: Path, directory: Path) -> None:
 def triton_command(package: Path, repository: Path, backends: Path, address: str) -> list[str]:
     host, _, port = address.rpartition(":")
     return [
+        *(sys.executable, "-I", "-S", str(LAUNCHER)),
         str(package / "bin" / "tritonserver"),
         f"--model-repository={repository}",
         "--model-config-name=embedded",
@@ -203,8 +204,3 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
     return port
-
-
-def die_with_parent() -> None:
-    """In the child: ask the kernel for SIGTERM when the parent dies, however it dies."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

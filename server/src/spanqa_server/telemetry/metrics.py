@@ -1,0 +1,23 @@
+"""Prometheus metrics of this process."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+CALLS = Counter("spanqa_calls", "Calls that ended.", ["method", "code"])
+CALL_SECONDS = Histogram(
+    "spanqa_call_seconds", "From a call's arrival to its end.", ["method"], buckets=SECONDS
+)
+STAGE_SECONDS = Histogram(
+    "spanqa_stage_seconds",
+    "Time of an answered request by stage: tokenize, queue, infer, decode.",
+    ["stage"],
+    buckets=SECONDS,
+)
+QUESTION_TOKENS = Counter("spanqa_question_tokens", "Question tokens of answered requests.")
+CONTEXT_TOKENS = Counter("spanqa_context_tokens", "Context tokens of answered requests.")
+WINDOWS = Counter("spanqa_windows", "Windows of answered requests.")
+TOKENS_IN_FLIGHT = Gauge("spanqa_triton_tokens_in_flight", "Tokens at Triton now.")
+REQUESTS_WAITING = Gauge("spanqa_requests_waiting", "Triton requests that wait for room.")
+MODEL_READY = Gauge("spanqa_model_ready", "1 while Triton serves the model, else 0.")
+MODEL = Gauge("spanqa_model", "Always 1; the labels name the model.", ["name", "version", "dtype"])
