@@ -29,7 +29,7 @@ def build_module(
         module.load_state_dict({k: v.float() for k, v in fused.items()}, assign=True)
     except RuntimeError as error:
         reason = " ".join(str(error).split())
-        if "qa_outputs" in reason:
+        if "qa_outputs.weight" not in fused:
             reason = "no question answering head (qa_outputs): not fine-tuned, or adapter missing"
         raise CheckpointError(f"the weights do not fit config.json: {reason[:400]}") from None
     module.requires_grad_(False)

@@ -76,9 +76,9 @@ def export_command(
 
 
 def choose_source(preset: str | None, checkpoint: str | None, revision: str) -> Source:
-    if preset and checkpoint:
+    if preset and checkpoint is not None:
         raise typer.BadParameter("give --preset or --checkpoint, not both")
-    if checkpoint:
+    if checkpoint is not None:
         return Source(
             name=Path(checkpoint).resolve().name, repository=checkpoint, revision=revision
         )

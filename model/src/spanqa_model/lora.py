@@ -16,7 +16,16 @@ UNSUPPORTED = {
     "bias": "none",
     "rank_pattern": {},
     "alpha_pattern": {},
+    "lora_bias": False,
+    "layer_replication": [],
+    "use_qalora": False,
+    "use_bdlora": {},
+    "alora_invocation_tokens": [],
+    "kasa_config": {},
+    "arrow_config": {},
 }
+# These leave the base's weights alone; PiSSA, OLoRA, CorDA and LoftQ move part of them into A·B.
+PLAIN_STARTS = (True, False, None, "gaussian", "eva", "orthogonal")
 
 
 def merge_adapter(state_dict: dict[str, Tensor], directory: Path) -> dict[str, Tensor]:
@@ -35,8 +44,15 @@ def merge_adapter(state_dict: dict[str, Tensor], directory: Path) -> dict[str, T
     for key, supported in UNSUPPORTED.items():
         if (config.get(key) or supported) != supported:
             raise CheckpointError(f"{directory}: {key}={config[key]!r} is not supported")
-    rank = config["r"]
-    scale = config["lora_alpha"] / (rank**0.5 if config.get("use_rslora") else rank)
+    if config.get("init_lora_weights") not in PLAIN_STARTS:
+        raise CheckpointError(
+            f"{directory}: init_lora_weights={config['init_lora_weights']!r} changed the base "
+            "model; merge it with PEFT and export the result as --checkpoint"
+        )
+    rank, alpha = config.get("r"), config.get("lora_alpha")
+    if not isinstance(rank, int) or rank < 1 or not isinstance(alpha, int | float):
+        raise CheckpointError(f"{directory}/adapter_config.json: r or lora_alpha is not a number")
+    scale = alpha / (rank**0.5 if config.get("use_rslora") else rank)
     adapter = {
         name.removeprefix(PREFIX): tensor.float()
         for name, tensor in read_weights(adapter_weights(directory)).items()
@@ -47,7 +63,9 @@ def merge_adapter(state_dict: dict[str, Tensor], directory: Path) -> dict[str, T
             continue
         if name.endswith(".lora_A.weight"):
             target = name.replace(".lora_A.weight", ".weight")
-            up = adapter[name.replace(".lora_A.", ".lora_B.")]
+            up = adapter.get(name.replace(".lora_A.", ".lora_B."))
+            if up is None or up.shape[1:] != tensor.shape[:1]:
+                raise CheckpointError(f"{directory}: corrupt (lora_A and lora_B of {target})")
             merged[target] = merged_weight(merged, target, scale * (up @ tensor), directory)
         else:
             merged[name.replace(".modules_to_save.default", "")] = tensor

@@ -50,7 +50,7 @@ def staged_version(repository: Path, version: int) -> Iterator[Path]:
         staging.chmod(0o755)
         shutil.copyfile(BACKEND, staging / "model.py")
         yield staging
-        for file in staging.iterdir():
+        for file in (*staging.iterdir(), staging):
             sync(file)
         staging.rename(target)
         sync(model)

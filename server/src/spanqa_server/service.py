@@ -54,11 +54,14 @@ async def serve(settings: Settings) -> None:
             embedded = EmbeddedTriton(settings.model_repository, settings.threads)
             stack.push_async_callback(embedded.stop)
             await embedded.start()
+        budget = TokenBudget(settings.max_tokens_in_flight)
+        metrics.TOKENS_IN_FLIGHT.set_function(lambda: budget.in_flight)
+        metrics.REQUESTS_WAITING.set_function(lambda: budget.waiting)
         inference = TritonInference(
             [embedded.address] if embedded else settings.triton,
             MODEL_NAME,
             version.number,
-            budget=TokenBudget(settings.max_tokens_in_flight),
+            budget=budget,
             max_chunk_tokens=settings.max_chunk_tokens,
         )
         stack.push_async_callback(inference.close)

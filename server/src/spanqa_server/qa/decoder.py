@@ -49,6 +49,20 @@ class Decoded:
 
 
 @dataclass(frozen=True, slots=True)
+class Total:
+    """Σ exp(score) over all alternatives, as exp(anchor) · exp(log_rest).
+
+    Kept apart, because beside a huge anchor the rest would round away.
+    """
+
+    anchor: float
+    log_rest: float
+
+    def probability(self, score: float) -> float:
+        return min(1.0, math.exp(score - self.anchor - self.log_rest))
+
+
+@dataclass(frozen=True, slots=True)
 class BandTable:
     """Logits of the context tokens, a row a window, -inf where a row has no token.
 
@@ -93,15 +107,15 @@ def decode(
         start_logits, end_logits, plan, begins, max_answer_tokens, token_ends <= token_starts
     )
     row_best = table.starts + sliding_max(table.ends, table.width)
-    best = float(row_best.max())
-    log_total = log_sum_of_spans(table, best)
+    total = sum_of_spans(table, float(row_best.max()))
     null_score = null_probability = 0.0
     if allow_no_answer:
         cls = begins - head
         null_score = float((start_logits[cls].astype(np.float64) + end_logits[cls]).min())
-        log_total = float(np.logaddexp(log_total, null_score))
-        null_probability = math.exp(null_score - log_total)
-    spans = best_spans(table, row_best, token_starts, token_ends, top_k, log_total)
+        log_rest = float(np.logaddexp(total.log_rest, null_score - total.anchor))
+        total = Total(total.anchor, log_rest)
+        null_probability = total.probability(null_score)
+    spans = best_spans(table, row_best, token_starts, token_ends, top_k, total)
     return Decoded(spans, null_score, null_probability)
 
 
@@ -142,14 +156,14 @@ def sliding_max(values: Floats, width: int) -> Floats:
     return values
 
 
-def log_sum_of_spans(table: BandTable, best: float) -> float:
-    """Log Σ exp(score) over all admissible spans, each once with its best score.
+def sum_of_spans(table: BandTable, best: float) -> Total:
+    """Σ exp(score) over all admissible spans, each once with its best score.
 
     Windows are walked in order. Rows (starts) that the next window holds too are carried
     over to it, where the larger term of each span is kept.
     """
     if best == -math.inf:
-        return -math.inf
+        return Total(0.0, -math.inf)
     shift_starts, shift_ends = float(table.starts.max()), float(table.ends.max())
     safe = shift_starts + shift_ends - best <= SAFE_GAP
     exp_starts, exp_ends = np.exp(table.starts - shift_starts), np.exp(table.ends - shift_ends)
@@ -169,7 +183,7 @@ def log_sum_of_spans(table: BandTable, best: float) -> float:
         finished = length if last else window_starts[row + 1] - begin
         total += float(terms[:finished].sum())
         carried = terms[finished:]
-    return math.log(total) + (shift_starts + shift_ends if safe else best)
+    return Total(best, math.log(total) + (shift_starts + shift_ends - best if safe else 0.0))
 
 
 def band(values: Floats, length: int, width: int) -> Floats:
@@ -184,7 +198,7 @@ def best_spans(
     token_starts: Integers,
     token_ends: Integers,
     top_k: int,
-    log_total: float,
+    total: Total,
 ) -> list[Span]:
     """Read the best spans off the few rows (a row: one start in one window) that can hold them.
 
@@ -197,12 +211,12 @@ def best_spans(
     take = min(top_k, possible)
     while take:
         rows = best_rows(best_of, take)
-        spans = read_rows(table, rows, token_starts, token_ends, top_k, log_total)
+        spans = read_rows(table, rows, token_starts, token_ends, top_k, total)
         if len(spans) == top_k:
             competing = competing_rows(table, best_of, token_starts, spans[-1])
             if set(competing.tolist()) <= set(rows.tolist()):
                 return spans
-            return read_rows(table, competing, token_starts, token_ends, top_k, log_total)
+            return read_rows(table, competing, token_starts, token_ends, top_k, total)
         if take == possible:
             return spans
         take = min(2 * take, possible)
@@ -216,7 +230,7 @@ def best_rows(best_of: Floats, count: int) -> Integers:
     least = np.partition(best_of, len(best_of) - count)[len(best_of) - count]
     above = np.flatnonzero(best_of > least)
     equal = np.flatnonzero(best_of == least)
-    return np.concatenate((above, equal[: count - len(above)]))
+    return np.sort(np.concatenate((above, equal[: count - len(above)])))
 
 
 def competing_rows(
@@ -236,7 +250,7 @@ def read_rows(
     token_starts: Integers,
     token_ends: Integers,
     top_k: int,
-    log_total: float,
+    total: Total,
 ) -> list[Span]:
     """The best distinct spans of these rows, in order."""
     windows, columns = np.divmod(rows, table.starts.shape[1])
@@ -254,7 +268,7 @@ def read_rows(
             spans[place] = Span(
                 *place,
                 score=float(score[at]),
-                probability=min(1.0, math.exp(score[at] - log_total)),
+                probability=total.probability(float(score[at])),
                 start_logit=float(table.starts[window[at], column[at]]),
                 end_logit=float(table.ends[window[at], column[at] + offset[at]]),
             )

@@ -24,6 +24,11 @@ class TokenBudget:
         self._order = itertools.count()
         self._waiting: list[tuple[int, int, int, asyncio.Future[None]]] = []
 
+    @property
+    def waiting(self) -> int:
+        """Pieces of work that wait for room now."""
+        return sum(not turn.cancelled() for *_, turn in self._waiting)
+
     @asynccontextmanager
     async def reserve(self, tokens: int, request_tokens: int) -> AsyncIterator[None]:
         """Hold `tokens` of the budget, on behalf of a request of `request_tokens` in all."""

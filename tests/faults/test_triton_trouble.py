@@ -1,0 +1,95 @@
+"""Triton dies, hangs or is missing: callers get a clear status, and it comes back."""
+
+import signal
+import urllib.request
+from pathlib import Path
+from time import monotonic
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from spanqa.v1 import question_answering_pb2 as pb
+from spanqa.v1.question_answering_pb2_grpc import QuestionAnsweringServiceStub
+from support.processes import free_port, running_server, wait_until_serving
+
+REQUEST = pb.AnswerRequest(question="Where was she born?", context="She was born in Warsaw.")
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+def failure(stub: QuestionAnsweringServiceStub, timeout: float) -> grpc.StatusCode:
+    with pytest.raises(grpc.RpcError) as raised:
+        stub.Answer(REQUEST, timeout=timeout)
+    return raised.value.code()
+
+
+def wait_for_metric(port: int, line: str) -> None:
+    give_up = monotonic() + 10
+    page = ""
+    while monotonic() < give_up:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as response:
+            page = response.read().decode()
+        if line in page.splitlines():
+            return
+    pytest.fail(f"{line} did not come; the page was:\n{page}")
+
+
+def test_triton_is_killed_and_comes_back(model_repository: Path, tmp_path: Path) -> None:
+    with (
+        running_server(model_repository, tmp_path / "log") as server,
+        grpc.insecure_channel(server.target) as channel,
+    ):
+        stub = QuestionAnsweringServiceStub(channel)
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+        assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
+        server.triton().kill()
+        assert failure(stub, 10) is grpc.StatusCode.UNAVAILABLE
+        assert next(watch).status == NOT_SERVING
+        wait_until_serving(server, within=30)
+        watch.cancel()
+        assert stub.Answer(REQUEST, timeout=10).answers[0].text == "Warsaw"
+
+
+def test_triton_hangs(model_repository: Path, tmp_path: Path) -> None:
+    port = free_port()
+    with (
+        running_server(
+            model_repository,
+            tmp_path / "log",
+            *("--default-timeout", "1.5", "--metrics-port", str(port)),
+        ) as server,
+        grpc.insecure_channel(server.target) as channel,
+    ):
+        stub = QuestionAnsweringServiceStub(channel)
+        stub.Answer(REQUEST, timeout=10)
+        stopped = server.triton()
+        stopped.send_signal(signal.SIGSTOP)
+        try:
+            pending = stub.Answer.future(REQUEST, timeout=20)
+            wait_for_metric(port, "spanqa_triton_tokens_in_flight 14.0")
+            pending.cancel()
+            wait_for_metric(port, "spanqa_triton_tokens_in_flight 0.0")
+            assert failure(stub, 1.0) is grpc.StatusCode.DEADLINE_EXCEEDED
+            with pytest.raises(grpc.RpcError) as raised:
+                stub.Answer(REQUEST)  # no deadline of its own: the server's default
+            assert raised.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+            assert "1.5 s" in raised.value.details()
+        finally:
+            stopped.send_signal(signal.SIGCONT)
+        wait_until_serving(server, within=30)
+        assert stub.Answer(REQUEST, timeout=10).answers[0].text == "Warsaw"
+
+
+def test_triton_is_not_there(model_repository: Path, tmp_path: Path) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    with (
+        running_server(
+            model_repository, tmp_path / "log", "--triton", address, wait=False
+        ) as server,
+        grpc.insecure_channel(server.target) as channel,
+    ):
+        stub = QuestionAnsweringServiceStub(channel)
+        grpc.channel_ready_future(channel).result(30)
+        assert failure(stub, 10) is grpc.StatusCode.UNAVAILABLE
+        health = health_pb2_grpc.HealthStub(channel)
+        status = next(health.Watch(health_pb2.HealthCheckRequest(), timeout=30)).status
+        assert status == NOT_SERVING

@@ -1,0 +1,127 @@
+"""Bad input gets a clear error that names the field, and the next call is answered."""
+
+from collections.abc import Iterator
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+from spanqa.v1 import question_answering_pb2 as pb
+from spanqa.v1.question_answering_pb2_grpc import QuestionAnsweringServiceStub
+
+QUESTION, CONTEXT = "Where was Marie Curie born?", "Marie Curie was born in Warsaw."
+ANSWER = "/spanqa.v1.QuestionAnsweringService/Answer"
+
+
+@pytest.fixture(autouse=True)
+def _the_next_call_is_answered(stub: QuestionAnsweringServiceStub) -> Iterator[None]:
+    yield
+    good = stub.Answer(pb.AnswerRequest(question=QUESTION, context=CONTEXT), timeout=30)
+    assert good.answers[0].text == "Warsaw"
+
+
+def details(error: grpc.RpcError) -> tuple[error_details_pb2.BadRequest, str]:
+    """The BadRequest and the reason of an INVALID_ARGUMENT."""
+    assert isinstance(error, grpc.Call)
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    status = rpc_status.from_call(error)
+    assert status is not None
+    bad, info = error_details_pb2.BadRequest(), error_details_pb2.ErrorInfo()
+    for detail in status.details:
+        detail.Unpack(bad if detail.Is(bad.DESCRIPTOR) else info)
+    assert info.domain == "spanqa.v1"
+    return bad, info.reason
+
+
+CASES = {
+    "empty question": ({"question": ""}, {}, "question", "empty"),
+    "blank question": ({"question": " \t\n\u00a0"}, {}, "question", "blank"),
+    "empty context": ({"context": ""}, {}, "context", "empty"),
+    "blank context": ({"context": "\u3000 \r\n"}, {}, "context", "blank"),
+    "unreadable question": ({"question": "\u200b\x00\x07"}, {}, "question", "no character"),
+    "unreadable context": ({"context": "\x01\ufffd\x00"}, {}, "context", "no character"),
+    "long question": ({"question": "why " * 129}, {}, "question", "limit is 128"),
+    "long context": ({"context": "x" * ((1 << 20) + 1)}, {}, "context", "limit is 1048576"),
+    "context long in bytes": ({"context": "東" * 350_000}, {}, "context", "1050000 bytes"),
+    "negative top_k": ({}, {"top_k": -1}, "options.top_k", "0 (the default) to 100"),
+    "absurd top_k": ({}, {"top_k": 2**31 - 1}, "options.top_k", "to 100"),
+    "negative answer": ({}, {"max_answer_tokens": -5}, "options.max_answer_tokens", "to 256"),
+    "absurd answer": ({}, {"max_answer_tokens": 257}, "options.max_answer_tokens", "to 256"),
+    "negative window": ({}, {"max_sequence_tokens": -1}, "options.max_sequence_tokens", "512"),
+    "absurd window": ({}, {"max_sequence_tokens": 513}, "options.max_sequence_tokens", "512"),
+    "no room": ({}, {"max_sequence_tokens": 9}, "options.max_sequence_tokens", "at least 11"),
+    "negative stride": ({}, {"doc_stride_tokens": -1}, "options.doc_stride_tokens", "-1"),
+    "stride is the room": ({}, {"doc_stride_tokens": 374}, "options.doc_stride_tokens", "374"),
+    "stride over the room": ({}, {"doc_stride_tokens": 500}, "options.doc_stride_tokens", "374"),
+    "probability over 1": ({}, {"min_probability": 1.5}, "options.min_probability", "0 to 1"),
+    "probability is NaN": ({}, {"min_probability": float("nan")}, "options.min_probability", "nan"),
+    "threshold is infinite": (
+        {},
+        {"no_answer_threshold": float("inf")},
+        "options.no_answer_threshold",
+        "finite",
+    ),
+    "no-answer": ({}, {"allow_no_answer": True}, "options.allow_no_answer", "not trained"),
+    "unknown unit": ({}, {"offset_encoding": 99}, "options.offset_encoding", "unknown"),
+    "too many windows": (
+        {"context": "a b " * 10_000},
+        {"doc_stride_tokens": 373},
+        "context",
+        "limit is 10000",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_field_and_the_limit_are_named(
+    stub: QuestionAnsweringServiceStub, case: str
+) -> None:
+    texts, options, field, told = CASES[case]
+    request = pb.AnswerRequest(
+        **{"question": QUESTION, "context": CONTEXT, **texts},  # type: ignore[arg-type]
+        options=pb.AnswerOptions(**options),  # type: ignore[arg-type]
+    )
+    with pytest.raises(grpc.RpcError) as raised:
+        stub.Answer(request, timeout=30)
+    bad, reason = details(raised.value)
+    assert reason == "INVALID_REQUEST"
+    assert [violation.field for violation in bad.field_violations] == [field]
+    assert told in bad.field_violations[0].description
+    assert field in (raised.value.details() or "")
+
+
+def test_all_violations_are_told_at_once(stub: QuestionAnsweringServiceStub) -> None:
+    options = pb.AnswerOptions(top_k=-1, min_probability=2)
+    with pytest.raises(grpc.RpcError) as raised:
+        stub.Answer(pb.AnswerRequest(context=CONTEXT, options=options), timeout=30)
+    bad, _ = details(raised.value)
+    fields = [violation.field for violation in bad.field_violations]
+    assert fields == ["question", "options.top_k", "options.min_probability"]
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"\xff\xff\xff", b"\x0a\x05abc", b"\x0a\x02\xc3\x28", b"\x12\x03\xed\xa0\x80", b"\x00" * 64],
+    ids=["no protobuf", "cut short", "no UTF-8", "lone surrogate", "zeros"],
+)
+def test_bytes_that_are_no_request(channel: grpc.Channel, raw: bytes) -> None:
+    call = channel.unary_unary(ANSWER)
+    with pytest.raises(grpc.RpcError) as raised:
+        call(raw, timeout=30)
+    _, reason = details(raised.value)
+    assert reason == "MALFORMED_REQUEST"
+    assert "spanqa.v1.AnswerRequest" in (raised.value.details() or "")
+
+
+def test_a_message_over_the_limit(channel: grpc.Channel) -> None:
+    call = channel.unary_unary(ANSWER)
+    with pytest.raises(grpc.RpcError) as raised:
+        call(b"\x0a" * (17 << 20), timeout=30)
+    assert raised.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+def test_an_unknown_method(channel: grpc.Channel) -> None:
+    call = channel.unary_unary("/spanqa.v1.QuestionAnsweringService/Guess")
+    with pytest.raises(grpc.RpcError) as raised:
+        call(b"", timeout=30)
+    assert raised.value.code() is grpc.StatusCode.UNIMPLEMENTED

@@ -1,0 +1,216 @@
+"""The server as a process: it starts, says what is wrong, and ends without remains."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import urllib.request
+from pathlib import Path
+
+import grpc
+import psutil
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
+    ProtoReflectionDescriptorDatabase,
+)
+from spanqa.v1 import question_answering_pb2 as pb
+from spanqa.v1.question_answering_pb2_grpc import QuestionAnsweringServiceStub
+from support.processes import RunningServer, free_port, run_serve, running_server
+
+SERVICE = "spanqa.v1.QuestionAnsweringService"
+REQUEST = pb.AnswerRequest(question="Where was she born?", context="She was born in Warsaw.")
+
+
+def left(children: list[psutil.Process]) -> list[psutil.Process]:
+    """Those that still run; a zombie has ended and only waits for init to notice."""
+    alive = psutil.wait_procs(children, timeout=3)[1]
+    return [child for child in alive if child.status() != psutil.STATUS_ZOMBIE]
+
+
+@pytest.mark.parametrize("service", ["", SERVICE])
+def test_health(channel: grpc.Channel, service: str) -> None:
+    stub = health_pb2_grpc.HealthStub(channel)
+    response = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=10)
+    assert response.status == health_pb2.HealthCheckResponse.SERVING
+
+
+def test_reflection(channel: grpc.Channel) -> None:
+    database = ProtoReflectionDescriptorDatabase(channel)
+    assert SERVICE in database.get_services()
+    file = database.FindFileContainingSymbol(SERVICE)
+    assert [method.name for method in file.service[0].method][0] == "Answer"
+
+
+def test_triton_listens_on_loopback_only(server: RunningServer) -> None:
+    listening = [c for c in server.triton().net_connections("inet") if c.status == "LISTEN"]
+    assert listening
+    assert {c.laddr.ip for c in listening} <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_and_its_triton_within_ten_seconds(
+    model_repository: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    with running_server(model_repository, tmp_path / "log") as server:
+        children = server.children()
+        assert {"tritonserver", "triton_python_backend_stub"} <= {c.name() for c in children}
+        assert server.stop(number, within=10) == 0
+        assert left(children) == []
+    assert "Traceback" not in server.log.read_text()
+
+
+def test_a_signal_while_triton_starts(model_repository: Path, tmp_path: Path) -> None:
+    with running_server(model_repository, tmp_path / "log", wait=False) as server:
+        with grpc.insecure_channel(server.target) as channel:
+            grpc.channel_ready_future(channel).result(30)
+        children = server.children()
+        assert server.stop(within=10) == 0
+        assert left(children) == []
+
+
+def test_accepted_calls_are_answered_before_it_ends(
+    model_repository: Path, tmp_path: Path
+) -> None:
+    long_request = pb.AnswerRequest(question="Where?", context="The rain fell on Cork. " * 800)
+    with (
+        running_server(model_repository, tmp_path / "log") as server,
+        grpc.insecure_channel(server.target) as channel,
+    ):
+        stub = QuestionAnsweringServiceStub(channel)
+        stub.Answer(REQUEST, timeout=30)
+        accepted = threading.Event()
+        calls = [stub.Answer.future(long_request, timeout=30) for _ in range(2)]
+        probe = stub.Answer.future(REQUEST, timeout=30)
+        probe.add_done_callback(lambda _: accepted.set())
+        assert accepted.wait(30)
+        assert server.stop(within=10) == 0
+        assert all(call.result().answers for call in calls)
+
+
+def test_triton_ends_when_the_server_is_killed(model_repository: Path, tmp_path: Path) -> None:
+    with running_server(model_repository, tmp_path / "log") as server:
+        children = server.children()
+        server.stop(signal.SIGKILL)
+        assert left(children) == []
+
+
+def test_an_external_triton(server: RunningServer, model_repository: Path, tmp_path: Path) -> None:
+    (address,) = {
+        f"127.0.0.1:{c.laddr.port}"
+        for c in server.triton().net_connections("inet")
+        if c.status == "LISTEN"
+    }
+    with (
+        running_server(
+            model_repository, tmp_path / "log", "--triton", f"{address},{address}"
+        ) as second,
+        grpc.insecure_channel(second.target) as channel,
+    ):
+        assert second.children() == []
+        answer = QuestionAnsweringServiceStub(channel).Answer(REQUEST, timeout=30).answers[0]
+        assert answer.text == "Warsaw"
+
+
+def test_metrics(model_repository: Path, server: RunningServer, tmp_path: Path) -> None:
+    port = free_port()
+    with (
+        running_server(
+            model_repository, tmp_path / "log", "--metrics-port", str(port)
+        ) as measured,
+        grpc.insecure_channel(measured.target) as channel,
+    ):
+        stub = QuestionAnsweringServiceStub(channel)
+        stub.Answer(REQUEST, timeout=30)
+        with pytest.raises(grpc.RpcError):
+            stub.Answer(pb.AnswerRequest(), timeout=30)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as page:
+            text = page.read().decode()
+    assert 'spanqa_calls_total{code="OK",method="Answer"} 1.0' in text
+    assert 'spanqa_calls_total{code="INVALID_ARGUMENT",method="Answer"} 1.0' in text
+    assert 'spanqa_stage_seconds_count{stage="decode"} 1.0' in text
+    assert "spanqa_windows_total 1.0" in text
+    assert "spanqa_model_ready 1.0" in text
+
+
+def one_line(finished: subprocess.CompletedProcess[str]) -> str:
+    """The one line of a failed start (gRPC's own lines about the port left out)."""
+    assert finished.returncode == 1
+    assert "Traceback" not in finished.stderr
+    lines = [line for line in finished.stderr.splitlines() if line.startswith("spanqa-server: ")]
+    assert len(lines) == 1
+    return lines[0]
+
+
+def test_a_port_in_use(model_repository: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        line = one_line(run_serve(model_repository, "--port", port))
+        assert f"127.0.0.1:{port}" in line
+        assert "--port" in line
+        line = one_line(run_serve(model_repository, "--port", "0", "--metrics-port", port))
+        assert "--metrics-port" in line
+
+
+def test_no_model_version(tmp_path: Path) -> None:
+    line = one_line(run_serve(tmp_path, "--port", "0"))
+    assert f"spanqa-model export --preset minilm-squad --repository {tmp_path}" in line
+
+
+@pytest.mark.parametrize("broken", ["model.pt", "model.json", "tokenizer.json"])
+@pytest.mark.parametrize("how", ["missing", "cut short"])
+def test_a_broken_version(model_repository: Path, tmp_path: Path, broken: str, how: str) -> None:
+    shutil.copytree(model_repository, tmp_path / "repository")
+    file = tmp_path / "repository" / "bert_qa" / "1" / broken
+    if how == "missing":
+        file.unlink()
+    else:
+        os.truncate(file, file.stat().st_size // 2)
+    line = one_line(run_serve(tmp_path / "repository", "--port", "0"))
+    assert broken in line
+    assert "spanqa-model export" in line
+
+
+def test_a_version_that_triton_cannot_load(model_repository: Path, tmp_path: Path) -> None:
+    shutil.copytree(model_repository, tmp_path / "repository")
+    version = tmp_path / "repository" / "bert_qa" / "1"
+    (version / "model.pt").write_bytes(b"no TorchScript")
+    manifest = json.loads((version / "model.json").read_text())
+    command = ["sha256sum", str(version / "model.pt")]
+    digest = subprocess.run(command, capture_output=True, text=True, check=True)
+    manifest["model_sha256"] = digest.stdout.split()[0]
+    (version / "model.json").write_text(json.dumps(manifest))
+    line = one_line(run_serve(tmp_path / "repository", "--port", "0"))
+    assert "Triton could not load the model" in line
+    assert "spanqa-model export" in line
+
+
+def test_an_external_triton_that_is_not_there(model_repository: Path) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    line = one_line(
+        run_serve(model_repository, "--port", "0", "--triton", address, "--startup-timeout", "1")
+    )
+    assert address in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--port", "70000"], "--port"),
+        (["--triton", "nowhere"], "HOST:PORT"),
+        (["--log-level", "LOUD"], "--log-level"),
+    ],
+)
+def test_settings_that_are_wrong(tmp_path: Path, arguments: list[str], told: str) -> None:
+    assert told in one_line(run_serve(tmp_path, *arguments))
+
+
+def test_the_frontend_never_imports_torch() -> None:
+    code = "import sys, spanqa_server.service; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,153 @@
+"""Triton itself: ragged batches form, and they change nothing."""
+
+import asyncio
+import json
+import subprocess
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+from spanqa_server.qa.answerer import Logits
+from spanqa_server.qa.windows import PackedWindows
+from spanqa_server.triton.client import TritonInference
+from spanqa_server.triton.dispatcher import TokenBudget
+from support.processes import BIN, RunningServer
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+
+
+def triton_address(server: RunningServer) -> str:
+    connections = server.triton().net_connections("inet")
+    return next(f"127.0.0.1:{c.laddr.port}" for c in connections if c.status == "LISTEN")
+
+
+def make_windows(seed: int, lengths: list[int]) -> PackedWindows:
+    random = np.random.default_rng(seed)
+    total = sum(lengths)
+    return PackedWindows(
+        input_ids=random.integers(1000, 30000, total).astype(np.int32),
+        token_type_ids=np.concatenate([np.arange(n) >= 12 for n in lengths]).astype(np.int32),
+        window_lengths=np.array(lengths, dtype=np.int32),
+    )
+
+
+def batch_statistics(address: str) -> tuple[int, int]:
+    """Requests and executions (batches) of the model so far."""
+    with grpc.insecure_channel(address) as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        request = service_pb2.ModelStatisticsRequest(name="bert_qa", version="1")
+        statistics = stub.ModelStatistics(request, timeout=10).model_stats[0]
+    return statistics.inference_count, statistics.execution_count
+
+
+async def test_a_window_alone_and_in_a_batch_of_32(server: RunningServer) -> None:
+    address = triton_address(server)
+    inference = TritonInference(
+        [address], "bert_qa", "1", budget=TokenBudget(1 << 20), max_chunk_tokens=4096
+    )
+    lengths = np.random.default_rng(7).integers(16, 385, 32).tolist()
+    windows = [make_windows(i, [length]) for i, length in enumerate(lengths)]
+    try:
+        alone = [await inference.infer(window) for window in windows]
+        blocker = asyncio.create_task(inference.infer(make_windows(99, [384] * 10)))
+        before = batch_statistics(address)
+        together = await asyncio.gather(*(inference.infer(window) for window in windows))
+        after = batch_statistics(address)
+        await blocker
+    finally:
+        await inference.close()
+    assert after[1] - before[1] <= 6  # so they did share batches
+    assert difference(alone, together) <= 1e-4
+    print(f"largest difference alone / in a batch: {difference(alone, together):.2e}")
+
+
+def difference(some: list[Logits], others: list[Logits]) -> float:
+    pairs = zip(some, others, strict=True)
+    return max(
+        float(max(abs(a.starts - b.starts).max(), abs(a.ends - b.ends).max())) for a, b in pairs
+    )
+
+
+async def test_chunks_of_a_long_text_are_put_together_in_order(server: RunningServer) -> None:
+    packed = make_windows(3, [384, 17, 300, 384, 5, 384, 200])
+    results = []
+    for chunk in (100_000, 700):
+        inference = TritonInference(
+            [triton_address(server)],
+            "bert_qa",
+            "1",
+            budget=TokenBudget(1000),
+            max_chunk_tokens=chunk,
+        )
+        try:
+            results.append(await inference.infer(packed))
+        finally:
+            await inference.close()
+    assert difference(results[:1], results[1:]) <= 1e-4
+
+
+@pytest.mark.parametrize("bad", ["sum", "types", "empty", "vocabulary"])
+async def test_a_bad_tensor_harms_nobody_else_in_the_batch(
+    server: RunningServer, bad: str
+) -> None:
+    good = make_windows(1, [50, 60])
+    wrong = {
+        "sum": PackedWindows(good.input_ids, good.token_type_ids, good.window_lengths[:1]),
+        "types": PackedWindows(good.input_ids, good.token_type_ids[:9], good.window_lengths),
+        "empty": PackedWindows(
+            good.input_ids, good.token_type_ids, np.array([50, 60, 0], dtype=np.int32)
+        ),
+        "vocabulary": PackedWindows(
+            good.input_ids * 1000, good.token_type_ids, good.window_lengths
+        ),
+    }[bad]
+    inference = TritonInference(
+        [triton_address(server)], "bert_qa", "1", budget=TokenBudget(1 << 20), max_chunk_tokens=4096
+    )
+    try:
+        expected = await inference.infer(good)
+        work = [inference.infer(wrong if i == 5 else good) for i in range(12)]
+        results = await asyncio.gather(*work, return_exceptions=True)
+    finally:
+        await inference.close()
+    assert [i for i, result in enumerate(results) if isinstance(result, Exception)] == [5]
+    right = [result for result in results if isinstance(result, Logits)]
+    assert difference(right, [expected] * 11) <= 1e-4
+
+
+def test_batches_form_at_concurrency_32(server: RunningServer, tmp_path: Path) -> None:
+    """At concurrency 32 with mixed lengths, Triton's own statistics: mean batch ≥ 6."""
+    sentences = ["The rain fell all day.", "Nobody spoke.", "Curie was born in Warsaw, they say."]
+    paragraphs = [
+        {
+            "context": " ".join(sentences[(i + j) % 3] for j in range(1 + 7 * (i % 9))) + " Curie.",
+            "qas": [
+                {
+                    "id": f"{i}-{k}",
+                    "question": "Where was Curie born?",
+                    "answers": [{"text": "Warsaw", "answer_start": 0}],
+                }
+                for k in range(8)
+            ],
+        }
+        for i in range(40)
+    ]
+    data = tmp_path / "data.json"
+    data.write_text(json.dumps({"version": "1.1", "data": [{"paragraphs": paragraphs}]}))
+    before = batch_statistics(triton_address(server))
+    finished = subprocess.run(
+        [
+            *(str(BIN / "spanqa"), "evaluate", str(data), "--target", server.target),
+            *("--concurrency", "32", "--json"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    after = batch_statistics(triton_address(server))
+    requests, batches = after[0] - before[0], after[1] - before[1]
+    report = json.loads(finished.stdout)
+    assert report["answered"] == requests == 320
+    print(f"mean batch size {requests / batches:.1f}")
+    assert requests / batches >= 6

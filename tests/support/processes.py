@@ -1,0 +1,123 @@
+"""Real servers for tests: started on free ports, waited for, and always ended."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+
+import grpc
+import psutil
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+BIN = Path(sys.executable).parent
+SERVING = health_pb2.HealthCheckResponse.SERVING
+START_SECONDS = 90.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+@dataclass
+class RunningServer:
+    """A `spanqa-server serve` process."""
+
+    process: subprocess.Popen[bytes]
+    target: str
+    log: Path
+
+    def children(self) -> list[psutil.Process]:
+        """Every process that it started, directly or not."""
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def triton(self) -> psutil.Process:
+        """Its embedded Triton."""
+        return next(child for child in self.children() if child.name() == "tritonserver")
+
+    def stop(self, number: signal.Signals = signal.SIGTERM, within: float = 15.0) -> int:
+        """Send a signal and return the exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(within)
+
+
+def serve_command(repository: Path, *arguments: str) -> list[str]:
+    return [
+        *(str(BIN / "spanqa-server"), "serve", "--host", "127.0.0.1"),
+        *("--model-repository", str(repository), *arguments),
+    ]
+
+
+def clean_environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("SPANQA_")}
+
+
+@contextlib.contextmanager
+def running_server(
+    repository: Path, log: Path, *arguments: str, wait: bool = True
+) -> Iterator[RunningServer]:
+    """Run a server; at the end of the block it and all its children are gone."""
+    port = free_port()
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            serve_command(repository, "--port", str(port), *arguments),
+            stderr=output,
+            stdout=output,
+            env=clean_environment(),
+        )
+    server = RunningServer(process, f"127.0.0.1:{port}", log)
+    children: list[psutil.Process] = []
+    try:
+        if wait:
+            wait_until_serving(server)
+            children = server.children()
+        yield server
+    finally:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            children += server.children()
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        for child in psutil.wait_procs(set(children), timeout=10)[1]:
+            child.kill()
+
+
+def wait_until_serving(server: RunningServer, within: float = START_SECONDS) -> None:
+    """Follow the health service until it says SERVING."""
+    give_up = monotonic() + within
+    with grpc.insecure_channel(server.target) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        while monotonic() < give_up:
+            if server.process.poll() is not None:
+                raise AssertionError(f"the server ended: {server.log.read_text()}")
+            with contextlib.suppress(grpc.RpcError):
+                watch = stub.Watch(
+                    health_pb2.HealthCheckRequest(), wait_for_ready=True, timeout=1.0
+                )
+                if any(update.status == SERVING for update in watch):
+                    return
+    raise AssertionError(f"not serving after {within} s: {server.log.read_text()}")
+
+
+def run_serve(repository: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a server that is expected to end by itself."""
+    return subprocess.run(
+        serve_command(repository, *arguments),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=clean_environment(),
+        check=False,
+    )

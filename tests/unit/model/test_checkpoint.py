@@ -1,0 +1,157 @@
+"""Reading checkpoints: every layout that occurs, missing and unsupported parts."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import BertForQuestionAnswering, BertModel
+
+from spanqa_model.build import build_module
+from spanqa_model.checkpoint import load_checkpoint
+from spanqa_model.errors import CheckpointError
+from unit.model.tiny import edit_json, packed_config, reference_model, use_bin
+
+
+def resave(directory: Path, rename: Callable[[str], str]) -> None:
+    weights = load_file(directory / "model.safetensors")
+    save_file(
+        {rename(name): tensor for name, tensor in weights.items()}, directory / "model.safetensors"
+    )
+
+
+def assert_weights_are(directory: Path, model: BertForQuestionAnswering) -> None:
+    loaded = load_checkpoint(directory)
+    expected = model.state_dict()
+    assert loaded.state_dict.keys() == expected.keys()
+    assert all(torch.equal(loaded.state_dict[name], expected[name]) for name in expected)
+    build_module(loaded.config, loaded.state_dict)
+
+
+def test_safetensors(tiny_checkpoint: Path, reference: BertForQuestionAnswering) -> None:
+    assert_weights_are(tiny_checkpoint, reference)
+    assert load_checkpoint(tiny_checkpoint).weights_file == tiny_checkpoint / "model.safetensors"
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_pickled_weights(
+    checkpoint: Path, reference: BertForQuestionAnswering, zipped: bool
+) -> None:
+    pickled = use_bin(checkpoint, zipped=zipped)
+    assert_weights_are(checkpoint, reference)
+    assert load_checkpoint(checkpoint).weights_file == pickled
+
+
+def test_tensorflow_names_of_layer_norm(
+    checkpoint: Path, reference: BertForQuestionAnswering
+) -> None:
+    resave(
+        checkpoint,
+        lambda name: name.replace("LayerNorm.weight", "LayerNorm.gamma").replace(
+            "LayerNorm.bias", "LayerNorm.beta"
+        ),
+    )
+    assert any("gamma" in name for name in load_file(checkpoint / "model.safetensors"))
+    assert_weights_are(checkpoint, reference)
+
+
+def test_pretraining_heads_and_old_buffers_are_left_out(
+    checkpoint: Path, reference: BertForQuestionAnswering
+) -> None:
+    weights = load_file(checkpoint / "model.safetensors")
+    weights["bert.embeddings.position_ids"] = torch.arange(64)[None]
+    weights["bert.pooler.dense.weight"] = torch.zeros(32, 32)
+    weights["cls.predictions.bias"] = torch.zeros(256)
+    save_file(weights, checkpoint / "model.safetensors")
+    assert_weights_are(checkpoint, reference)
+
+
+def test_a_base_model_is_named_without_its_prefix(
+    checkpoint: Path, reference: BertForQuestionAnswering
+) -> None:
+    BertModel(reference.config).save_pretrained(checkpoint)
+    on_disk = load_file(checkpoint / "model.safetensors")
+    assert not any(name.startswith("bert.") for name in on_disk)
+    loaded = load_checkpoint(checkpoint)
+    expected = {name for name in reference.state_dict() if name.startswith("bert.")}
+    assert set(loaded.state_dict) == expected
+    with pytest.raises(CheckpointError, match=r"no question answering head \(qa_outputs\)"):
+        build_module(loaded.config, loaded.state_dict)
+
+
+def test_half_precision_weights_are_widened(checkpoint: Path) -> None:
+    weights = load_file(checkpoint / "model.safetensors")
+    save_file({k: v.half() for k, v in weights.items()}, checkpoint / "model.safetensors")
+    loaded = load_checkpoint(checkpoint)
+    built = build_module(loaded.config, loaded.state_dict)
+    assert {tensor.dtype for tensor in built.state_dict().values()} == {torch.float32}
+
+
+def test_a_head_of_another_size_is_not_called_missing() -> None:
+    model = reference_model()
+    weights = model.state_dict()
+    weights["qa_outputs.weight"] = torch.zeros(3, 32)
+    with pytest.raises(CheckpointError, match=r"size mismatch for qa_outputs\.weight"):
+        build_module(packed_config(model), weights)
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        ("config.json", "config.json: missing"),
+        ("model.safetensors", "holds neither model.safetensors nor pytorch_model.bin"),
+        ("vocab.txt", "holds neither tokenizer.json nor vocab.txt"),
+    ],
+)
+def test_missing_files_are_named(checkpoint: Path, file: str, message: str) -> None:
+    (checkpoint / file).unlink()
+    with pytest.raises(CheckpointError, match=message):
+        load_checkpoint(checkpoint)
+
+
+def test_a_missing_directory_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="nowhere: no such directory"):
+        load_checkpoint(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model_type": "roberta"}, "model_type is 'roberta'"),
+        ({"position_embedding_type": "relative_key"}, "position_embedding_type"),
+        ({"is_decoder": True}, "is_decoder"),
+        ({"hidden_act": "relu"}, "hidden_act is 'relu'; supported are gelu"),
+        ({"hidden_act": ["gelu"]}, "hidden_act cannot be"),
+        ({"hidden_size": "32"}, "hidden_size cannot be '32'"),
+        ({"hidden_size": None}, "hidden_size cannot be None"),
+        ({"num_attention_heads": 0}, "num_attention_heads cannot be 0"),
+        ({"num_attention_heads": 5}, "hidden_size 32 does not divide among 5 heads"),
+        ({"type_vocab_size": 1}, "type_vocab_size is 1"),
+        ({"vocab_size": 100}, "the tokenizer has .* pieces, config.json says 100"),
+        ({"layer_norm_eps": "small"}, "layer_norm_eps cannot be 'small'"),
+    ],
+)
+def test_unsupported_configurations_are_refused(
+    checkpoint: Path, changes: dict[str, object], message: str
+) -> None:
+    edit_json(checkpoint / "config.json", **changes)
+    with pytest.raises(CheckpointError, match=message):
+        load_checkpoint(checkpoint)
+
+
+def test_a_configuration_that_lacks_a_size_is_refused(checkpoint: Path) -> None:
+    path = checkpoint / "config.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    del content["intermediate_size"]
+    path.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(CheckpointError, match=r"config\.json: lacks intermediate_size"):
+        load_checkpoint(checkpoint)
+
+
+def test_weights_of_another_shape_are_refused(checkpoint: Path) -> None:
+    edit_json(checkpoint / "config.json", num_hidden_layers=3)
+    loaded = load_checkpoint(checkpoint)
+    with pytest.raises(CheckpointError, match=r"do not fit config\.json"):
+        build_module(loaded.config, loaded.state_dict)

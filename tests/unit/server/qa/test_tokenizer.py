@@ -1,0 +1,105 @@
+"""The tokenizer: whole texts, code point offsets, nothing that changes under threads."""
+
+import unicodedata
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, models
+from unit.server.vocabulary import HANGUL, SPECIAL, make_tokenizer
+
+from spanqa_server.qa.tokenizer import TextTokenizer
+
+CASED = TextTokenizer(make_tokenizer(lowercase=False))
+UNCASED = TextTokenizer(make_tokenizer(lowercase=True))
+BOTH = pytest.mark.parametrize("tokenizer", [CASED, UNCASED], ids=["cased", "uncased"])
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
+
+
+def slices(tokenizer: TextTokenizer, text: str) -> list[str]:
+    encoded = tokenizer.encode(text)
+    return [text[s:e] for s, e in zip(encoded.starts, encoded.ends, strict=True)]
+
+
+@BOTH
+def test_offsets_slice_the_text_in_code_points(tokenizer: TextTokenizer) -> None:
+    assert slices(tokenizer, "the 😀 Lake, 東京!") == ["the", "😀", "Lake", ",", "東", "京", "!"]
+
+
+@BOTH
+@given(text=TEXTS)
+@example(text="e\u0301\u0323x \U0001d15f \ufdfa")
+@settings(deadline=None, max_examples=200)
+def test_offsets_lie_in_the_text_in_order(tokenizer: TextTokenizer, text: str) -> None:
+    encoded = tokenizer.encode(text)
+    assert len(encoded) == len(encoded.ids) == len(encoded.starts) == len(encoded.ends)
+    assert (encoded.starts >= 0).all()
+    assert (encoded.ends <= len(text)).all()
+    assert (encoded.starts <= encoded.ends).all()
+    assert (encoded.starts[1:] >= encoded.starts[:-1]).all()
+    assert (encoded.ends[1:] >= encoded.ends[:-1]).all()
+
+
+def test_cased_and_uncased_differ() -> None:
+    assert CASED.encode("Anna").ids.tolist() != CASED.encode("anna").ids.tolist()
+    assert UNCASED.encode("ÀNNA").ids.tolist() == UNCASED.encode("anna").ids.tolist()
+
+
+def test_uncased_splits_a_syllable_into_tokens_with_equal_offsets() -> None:
+    encoded = UNCASED.encode(HANGUL)
+    assert len(encoded) == len(unicodedata.normalize("NFD", HANGUL.replace(" ", "")))
+    assert list(zip(encoded.starts, encoded.ends, strict=True)).count((0, 1)) == 3
+
+
+@BOTH
+@pytest.mark.parametrize("special", SPECIAL)
+def test_special_tokens_in_a_text_are_text(tokenizer: TextTokenizer, special: str) -> None:
+    encoded = tokenizer.encode(f"the {special} a")
+    file = make_tokenizer(lowercase=tokenizer is UNCASED)
+    assert file.token_to_id(special) not in encoded.ids
+    assert "".join(slices(tokenizer, f"the {special} a")) == f"the{special}a"
+
+
+def test_truncation_and_padding_of_the_file_are_ignored() -> None:
+    file = make_tokenizer(lowercase=False)
+    file.enable_truncation(4)
+    file.enable_padding(length=16)
+    tokenizer = TextTokenizer(Tokenizer.from_str(file.to_str()))
+    assert len(tokenizer.encode("the a in")) == 3
+    assert tokenizer.encode("the a " * 50).ids.tolist() == CASED.encode("the a " * 50).ids.tolist()
+
+
+@BOTH
+@pytest.mark.parametrize("text", ["", " ", "\x00", "\x00\x01\x7f\u200b", "\ufffd", "\n\t\r"])
+def test_nothing_to_read_gives_no_tokens(tokenizer: TextTokenizer, text: str) -> None:
+    encoded = tokenizer.encode(text)
+    assert len(encoded) == 0
+    assert encoded.starts.shape == encoded.ends.shape == (0,)
+
+
+@BOTH
+def test_characters_that_are_dropped_keep_offsets_right(tokenizer: TextTokenizer) -> None:
+    assert slices(tokenizer, "\x00the\x00 \u0007Lake") == ["the", "Lake"]
+
+
+def test_numbers_of_the_special_tokens() -> None:
+    file = make_tokenizer(lowercase=False)
+    assert (CASED.cls_id, CASED.sep_id) == (file.token_to_id("[CLS]"), file.token_to_id("[SEP]"))
+
+
+def test_refuses_a_vocabulary_without_special_tokens() -> None:
+    with pytest.raises(ValueError, match=r"no \[CLS\]: not a BERT tokenizer"):
+        TextTokenizer(Tokenizer(models.WordPiece({"[UNK]": 0, "a": 1}, unk_token="[UNK]")))
+
+
+def test_concurrent_use_changes_nothing() -> None:
+    file = make_tokenizer(lowercase=True)
+    tokenizer = TextTokenizer(file)
+    before = file.to_str()
+    texts = [f"the {'Lake ' * (n % 7)}[SEP] {n} {HANGUL}" for n in range(200)]
+    alone = [tokenizer.encode(text).ids.tolist() for text in texts]
+    with ThreadPoolExecutor(4) as pool:
+        together = [encoded.ids.tolist() for encoded in pool.map(tokenizer.encode, texts)]
+    assert together == alone
+    assert file.to_str() == before

@@ -1,0 +1,134 @@
+"""Windows against their definition, and against the tokenizers library's own truncation."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from unit.server.reference import cut_windows
+from unit.server.vocabulary import make_tokenizer
+
+from spanqa_server.qa.windows import (
+    SPECIAL_TOKENS,
+    PackedWindows,
+    count_windows,
+    pack_windows,
+    plan_windows,
+    split_windows,
+)
+
+CLS, SEP = 101, 102
+TOKENIZER = make_tokenizer(lowercase=False)
+
+
+@st.composite
+def cuts(draw: st.DrawFn, most: int = 400) -> tuple[int, int, int]:
+    """Context tokens, room and stride, with every overlap from none to all but one token."""
+    tokens = draw(st.integers(1, most))
+    room = draw(st.integers(1, most))
+    return tokens, room, draw(st.integers(0, room - 1))
+
+
+def pack(question: list[int], context: list[int], room: int, doc_stride: int) -> PackedWindows:
+    return pack_windows(
+        np.array(question, dtype=np.int32),
+        np.array(context, dtype=np.int32),
+        plan_windows(len(context), room, doc_stride),
+        cls_id=CLS,
+        sep_id=SEP,
+    )
+
+
+@given(cuts())
+@settings(deadline=None, max_examples=300)
+def test_plan_covers_every_token_and_shares_the_stride(cut: tuple[int, int, int]) -> None:
+    tokens, room, doc_stride = cut
+    plan = plan_windows(tokens, room, doc_stride)
+    covered = [list(range(s, e)) for s, e in zip(plan.starts, plan.ends, strict=True)]
+    assert sorted({token for window in covered for token in window}) == list(range(tokens))
+    assert all(1 <= len(window) <= room for window in covered)
+    assert all(len(window) == room for window in covered[:-1])
+    for left, right in zip(covered, covered[1:], strict=False):
+        assert len(set(left) & set(right)) == doc_stride
+    assert plan.ends[-1] == tokens
+    assert len(plan) == count_windows(tokens, room, doc_stride)
+    assert covered == cut_windows(range(tokens), room, doc_stride)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "room", "doc_stride", "windows"),
+    [(1, 1, 0, 1), (10, 10, 9, 1), (11, 10, 9, 2), (11, 10, 0, 2), (20, 10, 0, 2), (21, 10, 0, 3)],
+)
+def test_count_at_the_edges(tokens: int, room: int, doc_stride: int, windows: int) -> None:
+    assert count_windows(tokens, room, doc_stride) == windows
+
+
+@given(st.lists(st.integers(200, 300), max_size=6), cuts(most=60))
+@settings(deadline=None)
+def test_packed_layout(question: list[int], cut: tuple[int, int, int]) -> None:
+    tokens, room, doc_stride = cut
+    context = list(range(1000, 1000 + tokens))
+    packed = pack(question, context, room, doc_stride)
+    pieces = cut_windows(context, room, doc_stride)
+    whole = [[CLS, *question, SEP, *piece, SEP] for piece in pieces]
+    head = len(question) + 2
+    types = [[0] * head + [1] * (len(piece) + 1) for piece in pieces]
+    assert packed.input_ids.tolist() == sum(whole, [])
+    assert packed.token_type_ids.tolist() == sum(types, [])
+    assert packed.window_lengths.tolist() == [len(window) for window in whole]
+    assert packed.window_lengths.max() <= room + len(question) + SPECIAL_TOKENS
+    for array in (packed.input_ids, packed.token_type_ids, packed.window_lengths):
+        assert array.dtype == np.int32
+
+
+@given(cuts(most=60), st.integers(1, 5), st.integers(1, 200))
+@settings(deadline=None, max_examples=200)
+def test_split_windows(cut: tuple[int, int, int], question: int, most: int) -> None:
+    tokens, room, doc_stride = cut
+    packed = pack(list(range(question)), list(range(tokens)), room, doc_stride)
+    parts = list(split_windows(packed, most))
+    for name in ("input_ids", "token_type_ids", "window_lengths"):
+        joined = np.concatenate([getattr(part, name) for part in parts])
+        assert joined.tolist() == getattr(packed, name).tolist()
+    for part in parts:
+        windows = len(part.window_lengths)
+        assert windows >= 1
+        assert len(part.input_ids) == len(part.token_type_ids) == part.window_lengths.sum()
+        assert len(part.input_ids) <= most or windows == 1
+    for part, following in zip(parts, parts[1:], strict=False):
+        assert len(part.input_ids) + following.window_lengths[0] > most, "fewer would do"
+
+
+@given(st.integers(1, 5), cuts(most=40))
+@settings(deadline=None)
+def test_equals_truncation_of_the_second_text_with_stride(
+    question: int, cut: tuple[int, int, int]
+) -> None:
+    tokens, room, doc_stride = cut
+    question_text = " ".join("abcde"[:question])
+    context_text = " ".join("abcdefghijklmnopqrstuvwxyz"[n % 26] for n in range(tokens))
+    expected = library_windows(
+        question_text, context_text, room + question + SPECIAL_TOKENS, doc_stride
+    )
+    packed = pack_windows(
+        ids_of(question_text),
+        ids_of(context_text),
+        plan_windows(tokens, room, doc_stride),
+        cls_id=TOKENIZER.token_to_id("[CLS]"),
+        sep_id=TOKENIZER.token_to_id("[SEP]"),
+    )
+    assert packed.input_ids.tolist() == sum((window.ids for window in expected), [])
+    assert packed.token_type_ids.tolist() == sum((window.type_ids for window in expected), [])
+    assert packed.window_lengths.tolist() == [len(window.ids) for window in expected]
+
+
+def library_windows(question: str, context: str, length: int, stride: int) -> list[Any]:
+    tokenizer = make_tokenizer(lowercase=False)
+    tokenizer.enable_truncation(length, stride=stride, strategy="only_second")
+    first = tokenizer.encode(question, context)
+    return [first, *first.overflowing]
+
+
+def ids_of(text: str) -> np.ndarray[Any, np.dtype[np.int32]]:
+    return np.array(TOKENIZER.encode(text, add_special_tokens=False).ids, dtype=np.int32)
