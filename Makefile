@@ -51,7 +51,8 @@ check: setup ## Lint, types, import boundaries, proto lint and breaking changes,
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/yamllint --strict docker
+	$(BIN)/hadolint docker/*.Dockerfile
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker/compose.yaml
 	sh protos/check.sh
 
 proto: $(VENV)/.installed ## Generate the Python stubs from the proto.

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from spanqa_model.errors import ModelError
 from spanqa_model.export import STEPS, Device, Dtype, default_device, default_dtype, export
 from spanqa_model.presets import PRESETS, Source
+from spanqa_model.versions import version_exists
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -41,6 +42,9 @@ def export_command(
     version: Annotated[
         int | None, typer.Option(min=1, help="The version's number. Default: the next one.")
     ] = None,
+    if_missing: Annotated[
+        bool, typer.Option("--if-missing", help="Do nothing where --version exists already.")
+    ] = False,
     device: Annotated[
         Device | None, typer.Option(help="What it will run on. Default: cuda if there is one.")
     ] = None,
@@ -62,6 +66,11 @@ def export_command(
 
     Without --preset and --checkpoint: minilm-squad.
     """
+    if if_missing and version is None:
+        raise typer.BadParameter("--if-missing needs --version")
+    if if_missing and version_exists(repository, version or 0):
+        print(f"version {version} is there already: nothing to do")
+        return
     source = choose_source(preset, checkpoint, revision)
     changes: dict[str, Any] = {
         "adapter": adapter,

@@ -30,6 +30,11 @@ def next_version(repository: Path) -> int:
     return max(versions, default=0) + 1
 
 
+def version_exists(repository: Path, version: int) -> bool:
+    """Whether this version is there (a version that is there is complete)."""
+    return (repository / MODEL_NAME / str(version)).exists()
+
+
 @contextmanager
 def staged_version(repository: Path, version: int) -> Iterator[Path]:
     """Yield a directory to fill; when the block ends well it becomes the version.

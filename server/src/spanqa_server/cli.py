@@ -5,6 +5,8 @@ import asyncio
 import logging
 import sys
 
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from pydantic import ValidationError
 from pydantic_settings import CliApp, CliSettingsSource
 
@@ -21,7 +23,11 @@ def main() -> None:
         "serve", help="Serve the newest model version.", description=Settings.__doc__
     )
     source: CliSettingsSource[Settings] = CliSettingsSource(Settings, root_parser=serve_parser)
+    health_parser = commands.add_parser("health", help="Exit with 0 if a server is SERVING.")
+    health_parser.add_argument("--target", default="localhost:50051", help="HOST:PORT")
     arguments = parser.parse_args()
+    if arguments.command == "health":
+        sys.exit(check_health(arguments.target))
     del arguments.command
     try:
         settings = CliApp.run(Settings, cli_args=arguments, cli_settings_source=source)
@@ -36,6 +42,18 @@ def main() -> None:
         asyncio.run(serve(settings))
     except StartupError as error:
         sys.exit(f"spanqa-server: {error}")
+
+
+def check_health(target: str) -> str | int:
+    """Ask the health service: 0, or what is wrong."""
+    with grpc.insecure_channel(target) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        try:
+            status = stub.Check(health_pb2.HealthCheckRequest(), timeout=2).status
+        except grpc.RpcError as error:
+            return f"spanqa-server: {target}: {error.code().name}"
+    serving = status == health_pb2.HealthCheckResponse.SERVING
+    return 0 if serving else f"spanqa-server: {target}: NOT_SERVING"
 
 
 def describe(error: ValidationError) -> str:

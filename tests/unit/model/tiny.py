@@ -43,7 +43,9 @@ def reference_model(
         initializer_range=0.3,
         attn_implementation="eager",
     )
-    return BertForQuestionAnswering(config).eval()
+    model = BertForQuestionAnswering(config).eval()
+    model.qa_outputs.weight.data.mul_(2)
+    return model
 
 
 def write_vocabulary(directory: Path, *, cased: bool = False) -> None:

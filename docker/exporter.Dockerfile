@@ -1,0 +1,19 @@
+# The exporter: checkpoint to model version, then it ends. Build from the repository's root:
+#   docker build -f docker/exporter.Dockerfile -t spanqa-exporter .
+FROM python:3.11-slim-bookworm
+WORKDIR /src
+COPY constraints.txt ./
+COPY model model
+# The package's configuration files are links into here.
+COPY model_repository model_repository
+RUN python -m venv /opt/spanqa \
+    && /opt/spanqa/bin/pip install --no-cache-dir --constraint constraints.txt ./model \
+    && useradd --system --uid 10001 --no-create-home spanqa \
+    && install --directory --owner=10001 /models /cache
+USER 10001
+ENV PATH=/opt/spanqa/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    HF_HOME=/cache \
+    SPANQA_MODEL_REPOSITORY=/models
+ENTRYPOINT ["spanqa-model"]
+CMD ["export", "--help"]

@@ -1,0 +1,42 @@
+"""What the parity tests share."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tokenizers import Tokenizer
+
+from parity.reference import CASED_VOCAB, SQUAD_DEV, Pair, squad_pairs
+from spanqa_server.qa.tokenizer import TextTokenizer
+
+
+@pytest.fixture(scope="session")
+def squad() -> list[Pair]:
+    require(SQUAD_DEV)
+    return squad_pairs()
+
+
+@pytest.fixture(scope="session")
+def cased_vocab() -> Path:
+    require(CASED_VOCAB)
+    return CASED_VOCAB
+
+
+def require(file: Path) -> None:
+    if not file.is_file():
+        pytest.skip(f"../shared lacks {file.name}: nothing to compare on")
+
+
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[str], None]]:
+    """Print a measured figure, captured or not."""
+
+    def print_now(text: str) -> None:
+        with capsys.disabled():
+            print(f"\n    {text}")
+
+    return print_now
+
+
+def read_tokenizer(directory: Path) -> TextTokenizer:
+    return TextTokenizer(Tokenizer.from_file(str(directory / "tokenizer.json")))
