@@ -6,6 +6,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+
 from spanqa.v1.question_answering_pb2_grpc import QuestionAnsweringServiceStub
 from support.processes import BIN, RunningServer, running_server
 

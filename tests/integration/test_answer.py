@@ -1,9 +1,11 @@
 """Answers through the whole path: real gRPC, real Triton, the default model."""
 
 import math
+from typing import Any
 
 import grpc
 import pytest
+
 from spanqa.v1 import question_answering_pb2 as pb
 from spanqa.v1.question_answering_pb2_grpc import QuestionAnsweringServiceStub
 
@@ -12,7 +14,7 @@ FILLER = "The rain went on and nobody in the village said a word about the matte
 
 
 def ask(
-    stub: QuestionAnsweringServiceStub, question: str, context: str, **options: object
+    stub: QuestionAnsweringServiceStub, question: str, context: str, **options: Any
 ) -> pb.AnswerResponse:
     request = pb.AnswerRequest(
         question=question, context=context, options=pb.AnswerOptions(**options)
@@ -104,9 +106,7 @@ def test_special_token_strings_are_text(stub: QuestionAnsweringServiceStub) -> N
 
 
 def test_min_probability_leaves_answers_out(stub: QuestionAnsweringServiceStub) -> None:
-    response = ask(
-        stub, "Where was Marie Curie born?", CONTEXT, top_k=20, min_probability=0.3
-    )
+    response = ask(stub, "Where was Marie Curie born?", CONTEXT, top_k=20, min_probability=0.3)
     assert 1 <= len(response.answers) < 20
     assert all(answer.probability >= 0.3 for answer in response.answers)
 

@@ -1,11 +1,13 @@
 """Bad input gets a clear error that names the field, and the next call is answered."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import grpc
 import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
+
 from spanqa.v1 import question_answering_pb2 as pb
 from spanqa.v1.question_answering_pb2_grpc import QuestionAnsweringServiceStub
 
@@ -73,12 +75,10 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_field_and_the_limit_are_named(
-    stub: QuestionAnsweringServiceStub, case: str
-) -> None:
+def test_the_field_and_the_limit_are_named(stub: QuestionAnsweringServiceStub, case: str) -> None:
     texts, options, field, told = CASES[case]
     request = pb.AnswerRequest(
-        **{"question": QUESTION, "context": CONTEXT, **texts},  # type: ignore[arg-type]
+        **{"question": QUESTION, "context": CONTEXT, **texts},
         options=pb.AnswerOptions(**options),  # type: ignore[arg-type]
     )
     with pytest.raises(grpc.RpcError) as raised:
@@ -105,7 +105,7 @@ def test_all_violations_are_told_at_once(stub: QuestionAnsweringServiceStub) -> 
     ids=["no protobuf", "cut short", "no UTF-8", "lone surrogate", "zeros"],
 )
 def test_bytes_that_are_no_request(channel: grpc.Channel, raw: bytes) -> None:
-    call = channel.unary_unary(ANSWER)
+    call: Any = channel.unary_unary(ANSWER)
     with pytest.raises(grpc.RpcError) as raised:
         call(raw, timeout=30)
     _, reason = details(raised.value)
@@ -114,14 +114,14 @@ def test_bytes_that_are_no_request(channel: grpc.Channel, raw: bytes) -> None:
 
 
 def test_a_message_over_the_limit(channel: grpc.Channel) -> None:
-    call = channel.unary_unary(ANSWER)
+    call: Any = channel.unary_unary(ANSWER)
     with pytest.raises(grpc.RpcError) as raised:
         call(b"\x0a" * (17 << 20), timeout=30)
     assert raised.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 def test_an_unknown_method(channel: grpc.Channel) -> None:
-    call = channel.unary_unary("/spanqa.v1.QuestionAnsweringService/Guess")
+    call: Any = channel.unary_unary("/spanqa.v1.QuestionAnsweringService/Guess")
     with pytest.raises(grpc.RpcError) as raised:
         call(b"", timeout=30)
     assert raised.value.code() is grpc.StatusCode.UNIMPLEMENTED

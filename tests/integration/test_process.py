@@ -18,6 +18,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
     ProtoReflectionDescriptorDatabase,
 )
+
 from spanqa.v1 import question_answering_pb2 as pb
 from spanqa.v1.question_answering_pb2_grpc import QuestionAnsweringServiceStub
 from support.processes import RunningServer, free_port, run_serve, running_server
@@ -43,7 +44,7 @@ def test_reflection(channel: grpc.Channel) -> None:
     database = ProtoReflectionDescriptorDatabase(channel)
     assert SERVICE in database.get_services()
     file = database.FindFileContainingSymbol(SERVICE)
-    assert [method.name for method in file.service[0].method][0] == "Answer"
+    assert "Answer" in [method.name for method in file.service[0].method]
 
 
 def test_triton_listens_on_loopback_only(server: RunningServer) -> None:
@@ -73,9 +74,7 @@ def test_a_signal_while_triton_starts(model_repository: Path, tmp_path: Path) ->
         assert left(children) == []
 
 
-def test_accepted_calls_are_answered_before_it_ends(
-    model_repository: Path, tmp_path: Path
-) -> None:
+def test_accepted_calls_are_answered_before_it_ends(model_repository: Path, tmp_path: Path) -> None:
     long_request = pb.AnswerRequest(question="Where?", context="The rain fell on Cork. " * 800)
     with (
         running_server(model_repository, tmp_path / "log") as server,
@@ -119,9 +118,7 @@ def test_an_external_triton(server: RunningServer, model_repository: Path, tmp_p
 def test_metrics(model_repository: Path, server: RunningServer, tmp_path: Path) -> None:
     port = free_port()
     with (
-        running_server(
-            model_repository, tmp_path / "log", "--metrics-port", str(port)
-        ) as measured,
+        running_server(model_repository, tmp_path / "log", "--metrics-port", str(port)) as measured,
         grpc.insecure_channel(measured.target) as channel,
     ):
         stub = QuestionAnsweringServiceStub(channel)

@@ -8,12 +8,13 @@ from pathlib import Path
 import grpc
 import numpy as np
 import pytest
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+
 from spanqa_server.qa.answerer import Logits
 from spanqa_server.qa.windows import PackedWindows
 from spanqa_server.triton.client import TritonInference
 from spanqa_server.triton.dispatcher import TokenBudget
 from support.processes import BIN, RunningServer
-from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 
 def triton_address(server: RunningServer) -> str:
@@ -87,9 +88,7 @@ async def test_chunks_of_a_long_text_are_put_together_in_order(server: RunningSe
 
 
 @pytest.mark.parametrize("bad", ["sum", "types", "empty", "vocabulary"])
-async def test_a_bad_tensor_harms_nobody_else_in_the_batch(
-    server: RunningServer, bad: str
-) -> None:
+async def test_a_bad_tensor_harms_nobody_else_in_the_batch(server: RunningServer, bad: str) -> None:
     good = make_windows(1, [50, 60])
     wrong = {
         "sum": PackedWindows(good.input_ids, good.token_type_ids, good.window_lengths[:1]),

@@ -1,13 +1,11 @@
 """What the parity tests share."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tokenizers import Tokenizer
 
 from parity.reference import CASED_VOCAB, SQUAD_DEV, Pair, squad_pairs
-from spanqa_server.qa.tokenizer import TextTokenizer
 
 
 @pytest.fixture(scope="session")
@@ -28,7 +26,7 @@ def require(file: Path) -> None:
 
 
 @pytest.fixture
-def say(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[str], None]]:
+def say(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
     """Print a measured figure, captured or not."""
 
     def print_now(text: str) -> None:
@@ -36,7 +34,3 @@ def say(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[str], None]]:
             print(f"\n    {text}")
 
     return print_now
-
-
-def read_tokenizer(directory: Path) -> TextTokenizer:
-    return TextTokenizer(Tokenizer.from_file(str(directory / "tokenizer.json")))

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from peft import PeftModel
+from tokenizers import Tokenizer
 from torch import Tensor
 from transformers import BertConfig, BertForQuestionAnswering
 
@@ -89,6 +90,10 @@ def squad_pairs(count: int | None = None) -> list[Pair]:
     if count is None:
         return pairs
     return [pairs[i * len(pairs) // count] for i in range(count)]
+
+
+def version_tokenizer(version: Path) -> TextTokenizer:
+    return TextTokenizer(Tokenizer.from_file(str(version / "tokenizer.json")))
 
 
 def prepare(
@@ -208,5 +213,3 @@ def reference_logits(
 
 def as_long(values: npt.NDArray[np.int32]) -> Tensor:
     return torch.from_numpy(values).long()
-
-

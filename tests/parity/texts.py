@@ -47,8 +47,23 @@ SCRIPTS = [
     (0x30, 0x39, 2),
     (0x300, 0x36F, 1),  # combining marks
 ]
-SEPARATORS = [" "] * 12 + [", ", ". ", "; ", "-", "\n", "\t", "\u00a0", "\u3000", " – ", "…", "/", "\u200b"]
-COMMON = "the of and in to was is for as on with by he that at from his it an were are which".split()
+SEPARATORS = [" "] * 12 + [
+    ", ",
+    ". ",
+    "; ",
+    "-",
+    "\n",
+    "\t",
+    "\u00a0",
+    "\u3000",
+    " – ",
+    "…",
+    "/",
+    "\u200b",
+]
+COMMON = (
+    "the of and in to was is for as on with by he that at from his it an were are which".split()
+)
 
 
 def article(length: int) -> str:
@@ -60,9 +75,7 @@ def article(length: int) -> str:
 def pairs() -> list[tuple[str, str]]:
     """Questions with short, middle and long contexts (some of several windows)."""
     contexts = [*PARAGRAPHS, article(250), article(420), article(900), article(3), "Yes."]
-    return [
-        (QUESTIONS[i % len(QUESTIONS)], context) for i, context in enumerate(contexts)
-    ]
+    return [(QUESTIONS[i % len(QUESTIONS)], context) for i, context in enumerate(contexts)]
 
 
 def generated(seed: int, words: int) -> str:

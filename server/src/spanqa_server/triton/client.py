@@ -80,8 +80,11 @@ class TritonInference:
         if total <= self._max_chunk_tokens:
             return await self._infer_chunk(packed, total, SHORT)
         chunks = split_windows(packed, self._max_chunk_tokens)
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._infer_chunk(c, total, LONG)) for c in chunks]
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._infer_chunk(c, total, LONG)) for c in chunks]
+        except BaseExceptionGroup as failures:
+            raise failures.exceptions[0] from None
         parts = [task.result() for task in tasks]
         return Logits(
             starts=np.concatenate([part.starts for part in parts]),

@@ -1,0 +1,88 @@
+"""Triton's two configurations: one contract, and both are valid to a real Triton."""
+
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from time import monotonic
+
+import grpc
+import pytest
+from google.protobuf import text_format
+from spanqa_server.triton.embedded import (
+    link_backend,
+    pytriton_package,
+    triton_command,
+    triton_environment,
+)
+from support.processes import free_port
+from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
+
+MODEL = Path(__file__).parents[2] / "model_repository" / "bert_qa"
+
+
+def parse(text: str) -> model_config_pb2.ModelConfig:
+    return text_format.Parse(text, model_config_pb2.ModelConfig())
+
+
+def test_both_have_the_same_tensors_and_queue() -> None:
+    production = parse((MODEL / "config.pbtxt").read_text())
+    embedded = parse((MODEL / "configs" / "embedded.pbtxt").read_text())
+    assert list(production.input) == list(embedded.input)
+    assert list(production.output) == list(embedded.output)
+    assert all(tensor.allow_ragged_batch for tensor in production.input)
+    policies = [c.dynamic_batching.default_queue_policy for c in (production, embedded)]
+    assert policies[0] == policies[1]
+    assert policies[0].default_timeout_microseconds > 0
+    assert production.platform == "pytorch_libtorch"
+    scattered = production.batch_output[0]
+    assert list(scattered.target_name) == [output.name for output in production.output]
+    assert list(scattered.source_input) == ["input_ids"]
+
+
+def test_triton_takes_the_production_configuration(model_repository: Path, tmp_path: Path) -> None:
+    """All of it but the libtorch backend and the GPU, which are not here: queue, ragged
+    tensors, scatter, warm-up of one window and of a full batch."""
+    repository = tmp_path / "repository"
+    shutil.copytree(model_repository, repository)
+    config = (MODEL / "config.pbtxt").read_text()
+    config = config.replace('platform: "pytorch_libtorch"', 'backend: "python"')
+    config, gpus = re.subn("KIND_GPU", "KIND_CPU", config)
+    assert gpus == 1
+    (repository / "bert_qa" / "configs" / "embedded.pbtxt").write_text(config)
+    package, address = pytriton_package(), f"127.0.0.1:{free_port()}"
+    with tempfile.TemporaryDirectory() as backends, (tmp_path / "log").open("wb") as log:
+        link_backend(package, Path(backends))
+        triton = subprocess.Popen(
+            triton_command(package, repository, Path(backends), address),
+            env=triton_environment(package, 0),
+            stdout=log,
+            stderr=log,
+        )
+        try:
+            loaded = wait_for_config(address, triton, tmp_path / "log")
+        finally:
+            triton.terminate()
+            triton.wait(30)
+    assert [sample.batch_size for sample in loaded.model_warmup] == [1, 64]
+    assert loaded.dynamic_batching.priority_levels == 2
+
+
+def wait_for_config(
+    address: str, triton: subprocess.Popen[bytes], log: Path
+) -> model_config_pb2.ModelConfig:
+    give_up = monotonic() + 90
+    with grpc.insecure_channel(address) as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        while monotonic() < give_up and triton.poll() is None:
+            try:
+                ready = stub.ModelReady(
+                    service_pb2.ModelReadyRequest(name="bert_qa"), timeout=1, wait_for_ready=True
+                )
+                if ready.ready:
+                    request = service_pb2.ModelConfigRequest(name="bert_qa")
+                    return stub.ModelConfig(request, timeout=5).config
+            except grpc.RpcError:
+                continue
+    pytest.fail(f"Triton does not serve it: {log.read_text()[-2000:]}")
