@@ -1,7 +1,6 @@
 """Logits of exported models against transformers' own BertForQuestionAnswering."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from transformers import BertForQuestionAnswering

@@ -61,9 +61,22 @@ SEPARATORS = [" "] * 12 + [
     "/",
     "\u200b",
 ]
-COMMON = (
-    "the of and in to was is for as on with by he that at from his it an were are which".split()
-)
+COMMON = [
+    "the",
+    "of",
+    "and",
+    "in",
+    "to",
+    "was",
+    "is",
+    "for",
+    "as",
+    "on",
+    "with",
+    "by",
+    "he",
+    "that",
+]
 
 
 def article(length: int) -> str:

@@ -79,7 +79,14 @@ async def evaluate(
         with _progress() as progress:
             task = progress.add_task("questions", total=len(questions))
             begin = time.perf_counter()
-            outcomes = await ask_all(client, questions, concurrency, lambda: progress.advance(task))
+
+            def on_done() -> None:
+                progress.advance(task)
+                done = int(progress.tasks[task].completed)
+                if progress.disable and done % max(1, len(questions) // 10) == 0:
+                    progress.console.print(f"{done} of {len(questions)} questions")
+
+            outcomes = await ask_all(client, questions, concurrency, on_done)
             return Evaluated(model, outcomes, time.perf_counter() - begin)
 
 
