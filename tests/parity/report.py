@@ -6,15 +6,17 @@ BERT-large in its true shape with random weights. Takes a few minutes on two cor
 
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
+import transformers
 from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
 )
@@ -51,6 +53,7 @@ def main() -> None:
     """Run both comparisons."""
     if not SQUAD_DEV.is_file():
         sys.exit("report: ../shared/data/squad/dev-v1.1.json.xz is missing; nothing to compare on")
+    transformers.logging.set_verbosity_error()  # it would suggest to train the new head
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -95,7 +98,7 @@ def run_embedded(
     progress: Progress, source: Source, dtype: Dtype
 ) -> tuple[list[Prepared], list[Logits]]:
     steps = progress.add_task(f"exporting the embedded model, {dtype}", total=STEPS)
-    with exported_model(source, dtype, on_step=lambda _: progress.advance(steps)) as (
+    with exported_model(source, dtype, on_step=advance(progress, steps)) as (
         module,
         version,
     ):
@@ -119,12 +122,14 @@ def report_large(progress: Progress) -> None:
         progress.advance(task)
         for dtype in DTYPES:
             steps = progress.add_task(f"BERT-large, {dtype}", total=STEPS + 1)
-            with exported_model(
-                source, dtype, on_step=lambda _, steps=steps: progress.advance(steps)
-            ) as (module, _):
+            with exported_model(source, dtype, on_step=advance(progress, steps)) as (module, _):
                 delta = difference(packed_logits(module, [windows]), expected)
             progress.advance(steps)
             print(f"BERT-large shape, random weights, {dtype}: {delta}")
+
+
+def advance(progress: Progress, task: TaskID) -> Callable[[str], None]:
+    return lambda _: progress.advance(task)
 
 
 def tracked(progress: Progress, description: str, items: Iterable[T], total: int) -> Iterable[T]:

@@ -107,7 +107,10 @@ def download(repository: str, revision: str) -> Path:
             f"({type(error).__name__}); without a hub, copy the repository's files here and "
             "use: spanqa-model export --checkpoint DIR"
         ) from None
-    raise HubError(f"{repository} has neither model.safetensors nor pytorch_model.bin")
+    raise HubError(
+        f"{repository} has neither model.safetensors nor pytorch_model.bin, or the hub is out "
+        "of reach and only a part of it is in the cache"
+    )
 
 
 def sha256_of(path: Path) -> str:

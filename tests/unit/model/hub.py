@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+KEPT = ("PATH", "PYTHONPATH", "TMPDIR")
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -83,7 +84,7 @@ def serve(repositories: dict[str, Path]) -> Iterator[Hub]:
 
 def run_with_hub(endpoint: str, home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run Python with `endpoint` as the hub (read once, at import) and a cache of its own."""
-    keep = {name: value for name, value in os.environ.items() if name in ("PATH", "TMPDIR")}
+    keep = {name: value for name, value in os.environ.items() if name in KEPT}
     settings = {
         "HF_ENDPOINT": endpoint,
         "HF_HOME": str(home / "hub"),

@@ -6,7 +6,7 @@ import unicodedata
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-WORDS = "the a tower light keeper who when built first was in sea north 1847 Anna Lake".split()
+WORDS = ["the", "a", "light", "keeper", "who", "was", "first", "in", "north", "sea", "Anna", "Lake"]
 HANGUL = "한국어 등대"
 # Decomposed, as an uncased BERT sees them: every syllable becomes two or three pieces.
 JAMO = sorted(set(unicodedata.normalize("NFD", HANGUL)) - {" "})

@@ -10,6 +10,9 @@ import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+# Among so few waiters it is not worth looking for those that gave up.
+FEW_WAITERS = 64
+
 
 class TokenBudget:
     """Admits work while fewer than `capacity` tokens are in flight.
@@ -23,6 +26,7 @@ class TokenBudget:
         self.in_flight = 0
         self._order = itertools.count()
         self._waiting: list[tuple[int, int, int, asyncio.Future[None]]] = []
+        self._tidy_at = FEW_WAITERS
 
     @property
     def waiting(self) -> int:
@@ -40,6 +44,8 @@ class TokenBudget:
             self._admit()
 
     async def _acquire(self, tokens: int, request_tokens: int) -> None:
+        if len(self._waiting) >= self._tidy_at:
+            self._tidy()
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting, (request_tokens, next(self._order), tokens, turn))
         self._admit()
@@ -48,8 +54,14 @@ class TokenBudget:
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
                 self.in_flight -= tokens
-                self._admit()
+            self._admit()
             raise
+
+    def _tidy(self) -> None:
+        """Forget waiters that gave up: behind work that keeps overtaking they would pile up."""
+        self._waiting = [entry for entry in self._waiting if not entry[-1].cancelled()]
+        heapq.heapify(self._waiting)
+        self._tidy_at = max(FEW_WAITERS, 2 * len(self._waiting))
 
     def _admit(self) -> None:
         while self._waiting:

@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
-from unit.server.reference import Problem, cut_windows
 
 from spanqa_server.qa.decoder import Decoded, decode
 from spanqa_server.qa.windows import WindowPlan
+from unit.server.reference import Problem, cut_windows
 
 LOGITS = ("plain", "rounded", "constant", "huge", "apart")
 

@@ -5,6 +5,7 @@ import math
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from unit.server.qa.problems import problems, run_decoder
 from unit.server.reference import Problem, solve
 

@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from unit.server.qa.problems import integers
 
 from spanqa_server.qa.decoder import decode
 from spanqa_server.qa.windows import WindowPlan, plan_windows
+from unit.server.qa.problems import integers
 
 WINDOWS = 10_000
 LONGEST = 384
@@ -15,8 +15,7 @@ ANSWER_LENGTHS = (1, 2, 7, 30, 100, LONGEST)
 HEAD = 3
 DISTANCE = np.arange(LONGEST) - np.arange(LONGEST)[:, None]
 PENALTIES = {
-    longest: np.where((DISTANCE >= 0) & (DISTANCE < longest), 0.0, -np.inf)
-    for longest in ANSWER_LENGTHS
+    longest: np.where(np.isin(DISTANCE, range(longest)), 0.0, -np.inf) for longest in ANSWER_LENGTHS
 }
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models
-from unit.server.vocabulary import HANGUL, SPECIAL, make_tokenizer
 
 from spanqa_server.qa.tokenizer import TextTokenizer
+from unit.server.vocabulary import HANGUL, SPECIAL, make_tokenizer
 
 CASED = TextTokenizer(make_tokenizer(lowercase=False))
 UNCASED = TextTokenizer(make_tokenizer(lowercase=True))

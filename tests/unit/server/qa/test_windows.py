@@ -1,13 +1,13 @@
 """Windows against their definition, and against the tokenizers library's own truncation."""
 
+from collections.abc import Iterable
+from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from unit.server.reference import cut_windows
-from unit.server.vocabulary import make_tokenizer
 
 from spanqa_server.qa.windows import (
     SPECIAL_TOKENS,
@@ -17,6 +17,8 @@ from spanqa_server.qa.windows import (
     plan_windows,
     split_windows,
 )
+from unit.server.reference import cut_windows
+from unit.server.vocabulary import make_tokenizer
 
 CLS, SEP = 101, 102
 TOKENIZER = make_tokenizer(lowercase=False)
@@ -28,6 +30,10 @@ def cuts(draw: st.DrawFn, most: int = 400) -> tuple[int, int, int]:
     tokens = draw(st.integers(1, most))
     room = draw(st.integers(1, most))
     return tokens, room, draw(st.integers(0, room - 1))
+
+
+def join(lists: Iterable[list[int]]) -> list[int]:
+    return list(chain.from_iterable(lists))
 
 
 def pack(question: list[int], context: list[int], room: int, doc_stride: int) -> PackedWindows:
@@ -49,7 +55,7 @@ def test_plan_covers_every_token_and_shares_the_stride(cut: tuple[int, int, int]
     assert sorted({token for window in covered for token in window}) == list(range(tokens))
     assert all(1 <= len(window) <= room for window in covered)
     assert all(len(window) == room for window in covered[:-1])
-    for left, right in zip(covered, covered[1:], strict=False):
+    for left, right in pairwise(covered):
         assert len(set(left) & set(right)) == doc_stride
     assert plan.ends[-1] == tokens
     assert len(plan) == count_windows(tokens, room, doc_stride)
@@ -74,8 +80,8 @@ def test_packed_layout(question: list[int], cut: tuple[int, int, int]) -> None:
     whole = [[CLS, *question, SEP, *piece, SEP] for piece in pieces]
     head = len(question) + 2
     types = [[0] * head + [1] * (len(piece) + 1) for piece in pieces]
-    assert packed.input_ids.tolist() == sum(whole, [])
-    assert packed.token_type_ids.tolist() == sum(types, [])
+    assert packed.input_ids.tolist() == join(whole)
+    assert packed.token_type_ids.tolist() == join(types)
     assert packed.window_lengths.tolist() == [len(window) for window in whole]
     assert packed.window_lengths.max() <= room + len(question) + SPECIAL_TOKENS
     for array in (packed.input_ids, packed.token_type_ids, packed.window_lengths):
@@ -96,7 +102,7 @@ def test_split_windows(cut: tuple[int, int, int], question: int, most: int) -> N
         assert windows >= 1
         assert len(part.input_ids) == len(part.token_type_ids) == part.window_lengths.sum()
         assert len(part.input_ids) <= most or windows == 1
-    for part, following in zip(parts, parts[1:], strict=False):
+    for part, following in pairwise(parts):
         assert len(part.input_ids) + following.window_lengths[0] > most, "fewer would do"
 
 
@@ -118,8 +124,8 @@ def test_equals_truncation_of_the_second_text_with_stride(
         cls_id=TOKENIZER.token_to_id("[CLS]"),
         sep_id=TOKENIZER.token_to_id("[SEP]"),
     )
-    assert packed.input_ids.tolist() == sum((window.ids for window in expected), [])
-    assert packed.token_type_ids.tolist() == sum((window.type_ids for window in expected), [])
+    assert packed.input_ids.tolist() == join(window.ids for window in expected)
+    assert packed.token_type_ids.tolist() == join(window.type_ids for window in expected)
     assert packed.window_lengths.tolist() == [len(window.ids) for window in expected]
 
 

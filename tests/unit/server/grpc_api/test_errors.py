@@ -1,0 +1,57 @@
+"""Every error is a status that a program can read."""
+
+import pytest
+from google.protobuf.any_pb2 import Any
+from google.rpc import code_pb2, error_details_pb2
+
+from spanqa_server import errors
+from spanqa_server.grpc_api.errors import to_status
+
+
+def error_info(detail: Any) -> error_details_pb2.ErrorInfo:
+    info = error_details_pb2.ErrorInfo()
+    assert detail.Unpack(info)
+    return info
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "reason"),
+    [
+        (errors.MalformedRequestError("x"), code_pb2.INVALID_ARGUMENT, "MALFORMED_REQUEST"),
+        (errors.DeadlineError("x"), code_pb2.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED"),
+        (errors.OverloadedError("x"), code_pb2.RESOURCE_EXHAUSTED, "OVERLOADED"),
+        (errors.ModelUnavailableError("x"), code_pb2.UNAVAILABLE, "MODEL_UNAVAILABLE"),
+        (errors.InferenceError("x"), code_pb2.INTERNAL, "INFERENCE_FAILED"),
+        (errors.ServerError("x"), code_pb2.INTERNAL, "INTERNAL"),
+    ],
+)
+def test_code_and_reason(error: errors.ServerError, code: int, reason: str) -> None:
+    status = to_status(error)
+    assert (status.code, status.message) == (code, "x")
+    [detail] = status.details
+    assert error_info(detail) == error_details_pb2.ErrorInfo(reason=reason, domain="spanqa.v1")
+
+
+def test_wrong_fields() -> None:
+    first = errors.FieldViolation("question", "is empty; give some text")
+    second = errors.FieldViolation("options.top_k", "is -1; must be from 0 (the default) to 100")
+    status = to_status(errors.InvalidRequestError(first, second))
+    assert status.code == code_pb2.INVALID_ARGUMENT
+    assert status.message == (
+        "question: is empty; give some text; "
+        "options.top_k: is -1; must be from 0 (the default) to 100"
+    )
+    wrong, info = status.details
+    assert error_info(info).reason == "INVALID_REQUEST"
+    request = error_details_pb2.BadRequest()
+    assert wrong.Unpack(request)
+    told = [(item.field, item.description) for item in request.field_violations]
+    assert told == [(item.field, item.description) for item in (first, second)]
+
+
+def test_every_error_of_a_call_has_a_code_of_its_own_choice() -> None:
+    kinds = {kind for kind in errors.ServerError.__subclasses__() if kind.reason != "STARTUP"}
+    assert len(kinds) == 6
+    for kind in kinds - {errors.InvalidRequestError, errors.InferenceError}:
+        assert to_status(kind("x")).code != code_pb2.INTERNAL
+    assert len({kind.reason for kind in kinds}) == len(kinds)

@@ -1,0 +1,128 @@
+"""Settings from flags and the environment; what is wrong is told in one line."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from spanqa_server import cli
+from spanqa_server.errors import StartupError
+from spanqa_server.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"SPANQA_{name.upper()}", raising=False)
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Settings:
+    """What `spanqa-server serve ARGUMENTS` would serve with."""
+    served: list[Settings] = []
+
+    async def serve(settings: Settings) -> None:
+        served.append(settings)
+
+    monkeypatch.setattr(cli, "serve", serve)
+    monkeypatch.setattr(sys, "argv", ["spanqa-server", "serve", *arguments])
+    cli.main()
+    return served[0]
+
+
+def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = run(monkeypatch)
+    assert (settings.host, settings.port, settings.metrics_port) == ("0.0.0.0", 50051, 0)
+    assert settings.model_repository == Path("model_repository")
+    assert settings.triton == []
+    assert settings.reflection
+
+
+def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPANQA_PORT", "1234")
+    monkeypatch.setenv("SPANQA_TRITON", "a:1, b:2,")
+    monkeypatch.setenv("SPANQA_REFLECTION", "false")
+    monkeypatch.setenv("SPANQA_LOG_LEVEL", "warning")
+    settings = run(monkeypatch)
+    assert (settings.port, settings.triton) == (1234, ["a:1", "b:2"])
+    assert (settings.reflection, settings.log_level) == (False, "WARNING")
+
+
+def test_flags_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPANQA_PORT", "1234")
+    monkeypatch.setenv("SPANQA_TRITON", "a:1")
+    monkeypatch.setenv("SPANQA_MAX_TOP_K", "7")
+    settings = run(monkeypatch, "--port", "5678", "--triton", "c:3,d:4", "--default-timeout=2.5")
+    assert (settings.port, settings.triton) == (5678, ["c:3", "d:4"])
+    assert (settings.max_top_k, settings.default_timeout) == (7, 2.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("port", "http", "--port 'http': "),
+        ("port", "70000", "less than or equal to 65535"),
+        ("port", "-1", "greater than or equal to 0"),
+        ("metrics_port", "1.5", "--metrics-port '1.5': "),
+        ("triton", "triton", "'triton' is not HOST:PORT"),
+        ("triton", "a:1,b:0", "'b:0' is not HOST:PORT"),
+        ("triton", "http://a:x", "'http://a:x' is not HOST:PORT"),
+        ("threads", "-1", "--threads '-1': "),
+        ("default_timeout", "0", "--default-timeout '0': "),
+        ("shutdown_grace", "soon", "--shutdown-grace 'soon': "),
+        ("reflection", "perhaps", "--reflection 'perhaps': "),
+        ("log_level", "LOUD", "must be DEBUG, INFO, WARNING or ERROR"),
+        ("max_windows", "0", "--max-windows '0': "),
+        ("max_message_bytes", "10", "--max-message-bytes '10': "),
+        ("max_chunk_tokens", "511", "greater than or equal to 512"),
+    ],
+)
+def test_bad_values_are_told_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, told: str
+) -> None:
+    with pytest.raises(SystemExit) as by_flag:
+        run(monkeypatch, f"--{name.replace('_', '-')}={value}")
+    monkeypatch.setenv(f"SPANQA_{name.upper()}", value)
+    with pytest.raises(SystemExit) as by_variable:
+        run(monkeypatch)
+    for raised in (by_flag, by_variable):
+        line = raised.value.code
+        assert isinstance(line, str), "argparse's own text"
+        assert line.startswith(f"spanqa-server: --{name.replace('_', '-')} ")
+        assert told in line
+        assert "\n" not in line
+
+
+def test_every_bad_value_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPANQA_THREADS", "many")
+    with pytest.raises(SystemExit, match=r"--port 'x': .*; --threads 'many': "):
+        run(monkeypatch, "--port", "x")
+
+
+def test_an_unknown_flag(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as raised:
+        run(monkeypatch, "--prot", "1")
+    assert raised.value.code == 2
+    assert "--prot" in capsys.readouterr().err
+
+
+def test_every_setting_is_in_the_help(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as raised:
+        run(monkeypatch, "--help")
+    assert raised.value.code == 0
+    told = capsys.readouterr().out
+    for name in Settings.model_fields:
+        assert f"--{name.replace('_', '-')} " in told
+
+
+def test_what_keeps_it_from_starting_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def serve(settings: Settings) -> None:
+        raise StartupError("no model; make one")
+
+    monkeypatch.setattr(sys, "argv", ["spanqa-server", "serve"])
+    monkeypatch.setattr(cli, "serve", serve)
+    with pytest.raises(SystemExit, match=r"^spanqa-server: no model; make one$"):
+        cli.main()

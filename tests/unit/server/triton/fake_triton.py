@@ -1,0 +1,126 @@
+"""A gRPC server that speaks Triton's protocol and does what a test says."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+import numpy as np
+from tritonclient.grpc import service_pb2
+
+from spanqa_server.triton.client import TritonInference
+from spanqa_server.triton.dispatcher import TokenBudget
+
+Behaviour = Callable[[Any, Any], Awaitable[Any]]
+
+
+class FakeTriton:
+    """By default it gives each token its number as start logit, and less one half as end."""
+
+    def __init__(self) -> None:
+        self.behave: Behaviour = echo
+        self.ready = True
+        self.requests: list[Any] = []
+        self.asked = asyncio.Event()
+        self.given_up = asyncio.Event()
+        self.address = ""
+
+    async def infer(self, request: Any, context: Any) -> Any:
+        self.requests.append(request)
+        self.asked.set()
+        try:
+            return await self.behave(request, context)
+        except asyncio.CancelledError:
+            self.given_up.set()
+            raise
+
+    async def model_ready(self, request: Any, context: Any) -> Any:
+        ready = self.ready and (request.name, request.version) == ("bert_qa", "3")
+        return service_pb2.ModelReadyResponse(ready=ready)
+
+    def inputs(self, at: int = 0) -> dict[str, list[int]]:
+        """The tensors of one request."""
+        request = self.requests[at]
+        return {
+            tensor.name: np.frombuffer(raw, dtype=np.int32).tolist()
+            for tensor, raw in zip(request.inputs, request.raw_input_contents, strict=True)
+        }
+
+
+async def echo(request: Any, context: Any) -> Any:
+    ids = np.frombuffer(request.raw_input_contents[0], dtype=np.int32).astype(np.float32)
+    return reply(start_logits__0=ids, end_logits__1=ids - 0.5)
+
+
+async def hang(request: Any, context: Any) -> Any:
+    await asyncio.get_running_loop().create_future()
+
+
+def refuse(code: grpc.StatusCode, details: str) -> Behaviour:
+    async def abort(request: Any, context: Any) -> Any:
+        await context.abort(code, details)
+
+    return abort
+
+
+def give(response: Any) -> Behaviour:
+    async def respond(request: Any, context: Any) -> Any:
+        return response
+
+    return respond
+
+
+def reply(**outputs: Any) -> Any:
+    """A response with these tensors."""
+    response = service_pb2.ModelInferResponse()
+    for name, values in outputs.items():
+        array = np.asarray(values, dtype=np.float32)
+        response.outputs.add(name=name, datatype="FP32", shape=(1, len(array)))
+        response.raw_output_contents.append(array.tobytes())
+    return response
+
+
+@asynccontextmanager
+async def running_triton() -> AsyncIterator[FakeTriton]:
+    fake = FakeTriton()
+    server = grpc.aio.server()
+    handlers = {
+        "ModelInfer": grpc.unary_unary_rpc_method_handler(
+            fake.infer,
+            request_deserializer=service_pb2.ModelInferRequest.FromString,
+            response_serializer=service_pb2.ModelInferResponse.SerializeToString,
+        ),
+        "ModelReady": grpc.unary_unary_rpc_method_handler(
+            fake.model_ready,
+            request_deserializer=service_pb2.ModelReadyRequest.FromString,
+            response_serializer=service_pb2.ModelReadyResponse.SerializeToString,
+        ),
+    }
+    service = "inference.GRPCInferenceService"
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
+    fake.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    await server.start()
+    try:
+        yield fake
+    finally:
+        await server.stop(None)
+
+
+@asynccontextmanager
+async def connected(
+    *addresses: str, budget: TokenBudget | None = None, max_chunk_tokens: int = 4096
+) -> AsyncIterator[TritonInference]:
+    inference = TritonInference(
+        list(addresses),
+        "bert_qa",
+        "3",
+        budget=budget or TokenBudget(10_000),
+        max_chunk_tokens=max_chunk_tokens,
+    )
+    try:
+        yield inference
+    finally:
+        await inference.close()

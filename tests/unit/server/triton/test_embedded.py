@@ -1,0 +1,151 @@
+"""The embedded Triton's pure parts: its command, its environment, its last words."""
+
+import os
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from spanqa_server.errors import StartupError
+from spanqa_server.triton import embedded
+
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """The wheel's files, as far as they are looked at."""
+    package = tmp_path / "site-packages" / "pytriton" / "tritonserver"
+    for name in (
+        "bin/tritonserver",
+        "backends/python/libtriton_python.so",
+        "backends/python/triton_python_backend_utils.py",
+        f"python_backend_stubs/{PYTHON}/triton_python_backend_stub",
+        "python_backend_stubs/3.8/triton_python_backend_stub",
+    ):
+        file = package / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(name)
+    (package / "backends" / "python" / "folder").mkdir()
+    return package
+
+
+def look_in(monkeypatch: pytest.MonkeyPatch, *directories: Path) -> None:
+    monkeypatch.setattr(sysconfig, "get_path", lambda name: str(directories[0]))
+    monkeypatch.setattr(sys, "path", [str(directory) for directory in directories])
+
+
+def test_the_wheel_is_found(monkeypatch: pytest.MonkeyPatch, package: Path, tmp_path: Path) -> None:
+    look_in(monkeypatch, tmp_path, package.parent.parent)
+    assert embedded.pytriton_package() == package
+
+
+def test_the_wheel_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    look_in(monkeypatch, tmp_path)
+    with pytest.raises(StartupError) as raised:
+        embedded.pytriton_package()
+    told = str(raised.value)
+    assert "pip install 'spanqa-server[embedded]'" in told
+    assert "--triton HOST:PORT" in told
+    assert "\n" not in told
+
+
+async def test_start_without_the_wheel_starts_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    look_in(monkeypatch, tmp_path)
+    triton = embedded.EmbeddedTriton(tmp_path, threads=0)
+    with pytest.raises(StartupError, match="not installed"):
+        await triton.start()
+    assert triton.pid is None
+    await triton.stop()
+
+
+def test_the_backend_gets_the_stub_of_this_python(package: Path, tmp_path: Path) -> None:
+    backends = tmp_path / "backends"
+    backends.mkdir()
+    embedded.link_backend(package, backends)
+    assert {file.name: file.read_text() for file in (backends / "python").iterdir()} == {
+        "libtriton_python.so": "backends/python/libtriton_python.so",
+        "triton_python_backend_utils.py": "backends/python/triton_python_backend_utils.py",
+        "triton_python_backend_stub": (f"python_backend_stubs/{PYTHON}/triton_python_backend_stub"),
+    }
+
+
+def test_no_stub_for_this_python(package: Path, tmp_path: Path) -> None:
+    (package / "python_backend_stubs" / PYTHON / "triton_python_backend_stub").unlink()
+    with pytest.raises(StartupError, match=rf"no Triton stub for Python {PYTHON}: use Python 3"):
+        embedded.link_backend(package, tmp_path)
+
+
+def test_it_listens_on_loopback_only() -> None:
+    triton = embedded.EmbeddedTriton(Path("repository"), threads=0)
+    host, _, port = triton.address.rpartition(":")
+    assert host == "127.0.0.1"
+    command = embedded.triton_command(Path("package"), Path("models"), Path("b"), triton.address)
+    assert command[4] == str(Path("package/bin/tritonserver"))
+    options = dict(part.split("=") for part in command if part.startswith("--") and "=" in part)
+    assert options["--grpc-address"] == "127.0.0.1"
+    assert options["--grpc-port"] == port != "0"
+    assert (options["--allow-http"], options["--allow-metrics"]) == ("false", "false")
+    assert options["--model-repository"] == "models"
+    assert options["--model-config-name"] == "embedded"
+    assert options["--backend-directory"] == "b"
+
+
+def test_every_triton_gets_a_port_of_its_own() -> None:
+    assert len({embedded.free_port() for _ in range(5)}) > 1
+
+
+def test_environment(monkeypatch: pytest.MonkeyPatch, package: Path) -> None:
+    monkeypatch.setenv("LD_LIBRARY_PATH", "own/libraries")
+    monkeypatch.setenv("PATH", "own/programs")
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.setattr(sys, "path", ["", "some/packages", "more/packages"])
+    environment = embedded.triton_environment(package, threads=0)
+    libraries = environment["LD_LIBRARY_PATH"].split(":")
+    assert libraries[0] == str(package.parent.parent / "nvidia_pytriton.libs")
+    assert libraries[-1] == "own/libraries"
+    assert environment["PATH"] == f"{Path(sys.executable).parent}:own/programs"
+    assert environment["PYTHONPATH"] == "some/packages:more/packages"
+    assert environment["OMP_NUM_THREADS"] == "7"
+    assert embedded.triton_environment(package, threads=3)["OMP_NUM_THREADS"] == "3"
+    assert os.environ["OMP_NUM_THREADS"] == "7"
+
+
+def test_an_empty_library_path_names_no_directory(
+    monkeypatch: pytest.MonkeyPatch, package: Path
+) -> None:
+    # An empty entry would mean the current directory.
+    monkeypatch.setenv("LD_LIBRARY_PATH", "")
+    assert "" not in embedded.triton_environment(package, 0)["LD_LIBRARY_PATH"].split(":")
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ([], ""),
+        (["I0101 all is well"], ""),
+        (
+            [
+                "E1122 16:00:00.000001 77 model_lifecycle.cc:642] failed to load 'bert_qa' "
+                "version 1: Internal: RuntimeError: model.pt is no zip archive",
+                "error: creating server: Internal - failed to load all models",
+            ],
+            "Internal: RuntimeError: model.pt is no zip archive",
+        ),
+        (
+            ["starting", "error: creating server: Internal - failed to load all models"],
+            "creating server: Internal - failed to load all models",
+        ),
+        (
+            ["E1122 16:00:00.000001 77 main.cc:340] Failed to start: address in use"],
+            "Failed to start: address in use",
+        ),
+    ],
+)
+def test_the_most_telling_line(lines: list[str], told: str) -> None:
+    triton = embedded.EmbeddedTriton(Path("repository"), threads=0)
+    triton.last_lines.extend(lines)
+    assert triton.failure() == told
