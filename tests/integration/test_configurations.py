@@ -10,6 +10,8 @@ from time import monotonic
 import grpc
 import pytest
 from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
+
 from spanqa_server.triton.embedded import (
     link_backend,
     pytriton_package,
@@ -17,7 +19,6 @@ from spanqa_server.triton.embedded import (
     triton_environment,
 )
 from support.processes import free_port
-from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
 MODEL = Path(__file__).parents[2] / "model_repository" / "bert_qa"
 

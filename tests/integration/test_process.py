@@ -21,7 +21,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 
 from spanqa.v1 import question_answering_pb2 as pb
 from spanqa.v1.question_answering_pb2_grpc import QuestionAnsweringServiceStub
-from support.processes import RunningServer, free_port, run_serve, running_server
+from support.processes import BIN, RunningServer, free_port, run_serve, running_server
 
 SERVICE = "spanqa.v1.QuestionAnsweringService"
 REQUEST = pb.AnswerRequest(question="Where was she born?", context="She was born in Warsaw.")
@@ -38,6 +38,14 @@ def test_health(channel: grpc.Channel, service: str) -> None:
     stub = health_pb2_grpc.HealthStub(channel)
     response = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=10)
     assert response.status == health_pb2.HealthCheckResponse.SERVING
+
+
+def test_the_health_command(server: RunningServer) -> None:
+    command = [BIN / "spanqa-server", "health", "--target"]
+    assert subprocess.run([*command, server.target], check=False).returncode == 0
+    nobody = f"127.0.0.1:{free_port()}"
+    refused = subprocess.run([*command, nobody], capture_output=True, text=True, check=False)
+    assert (refused.returncode, refused.stderr) == (1, f"spanqa-server: {nobody}: UNAVAILABLE\n")
 
 
 def test_reflection(channel: grpc.Channel) -> None:

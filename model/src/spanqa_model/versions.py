@@ -7,6 +7,7 @@ version, and renamed when it is complete; it never changes after that.
 
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from typing import Any
 from spanqa_model.errors import ExportError
 
 MODEL_NAME = "bert_qa"
+VERSION = re.compile(r"[1-9][0-9]*")
 PACKAGE = Path(__file__).parent
 CONFIGURATIONS = PACKAGE / "repository"
 CONFIGURATION_FILES = ("config.pbtxt", "configs/embedded.pbtxt", "warmup/window_lengths_384")
@@ -26,7 +28,7 @@ BACKEND = PACKAGE / "backend" / "model.py"
 def next_version(repository: Path) -> int:
     """One more than the newest version, or 1."""
     model = repository / MODEL_NAME
-    versions = [int(entry.name) for entry in model.glob("*/") if entry.name.isdecimal()]
+    versions = [int(entry.name) for entry in model.glob("*/") if VERSION.fullmatch(entry.name)]
     return max(versions, default=0) + 1
 
 

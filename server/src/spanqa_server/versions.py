@@ -1,6 +1,7 @@
 """Reading model versions from the model repository: the contract with the exporter."""
 
 import hashlib
+import re
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -10,6 +11,7 @@ from spanqa_server.errors import StartupError
 from spanqa_server.qa.tokenizer import TextTokenizer
 
 MODEL_NAME = "bert_qa"
+VERSION = re.compile(r"[1-9][0-9]*")
 EXPORT_COMMAND = "spanqa-model export --preset minilm-squad --repository {repository}"
 
 
@@ -50,7 +52,7 @@ def load_newest_version(repository: Path) -> ModelVersion:
     """
     remedy = f"make one with: {EXPORT_COMMAND.format(repository=repository)}"
     model = repository / MODEL_NAME
-    versions = [int(entry.name) for entry in model.glob("*/") if entry.name.isdecimal()]
+    versions = [int(entry.name) for entry in model.glob("*/") if VERSION.fullmatch(entry.name)]
     if not versions:
         raise StartupError(f"no model version in {model}; {remedy}")
     directory = model / str(max(versions))

@@ -120,8 +120,9 @@ def channel_target(addresses: list[str]) -> str:
         host, _, port = address.rpartition(":")
         try:
             found = socket.getaddrinfo(host, int(port), socket.AF_INET, socket.SOCK_STREAM)
-        except OSError as error:
-            raise StartupError(f"--triton {address}: {error.strerror or error}") from None
+        except (OSError, UnicodeError) as error:
+            reason = getattr(error, "strerror", None) or "not a host name"
+            raise StartupError(f"--triton {address}: {reason}") from None
         resolved += [f"{entry[4][0]!s}:{port}" for entry in found]
     return "ipv4:" + ",".join(dict.fromkeys(resolved))
 

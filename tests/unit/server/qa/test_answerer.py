@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from spanqa_server.errors import InvalidRequestError
 from spanqa_server.qa import answerer as module
-from spanqa_server.qa.answerer import Answerer, AnswerSet, Logits
+from spanqa_server.qa.answerer import Answerer, AnswerSet, Inference, Logits, null_wins
+from spanqa_server.qa.decoder import Decoded, Span
 from spanqa_server.qa.offsets import OffsetUnit
 from spanqa_server.qa.requests import Limits, ModelDefaults, Options, Question
 from spanqa_server.qa.tokenizer import TextTokenizer
@@ -45,7 +46,7 @@ class PlayedModel:
         return Logits(logits[0], logits[1], queue_seconds=0.25, infer_seconds=0.5)
 
 
-def make_answerer(name: str = "cased", model: PlayedModel | None = None) -> Answerer:
+def make_answerer(name: str = "cased", model: Inference | None = None) -> Answerer:
     limits = Limits(
         max_question_tokens=100,
         max_context_bytes=1 << 20,
@@ -150,6 +151,36 @@ def test_no_answer_wins_by_more_than_the_threshold(
     plain = ask(make_answerer(model=model), *question, no_answer_threshold=threshold)
     assert (plain.no_answer, plain.no_answer_probability) == (False, 0.0)
     assert plain.answers == [best]
+
+
+def test_no_answer_needs_more_than_the_threshold() -> None:
+    span = Span(0, 1, score=2.0, probability=0.2, start_logit=1.0, end_logit=1.0)
+    assert not null_wins(Decoded([span], 3.0, 0.5), 1.0)
+    assert null_wins(Decoded([span], 3.0, 0.5), 0.999)
+    assert null_wins(Decoded([], -100.0, 1.0), 1.0)
+
+
+class SureModel:
+    """Sure that an answer starts with one word, and ends with another."""
+
+    def __init__(self, tokenizer: TextTokenizer, first: str, last: str) -> None:
+        self.words = [tokenizer.encode(word).ids[0] for word in (first, last)]
+
+    async def infer(self, packed: PackedWindows) -> Logits:
+        starts, ends = ((packed.input_ids == word).astype(np.float32) for word in self.words)
+        return Logits(starts * 20, ends * 20, queue_seconds=0.0, infer_seconds=0.0)
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+@pytest.mark.parametrize("before", [0, 1, 5, 40])
+def test_the_words_that_the_model_points_at(name: str, before: int) -> None:
+    model = SureModel(TOKENIZERS[name], "Anna", "Lake")
+    context = "the 😀 " * before + "keeper Anna, é Lake was first" + " in the sea" * 7
+    options = {"max_sequence_tokens": 20, "doc_stride_tokens": 5}
+    found = ask(make_answerer(name, model), "who ?", context, **options)
+    [answer] = found.answers
+    assert (answer.text, answer.start) == ("Anna, é Lake", context.index("Anna"))
+    assert answer.span.score == 40.0
 
 
 def test_what_the_model_is_asked_and_what_is_counted() -> None:

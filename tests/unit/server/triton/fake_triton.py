@@ -11,6 +11,7 @@ import grpc
 import numpy as np
 from tritonclient.grpc import service_pb2
 
+from spanqa_server.qa.windows import PackedWindows, pack_windows, plan_windows
 from spanqa_server.triton.client import TritonInference
 from spanqa_server.triton.dispatcher import TokenBudget
 
@@ -48,6 +49,13 @@ class FakeTriton:
             tensor.name: np.frombuffer(raw, dtype=np.int32).tolist()
             for tensor, raw in zip(request.inputs, request.raw_input_contents, strict=True)
         }
+
+
+def pack(context_tokens: int = 4) -> PackedWindows:
+    """Windows of 9 tokens, 4 of them of the context and 1 of these shared."""
+    context = np.arange(100, 100 + context_tokens, dtype=np.int32)
+    question = np.array([7, 8], dtype=np.int32)
+    return pack_windows(question, context, plan_windows(context_tokens, 4, 1), cls_id=1, sep_id=2)
 
 
 async def echo(request: Any, context: Any) -> Any:

@@ -2,13 +2,11 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
 import numpy as np
 import pytest
-import pytest_asyncio
 
 from spanqa_server.errors import (
     DeadlineError,
@@ -18,7 +16,6 @@ from spanqa_server.errors import (
     ServerError,
     StartupError,
 )
-from spanqa_server.qa.windows import PackedWindows, pack_windows, plan_windows
 from spanqa_server.triton.client import build_request, channel_target, map_error
 from spanqa_server.triton.dispatcher import TokenBudget
 from unit.server.triton.fake_triton import (
@@ -26,26 +23,13 @@ from unit.server.triton.fake_triton import (
     connected,
     echo,
     give,
-    hang,
+    pack,
     refuse,
     reply,
     running_triton,
 )
 
 Code = grpc.StatusCode
-
-
-@pytest_asyncio.fixture
-async def triton() -> AsyncIterator[FakeTriton]:
-    async with running_triton() as fake:
-        yield fake
-
-
-def pack(context_tokens: int = 4) -> PackedWindows:
-    """Windows of 9 tokens, 4 of them of the context and 1 of these shared."""
-    context = np.arange(100, 100 + context_tokens, dtype=np.int32)
-    question = np.array([7, 8], dtype=np.int32)
-    return pack_windows(question, context, plan_windows(context_tokens, 4, 1), cls_id=1, sep_id=2)
 
 
 def test_request() -> None:
@@ -78,29 +62,6 @@ async def test_logits_of_one_chunk(triton: FakeTriton) -> None:
     [request] = triton.requests
     assert request.parameters["priority"].uint64_param == 1
     assert budget.in_flight == 0
-
-
-async def test_long_work_goes_in_chunks_and_comes_back_in_order(triton: FakeTriton) -> None:
-    packed = pack(31)
-    assert packed.window_lengths.tolist() == [9] * 10
-    last_came = asyncio.Event()
-
-    async def first_chunk_last(request: Any, context: Any) -> Any:
-        if len(triton.requests) == 4:
-            last_came.set()
-        if request is triton.requests[0]:
-            await last_came.wait()
-        return await echo(request, context)
-
-    triton.behave = first_chunk_last
-    async with connected(triton.address, max_chunk_tokens=30) as inference:
-        logits = await inference.infer(packed)
-    assert logits.starts.tolist() == packed.input_ids.tolist()
-    assert logits.ends.tolist() == (packed.input_ids - 0.5).tolist()
-    assert [request.parameters["priority"].uint64_param for request in triton.requests] == [2] * 4
-    lengths = sorted(triton.inputs(at)["window_lengths"] for at in range(4))
-    assert lengths == [[9], [9] * 3, [9] * 3, [9] * 3]
-    assert min(logits.queue_seconds, logits.infer_seconds) >= 0
 
 
 @pytest.mark.parametrize(
@@ -161,46 +122,6 @@ async def test_outputs_may_come_in_any_order(triton: FakeTriton) -> None:
     async with connected(triton.address) as inference:
         logits = await inference.infer(pack())
     assert (set(logits.starts), set(logits.ends)) == ({1.0}, {2.0})
-
-
-@pytest.mark.parametrize("chunk", [30, 4096])
-async def test_a_call_that_hangs_is_given_up_with_its_deadline(
-    triton: FakeTriton, chunk: int
-) -> None:
-    triton.behave = hang
-    budget = TokenBudget(40)
-    async with connected(triton.address, budget=budget, max_chunk_tokens=chunk) as inference:
-        limit = asyncio.timeout(None)
-
-        async def ask() -> None:
-            async with limit:
-                await inference.infer(pack(31))
-
-        call = asyncio.create_task(ask())
-        await triton.asked.wait()
-        assert budget.in_flight > 0
-        limit.reschedule(0)
-        with pytest.raises(TimeoutError):
-            await call
-        assert (budget.in_flight, budget.waiting) == (0, 0)
-        async with asyncio.timeout(10):
-            await triton.given_up.wait()
-
-
-async def test_a_chunk_that_fails_gives_up_the_others_and_tells_its_error(
-    triton: FakeTriton,
-) -> None:
-    async def first_fails(request: Any, context: Any) -> Any:
-        if request is triton.requests[0]:
-            await context.abort(Code.UNAVAILABLE, "Exceeds maximum queue size")
-        return await hang(request, context)
-
-    triton.behave = first_fails
-    budget = TokenBudget(1000)
-    async with connected(triton.address, budget=budget, max_chunk_tokens=30) as inference:
-        with pytest.raises(OverloadedError):
-            await inference.infer(pack(31))
-    assert (budget.in_flight, budget.waiting) == (0, 0)
 
 
 async def test_nobody_listens() -> None:
