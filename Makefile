@@ -7,7 +7,7 @@ MODEL := $(REPOSITORY)/bert_qa/1/model.json
 PROTO := protos/spanqa/v1/question_answering.proto
 STUBS := client/src
 CONFIGS := pyproject.toml constraints.txt client/pyproject.toml server/pyproject.toml model/pyproject.toml model/minilm-base.txt
-SOURCES := client/src server/src model/src tests
+SOURCES := client server model tests
 PORT ?= 50051
 
 .DEFAULT_GOAL := help

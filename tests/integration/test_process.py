@@ -41,7 +41,7 @@ def test_health(channel: grpc.Channel, service: str) -> None:
 
 
 def test_the_health_command(server: RunningServer) -> None:
-    command = [BIN / "spanqa-server", "health", "--target"]
+    command = [str(BIN / "spanqa-server"), "health", "--target"]
     assert subprocess.run([*command, server.target], check=False).returncode == 0
     nobody = f"127.0.0.1:{free_port()}"
     refused = subprocess.run([*command, nobody], capture_output=True, text=True, check=False)
