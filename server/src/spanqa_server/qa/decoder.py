@@ -16,12 +16,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from numpy.lib.stride_tricks import as_strided
 
+from spanqa_server.qa.bands import BandTable, Floats, Integers, band, band_table, sliding_max
 from spanqa_server.qa.windows import WindowPlan
-
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
 
 # Beyond this gap products of exponentials would underflow (exp(-745) is 0 in float64).
 SAFE_GAP = 600.0
@@ -60,20 +57,6 @@ class Total:
 
     def probability(self, score: float) -> float:
         return min(1.0, math.exp(score - self.anchor - self.log_rest))
-
-
-@dataclass(frozen=True, slots=True)
-class BandTable:
-    """Logits of the context tokens, a row a window, -inf where a row has no token.
-
-    `starts` [W, R] and `ends` [W, R + width - 1], so that the ends that a start in column
-    c can go with are `ends[w, c : c + width]`.
-    """
-
-    plan: WindowPlan
-    width: int
-    starts: Floats
-    ends: Floats
 
 
 def decode(
@@ -119,43 +102,6 @@ def decode(
     return Decoded(spans, null_score, null_probability)
 
 
-def band_table(
-    start_logits: npt.NDArray[np.float32],
-    end_logits: npt.NDArray[np.float32],
-    plan: WindowPlan,
-    begins: Integers,
-    max_answer_tokens: int,
-    unusable: npt.NDArray[np.bool_],
-) -> BandTable:
-    lengths = (plan.ends - plan.starts).tolist()
-    longest = max(lengths)
-    width = min(max_answer_tokens, longest)
-    starts = np.full((len(lengths), longest), -np.inf)
-    ends = np.full((len(lengths), longest + width - 1), -np.inf)
-    rows = zip(begins.tolist(), lengths, plan.starts.tolist(), strict=True)
-    any_unusable = bool(unusable.any())
-    for row, (begin, length, first) in enumerate(rows):
-        starts[row, :length] = start_logits[begin : begin + length]
-        ends[row, :length] = end_logits[begin : begin + length]
-        if any_unusable:
-            hidden = unusable[first : first + length]
-            starts[row, :length][hidden] = -np.inf
-            ends[row, :length][hidden] = -np.inf
-    return BandTable(plan, width, starts, ends)
-
-
-def sliding_max(values: Floats, width: int) -> Floats:
-    """[W, R + width - 1] → [W, R]: the largest of `width` neighbours, in log2(width) passes."""
-    covered = 1
-    while covered * 2 <= width:
-        values = np.maximum(values[:, :-covered], values[:, covered:])
-        covered *= 2
-    if covered < width:
-        rest = width - covered
-        values = np.maximum(values[:, :-rest], values[:, rest:])
-    return values
-
-
 def sum_of_spans(table: BandTable, best: float) -> Total:
     """Σ exp(score) over all admissible spans, each once with its best score.
 
@@ -184,12 +130,6 @@ def sum_of_spans(table: BandTable, best: float) -> Total:
         total += float(terms[:finished].sum())
         carried = terms[finished:]
     return Total(best, math.log(total) + (shift_starts + shift_ends - best if safe else 0.0))
-
-
-def band(values: Floats, length: int, width: int) -> Floats:
-    """View [≥ length + width - 1] as [length, width]: row i is values[i : i + width]."""
-    step = values.strides[0]
-    return as_strided(values, (length, width), (step, step), writeable=False)
 
 
 def best_spans(
