@@ -79,6 +79,8 @@ def export_command(
         "doc_stride_tokens": doc_stride_tokens,
         "has_no_answer": no_answer or None,
     }
+    if adapter is not None:  # the preset's scores were measured with its own
+        source = replace(source, exact_match=None, f1=None)
     source = replace(source, **{key: value for key, value in changes.items() if value is not None})
     target = device or default_device()
     run_with_progress(source, repository, version, target, dtype or default_dtype(target))

@@ -77,7 +77,7 @@ def export(
             staging,
             {
                 "name": source.name,
-                "source": source.repository,
+                "source": fetched.origin,
                 "revision": fetched.revision,
                 "weights_sha256": weights_sha256,
                 "model_sha256": sha256_of(model_file),

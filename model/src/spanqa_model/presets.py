@@ -60,7 +60,10 @@ PRESETS = {
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
+    """A checkpoint on this machine, and what to tell callers of its origin."""
+
     directory: Path
+    origin: str  # the hub id, or the directory's name: its path is nobody's business
     revision: str  # the commit where the hub delivered, else as the source says
 
 
@@ -73,13 +76,13 @@ def fetch(source: Source) -> Fetched:
     """
     local = Path(source.repository)
     if local.is_dir():
-        return Fetched(local, source.revision)
+        return Fetched(local, local.resolve().name, source.revision)
     if source.wheel_package and (carried := package_directory(source.wheel_package)):
-        return Fetched(carried / "model", source.revision)
+        return Fetched(carried / "model", source.repository, source.revision)
     if not HUB_ID.fullmatch(source.repository):
         raise CheckpointError(f"{source.repository}: no such directory, nor a hub id (owner/name)")
     directory = download(source.repository, source.revision or "main")
-    return Fetched(directory, directory.name)
+    return Fetched(directory, source.repository, directory.name)
 
 
 def package_directory(package: str) -> Path | None:

@@ -91,7 +91,7 @@ def test_the_manifest(
     manifest = json.loads((exported.directory / "model.json").read_text(encoding="utf-8"))
     assert manifest == {
         "name": "tiny",
-        "source": str(tiny_checkpoint),
+        "source": tiny_checkpoint.name,
         "revision": "r7",
         "weights_sha256": sha256_of(tiny_checkpoint / "model.safetensors"),
         "model_sha256": sha256_of(exported.directory / "model.pt"),

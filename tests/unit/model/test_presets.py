@@ -42,7 +42,7 @@ def test_the_embedded_default_comes_from_the_wheel() -> None:
     preset = PRESETS["minilm-squad"]
     fetched = fetch(preset)
     assert package_directory(preset.wheel_package) == fetched.directory.parent
-    assert fetched.revision == preset.revision
+    assert (fetched.origin, fetched.revision) == (preset.repository, preset.revision)
     weights = find_weights(fetched.directory)
     assert verify_weights(weights, preset.weights_sha256) == preset.weights_sha256
 
@@ -71,6 +71,7 @@ def test_a_directory_is_taken_as_it_is(tiny_checkpoint: Path) -> None:
     source = Source(name="tiny", repository=str(tiny_checkpoint), revision="r1")
     fetched = fetch(source)
     assert (fetched.directory, fetched.revision) == (tiny_checkpoint, "r1")
+    assert fetched.origin == tiny_checkpoint.name
 
 
 def test_a_directory_goes_before_the_wheel(tiny_checkpoint: Path) -> None:
