@@ -71,6 +71,7 @@ def test_triton_hangs(model_repository: Path, tmp_path: Path) -> None:
             wait_for_metric(port, "spanqa_triton_tokens_in_flight 14.0")
             pending.cancel()
             wait_for_metric(port, "spanqa_triton_tokens_in_flight 0.0")
+            wait_for_metric(port, 'spanqa_calls_total{code="CANCELLED",method="Answer"} 1.0')
             assert failure(stub, 1.0) is grpc.StatusCode.DEADLINE_EXCEEDED
             with pytest.raises(grpc.RpcError) as raised:
                 stub.Answer(REQUEST)  # no deadline of its own: the server's default

@@ -2,6 +2,7 @@
 
 from __future__ import annotations  # grpc's classes are generic in its stubs alone
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from time import perf_counter
@@ -52,6 +53,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 await context.abort(status.code, status.details, status.trailing_metadata)
             except grpc.aio.AbortError:
                 code = context.code()
+                raise
+            except asyncio.CancelledError:  # the caller's doing, or its deadline passed
+                code = grpc.StatusCode.CANCELLED
                 raise
             except Exception:
                 code = grpc.StatusCode.INTERNAL
