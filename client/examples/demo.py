@@ -86,7 +86,11 @@ async def running_server() -> AsyncIterator[str]:
         finally:
             if server.returncode is None:
                 server.send_signal(signal.SIGTERM)
-            code = await asyncio.wait_for(server.wait(), STOP_SECONDS)
+            try:
+                code = await asyncio.wait_for(server.wait(), STOP_SECONDS)
+            except TimeoutError:
+                server.kill()
+                raise
             if code:
                 log.seek(0)
                 sys.exit(f"the server ended with exit code {code}:\n{log.read().decode()}")

@@ -1,6 +1,8 @@
 """Triton dies, hangs or is missing: callers get a clear status, and it comes back."""
 
+import shutil
 import signal
+import socket
 import urllib.request
 from pathlib import Path
 from time import monotonic
@@ -44,6 +46,11 @@ def test_triton_is_killed_and_comes_back(model_repository: Path, tmp_path: Path)
         stub = QuestionAnsweringServiceStub(channel)
         watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
         assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
+        # a cleaner of temporary directories must not stop the restart
+        stub_program = next(c for c in server.children() if c.name().startswith("triton_python"))
+        links = Path(stub_program.cmdline()[0]).parents[1]
+        assert links.name.startswith("spanqa-triton-")
+        shutil.rmtree(links)
         server.triton().kill()
         assert failure(stub, 10) is grpc.StatusCode.UNAVAILABLE
         assert next(watch).status == NOT_SERVING
@@ -81,6 +88,28 @@ def test_triton_hangs(model_repository: Path, tmp_path: Path) -> None:
             stopped.send_signal(signal.SIGCONT)
         wait_until_serving(server, within=30)
         assert stub.Answer(REQUEST, timeout=10).answers[0].text == "Warsaw"
+
+
+def test_triton_takes_connections_and_never_answers(model_repository: Path, tmp_path: Path) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        with (
+            running_server(
+                model_repository, tmp_path / "log", "--triton", address, wait=False
+            ) as server,
+            grpc.insecure_channel(server.target) as channel,
+        ):
+            stub = health_pb2_grpc.HealthStub(channel)
+            request = health_pb2.HealthCheckRequest()
+            status = stub.Check(request, wait_for_ready=True, timeout=30).status
+            assert status == NOT_SERVING
+            answers = QuestionAnsweringServiceStub(channel)
+            assert failure(answers, 2) in (
+                grpc.StatusCode.DEADLINE_EXCEEDED,
+                grpc.StatusCode.UNAVAILABLE,
+            )
 
 
 def test_triton_is_not_there(model_repository: Path, tmp_path: Path) -> None:

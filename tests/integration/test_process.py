@@ -82,10 +82,29 @@ def test_a_signal_while_triton_starts(model_repository: Path, tmp_path: Path) ->
         assert left(children) == []
 
 
-def test_accepted_calls_are_answered_before_it_ends(model_repository: Path, tmp_path: Path) -> None:
-    long_request = pb.AnswerRequest(question="Where?", context="The rain fell on Cork. " * 800)
+def test_a_signal_amid_huge_texts(model_repository: Path, tmp_path: Path) -> None:
+    """Half a million tokens each: tokenizing them must not hold up the end."""
+    huge = pb.AnswerRequest(question="Where?", context="." * (1 << 20))
     with (
         running_server(model_repository, tmp_path / "log") as server,
+        grpc.insecure_channel(server.target) as channel,
+    ):
+        stub = QuestionAnsweringServiceStub(channel)
+        calls = [stub.Answer.future(huge, timeout=60) for _ in range(12)]
+        stub.Answer(REQUEST, timeout=30)
+        health = health_pb2_grpc.HealthStub(channel)
+        status = health.Check(health_pb2.HealthCheckRequest(), timeout=10).status
+        assert status == health_pb2.HealthCheckResponse.SERVING
+        children = server.children()
+        assert server.stop(within=10) == 0
+        assert left(children) == []
+        assert all(call.code() is not grpc.StatusCode.OK for call in calls)
+
+
+def test_accepted_calls_are_answered_before_it_ends(model_repository: Path, tmp_path: Path) -> None:
+    long_request = pb.AnswerRequest(question="Where?", context="The rain fell on Cork. " * 250)
+    with (
+        running_server(model_repository, tmp_path / "log", "--shutdown-grace", "8") as server,
         grpc.insecure_channel(server.target) as channel,
     ):
         stub = QuestionAnsweringServiceStub(channel)
@@ -210,6 +229,8 @@ def test_an_external_triton_that_is_not_there(model_repository: Path) -> None:
         (["--port", "70000"], "--port"),
         (["--triton", "nowhere"], "HOST:PORT"),
         (["--log-level", "LOUD"], "--log-level"),
+        (["--max-windows", "3000000000"], "--max-windows"),
+        (["--max-message-bytes", "99999999999"], "--max-message-bytes"),
     ],
 )
 def test_settings_that_are_wrong(tmp_path: Path, arguments: list[str], told: str) -> None:

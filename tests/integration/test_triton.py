@@ -50,14 +50,14 @@ async def test_a_window_alone_and_in_a_batch_of_32(server: RunningServer) -> Non
     windows = [make_windows(i, [length]) for i, length in enumerate(lengths)]
     try:
         alone = [await inference.infer(window) for window in windows]
-        blocker = asyncio.create_task(inference.infer(make_windows(99, [384] * 10)))
         before = batch_statistics(address)
+        blocker = asyncio.create_task(inference.infer(make_windows(99, [384] * 10)))
         together = await asyncio.gather(*(inference.infer(window) for window in windows))
         after = batch_statistics(address)
         await blocker
     finally:
         await inference.close()
-    assert after[1] - before[1] <= 6  # so they did share batches
+    assert after[1] - before[1] <= 8  # the blocker's batch, and few for the other 32
     assert difference(alone, together) <= 1e-4
     print(f"largest difference alone / in a batch: {difference(alone, together):.2e}")
 

@@ -65,7 +65,11 @@ async def serve(settings: Settings) -> None:
             max_chunk_tokens=settings.max_chunk_tokens,
         )
         stack.push_async_callback(inference.close)
-        status = add_services(server, settings, version, inference)
+        answerer = make_answerer(settings, version, inference)
+        stack.callback(answerer.close)
+        status = add_services(server, settings, version, answerer)
+        for name in SERVICES:  # nothing is known yet
+            await status.set(name, NOT_SERVING)
         await server.start()
         stack.push_async_callback(server.stop, settings.shutdown_grace)
         stack.push_async_callback(status.enter_graceful_shutdown)
@@ -90,7 +94,8 @@ def bind(settings: Settings) -> tuple[grpc.aio.Server, int]:
             ("grpc.keepalive_permit_without_calls", 1),
         ],
     )
-    address = f"{settings.host}:{settings.port}"
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    address = f"{host}:{settings.port}"
     try:
         port = server.add_insecure_port(address)
     except RuntimeError:
@@ -117,9 +122,9 @@ def start_metrics(settings: Settings, version: ModelVersion) -> None:
         ) from None
 
 
-def add_services(
-    server: grpc.aio.Server, settings: Settings, version: ModelVersion, inference: TritonInference
-) -> health.aio.HealthServicer:
+def make_answerer(
+    settings: Settings, version: ModelVersion, inference: TritonInference
+) -> Answerer:
     manifest = version.manifest
     defaults = ModelDefaults(
         manifest.max_sequence_tokens, manifest.doc_stride_tokens, manifest.has_no_answer
@@ -132,9 +137,15 @@ def add_services(
         max_sequence_tokens=manifest.max_position_embeddings,
         max_windows=settings.max_windows,
     )
+    return Answerer(version.tokenizer, defaults, limits, inference)
+
+
+def add_services(
+    server: grpc.aio.Server, settings: Settings, version: ModelVersion, answerer: Answerer
+) -> health.aio.HealthServicer:
     servicer = QuestionAnsweringServicer(
-        Answerer(version.tokenizer, defaults, limits, inference),
-        describe_model(version, limits, settings),
+        answerer,
+        describe_model(version, answerer.limits, settings),
         settings.default_timeout,
     )
     add_QuestionAnsweringServiceServicer_to_server(servicer, server)
@@ -188,6 +199,7 @@ async def until_stopped(
     """Keep the health service true: SERVING exactly while Triton serves the version."""
     loop = asyncio.get_running_loop()
     give_up = loop.time() + settings.startup_timeout
+    logger.info("waiting for %s", embedded.address if embedded else ",".join(settings.triton))
     was_ready: bool | None = None
     ever_ready = False
     while not stop.is_set():
@@ -211,11 +223,10 @@ async def until_stopped(
 
 
 def check_startup(embedded: EmbeddedTriton | None, settings: Settings, *, expired: bool) -> None:
-    if embedded and embedded.failed.is_set():
+    if embedded and (reason := embedded.load_failure()):
         remedy = EXPORT_COMMAND.format(repository=settings.model_repository)
         raise StartupError(
-            f"Triton could not load the model ({embedded.failure() or 'no reason given'}); "
-            f"make a new version with: {remedy}"
+            f"Triton could not load the model ({reason}); make a new version with: {remedy}"
         )
     if expired:
         where = "the embedded Triton" if embedded else f"Triton at {','.join(settings.triton)}"

@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+INT32_MAX = 2**31 - 1
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
@@ -36,32 +37,41 @@ class Settings(BaseSettings):
         description="Triton servers to use, HOST:PORT[,HOST:PORT]; none starts the embedded one.",
     )
     threads: int = Field(
-        0, ge=0, description="CPU threads of the embedded Triton's model; 0: one a core."
+        0, ge=0, le=1024, description="CPU threads of the embedded Triton's model; 0: one a core."
     )
     default_timeout: float = Field(
         60.0, gt=0, description="Seconds for a call whose caller sets no deadline."
     )
     shutdown_grace: float = Field(
-        5.0, ge=0, description="Seconds that calls under way may go on after SIGTERM."
+        4.0, ge=0, le=3600, description="Seconds that calls under way may go on after SIGTERM."
     )
     startup_timeout: float = Field(
         300.0, gt=0, description="Seconds for Triton to load the model at start."
     )
     reflection: bool = Field(True, description="Serve gRPC reflection.")
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
-    max_question_tokens: int = Field(128, ge=1, description="Longest question, in tokens.")
-    max_context_bytes: int = Field(1 << 20, ge=1, description="Longest context, in bytes of UTF-8.")
-    max_top_k: int = Field(100, ge=1, description="Most answers of a request.")
-    max_answer_tokens: int = Field(256, ge=1, description="Longest answer, in tokens.")
-    max_windows: int = Field(10_000, ge=1, description="Most windows of a request.")
+    max_question_tokens: int = Field(
+        128, ge=1, le=INT32_MAX, description="Longest question, in tokens."
+    )
+    max_context_bytes: int = Field(
+        1 << 20, ge=1, le=INT32_MAX, description="Longest context, in bytes of UTF-8."
+    )
+    max_top_k: int = Field(100, ge=1, le=INT32_MAX, description="Most answers of a request.")
+    max_answer_tokens: int = Field(
+        256, ge=1, le=INT32_MAX, description="Longest answer, in tokens."
+    )
+    max_windows: int = Field(10_000, ge=1, le=INT32_MAX, description="Most windows of a request.")
     max_message_bytes: int = Field(
-        16 << 20, ge=1 << 16, description="Largest gRPC message taken, in bytes."
+        16 << 20, ge=1 << 16, le=INT32_MAX, description="Largest gRPC message taken, in bytes."
     )
     max_chunk_tokens: int = Field(
-        4096, ge=512, description="Tokens of one Triton request; longer work is cut up."
+        4096,
+        ge=512,
+        le=INT32_MAX,
+        description="Tokens of one Triton request; longer work is cut up.",
     )
     max_tokens_in_flight: int = Field(
-        16_384, ge=512, description="Tokens at Triton at a time; the rest waits here."
+        16_384, ge=512, le=INT32_MAX, description="Tokens at Triton at a time; the rest waits here."
     )
 
     @field_validator("triton", mode="before")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from spanqa_server import cli
+from spanqa_server import cli, service
 from spanqa_server.errors import StartupError
 from spanqa_server.settings import Settings
 
@@ -23,7 +23,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Settings:
     async def serve(settings: Settings) -> None:
         served.append(settings)
 
-    monkeypatch.setattr(cli, "serve", serve)
+    monkeypatch.setattr(service, "serve", serve)
     monkeypatch.setattr(sys, "argv", ["spanqa-server", "serve", *arguments])
     cli.main()
     return served[0]
@@ -123,6 +123,6 @@ def test_what_keeps_it_from_starting_is_one_line(monkeypatch: pytest.MonkeyPatch
         raise StartupError("no model; make one")
 
     monkeypatch.setattr(sys, "argv", ["spanqa-server", "serve"])
-    monkeypatch.setattr(cli, "serve", serve)
+    monkeypatch.setattr(service, "serve", serve)
     with pytest.raises(SystemExit, match=r"^spanqa-server: no model; make one$"):
         cli.main()

@@ -134,7 +134,7 @@ class AnswerRequest(_message.Message):
     OPTIONS_FIELD_NUMBER: _builtins.int
     question: _builtins.str
     """The question. Must hold at least one token; at most
-    ModelLimits.max_question_tokens tokens.
+    ModelLimits.max_question_tokens tokens, and 256 times as many bytes of UTF-8.
     """
     context: _builtins.str
     """The text that is searched for the answer. Must hold at least one token; at
@@ -771,7 +771,9 @@ Global___GetModelRequest: _TypeAlias = GetModelRequest  # noqa: Y015
 
 @_typing.final
 class ModelLimits(_message.Message):
-    """The limits that a caller can run into; above them a call is INVALID_ARGUMENT."""
+    """The limits that a caller can run into. Above them a call is INVALID_ARGUMENT; a message
+    over max_message_bytes is RESOURCE_EXHAUSTED.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

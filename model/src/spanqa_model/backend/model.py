@@ -4,7 +4,6 @@ The exporter copies this file into each version. It gets the requests of one dyn
 joins their windows end to end, runs the packed module once and hands each request its part.
 """
 
-import json
 import warnings
 from pathlib import Path
 from typing import Any
@@ -25,10 +24,6 @@ class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         """Load the version that Triton asks for."""
         directory = Path(args["model_repository"]) / args["model_version"]
-        parameters = json.loads(args["model_config"])["parameters"]
-        threads = int(parameters.get("intra_op_threads", {}).get("string_value", "0"))
-        if threads > 0:
-            torch.set_num_threads(threads)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             self.module = torch.jit.load(str(directory / "model.pt"), map_location="cpu").eval()

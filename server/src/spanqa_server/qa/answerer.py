@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Protocol, TypeVar
@@ -16,18 +17,20 @@ from spanqa_server.qa.requests import (
     Limits,
     ModelDefaults,
     Question,
+    check_question_tokens,
     check_request,
     resolve_windows,
 )
-from spanqa_server.qa.tokenizer import TextTokenizer, TokenizedText
+from spanqa_server.qa.tokenizer import LONG_TEXT, TextTokenizer, TokenizedText
 from spanqa_server.qa.windows import PackedWindows, WindowPlan, pack_windows, plan_windows
 
 T = TypeVar("T")
 
-# Contexts over this many characters are tokenized, and windows over this many decoded, in
-# a thread: shorter work costs less than the hop, longer work would hold up other requests.
-LONG_TEXT = 20_000
+# Long texts (LONG_TEXT) are tokenized and this many windows decoded in a thread: shorter
+# work costs less than the hop, longer work would hold up other requests. Few threads: they
+# share the interpreter with the event loop, and a queue in front of them costs nobody else.
 MANY_WINDOWS = 16
+LONG_WORK_THREADS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,11 @@ class Answerer:
         self.limits = limits
         self._tokenizer = tokenizer
         self._inference = inference
+        self._threads = ThreadPoolExecutor(LONG_WORK_THREADS, "long-text")
+
+    def close(self) -> None:
+        """Drop the long work that waits; what runs ends by itself within seconds."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def answer(self, request: Question) -> AnswerSet:
         """Answer one question.
@@ -114,13 +122,11 @@ class Answerer:
         """
         check_request(request, self.limits, self.model)
         begin = perf_counter()
-        prepared = await in_thread_if(
-            len(request.context) > LONG_TEXT, lambda: self.prepare(request)
-        )
+        prepared = await self._run(len(request.context) > LONG_TEXT, lambda: self.prepare(request))
         tokenized = perf_counter()
         logits = await self._inference.infer(prepared.packed)
         inferred = perf_counter()
-        answer_set = await in_thread_if(
+        answer_set = await self._run(
             len(prepared.plan) > MANY_WINDOWS, lambda: find_answers(request, prepared, logits)
         )
         seconds = StageSeconds(
@@ -139,9 +145,15 @@ class Answerer:
             seconds=seconds,
         )
 
+    async def _run(self, long: bool, work: Callable[[], T]) -> T:
+        if long:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        return work()
+
     def prepare(self, request: Question) -> PreparedQuestion:
         """Tokenize the request and cut its windows."""
         question = self._tokenizer.encode(request.question)
+        check_question_tokens(len(question), self.limits)
         context = self._tokenizer.encode(request.context)
         size = resolve_windows(
             request.options,
@@ -195,7 +207,3 @@ def locate(context: str, spans: list[Span], unit: OffsetUnit) -> list[FoundAnswe
         FoundAnswer(context[span.start : span.end], offsets[span.start], offsets[span.end], span)
         for span in spans
     ]
-
-
-async def in_thread_if(long: bool, work: Callable[[], T]) -> T:
-    return await asyncio.to_thread(work) if long else work()

@@ -9,6 +9,9 @@ from spanqa_server.qa.offsets import OffsetUnit
 from spanqa_server.qa.windows import SPECIAL_TOKENS, count_windows
 
 DEFAULT_MAX_ANSWER_TOKENS = 30
+# Refuses absurd questions before they are tokenized; no real word piece is that long.
+BYTES_PER_QUESTION_TOKEN = 256
+UNREADABLE = "holds no character that the model reads; give some text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +70,16 @@ def check_request(request: Question, limits: Limits, model: ModelDefaults) -> No
 
 
 def check_texts(request: Question, limits: Limits) -> Iterator[FieldViolation]:
-    for field, text in (("question", request.question), ("context", request.context)):
+    for field, text, maximum in (
+        ("question", request.question, BYTES_PER_QUESTION_TOKEN * limits.max_question_tokens),
+        ("context", request.context, limits.max_context_bytes),
+    ):
         size = len(text.encode())
         if not text or text.isspace():
             yield FieldViolation(field, f"is {'blank' if text else 'empty'}; give some text")
-        elif size > limits.max_context_bytes:
+        elif size > maximum:
             yield FieldViolation(
-                field,
-                f"has {size} bytes of UTF-8; the limit is {limits.max_context_bytes}: "
-                "send a part of it",
+                field, f"has {size} bytes of UTF-8; the limit is {maximum}: send a part of it"
             )
 
 
@@ -113,6 +117,24 @@ def check_options(
         )
 
 
+def check_question_tokens(question_tokens: int, limits: Limits) -> None:
+    """Check the length of a tokenized question.
+
+    Raises:
+        InvalidRequestError: it has no tokens, or too many.
+    """
+    if question_tokens == 0:
+        raise InvalidRequestError(FieldViolation("question", UNREADABLE))
+    if question_tokens > limits.max_question_tokens:
+        raise InvalidRequestError(
+            FieldViolation(
+                "question",
+                f"has {question_tokens} tokens; the limit is {limits.max_question_tokens}: "
+                "shorten it, and put background into the context",
+            )
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class WindowSize:
     """How a request's windows are cut: context tokens per window, and shared by neighbours."""
@@ -132,21 +154,10 @@ def resolve_windows(
     """Settle the window size, now that the number of tokens is known.
 
     Raises:
-        InvalidRequestError: a text has no tokens or too many, or the windows do not work out.
+        InvalidRequestError: the context has no tokens, or the windows do not work out.
     """
-    for field, tokens in (("question", question_tokens), ("context", context_tokens)):
-        if tokens == 0:
-            raise InvalidRequestError(
-                FieldViolation(field, "holds no character that the model reads; give some text")
-            )
-    if question_tokens > limits.max_question_tokens:
-        raise InvalidRequestError(
-            FieldViolation(
-                "question",
-                f"has {question_tokens} tokens; the limit is {limits.max_question_tokens}: "
-                "shorten it, and put background into the context",
-            )
-        )
+    if context_tokens == 0:
+        raise InvalidRequestError(FieldViolation("context", UNREADABLE))
     sequence = options.max_sequence_tokens or model.max_sequence_tokens
     room = sequence - question_tokens - SPECIAL_TOKENS
     if room < 1:

@@ -6,6 +6,11 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
+# Texts over this many characters are tokenized in a thread, with the interpreter free.
+LONG_TEXT = 20_000
+# Offsets converted at a time: other threads run between two slices.
+SLICE = 50_000
+
 
 @dataclass(frozen=True, slots=True)
 class TokenizedText:
@@ -43,8 +48,14 @@ class TextTokenizer:
 
     def encode(self, text: str) -> TokenizedText:
         """Tokenize a whole text."""
-        encoding = self._tokenizer.encode(text, add_special_tokens=False)
-        offsets = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)
+        if len(text) > LONG_TEXT:  # only this form lets other threads run meanwhile
+            (encoding,) = self._tokenizer.encode_batch([text], add_special_tokens=False)
+        else:
+            encoding = self._tokenizer.encode(text, add_special_tokens=False)
+        offsets = encoding.offsets
+        array = np.empty((len(offsets), 2), dtype=np.int64)
+        for begin in range(0, len(offsets), SLICE):
+            array[begin : begin + SLICE] = offsets[begin : begin + SLICE]
         return TokenizedText(
-            ids=np.array(encoding.ids, dtype=np.int32), starts=offsets[:, 0], ends=offsets[:, 1]
+            ids=np.array(encoding.ids, dtype=np.int32), starts=array[:, 0], ends=array[:, 1]
         )

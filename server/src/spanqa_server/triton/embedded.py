@@ -20,8 +20,8 @@ from spanqa_server.errors import StartupError
 
 logger = logging.getLogger(__name__)
 
-STOP_SECONDS = 4.0
-FIRST_BACKOFF, LAST_BACKOFF = 0.5, 10.0
+STOP_SECONDS = 3.0
+FIRST_BACKOFF, LAST_BACKOFF = 0.25, 10.0
 LAUNCHER = Path(__file__).with_name("launch.py")
 
 
@@ -30,7 +30,6 @@ class EmbeddedTriton:
 
     def __init__(self, model_repository: Path, threads: int) -> None:
         self.address = f"127.0.0.1:{free_port()}"
-        self.failed = asyncio.Event()
         self.last_lines: deque[str] = deque(maxlen=200)
         self._repository = model_repository.resolve()
         self._threads = threads
@@ -50,8 +49,6 @@ class EmbeddedTriton:
             StartupError: the wheel is not installed or not for this platform.
         """
         package = pytriton_package()
-        self._backends = tempfile.TemporaryDirectory(prefix="spanqa-triton-")
-        link_backend(package, Path(self._backends.name))
         await self._spawn(package)
         self._watcher = asyncio.create_task(self._watch(package))
 
@@ -59,8 +56,7 @@ class EmbeddedTriton:
         """End the process and everything that it started, within `STOP_SECONDS`."""
         if self._watcher:
             self._watcher.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watcher
+            await asyncio.wait([self._watcher])
         if self._process and self._process.returncode is None:
             self._signal_group(signal.SIGTERM)
             with contextlib.suppress(TimeoutError):
@@ -72,7 +68,12 @@ class EmbeddedTriton:
             self._backends.cleanup()
 
     async def _spawn(self, package: Path) -> None:
-        assert self._backends is not None
+        # Anew each time: cleaners of temporary directories must not stop a restart.
+        self._backends = tempfile.TemporaryDirectory(
+            prefix="spanqa-triton-", ignore_cleanup_errors=True
+        )
+        link_backend(package, Path(self._backends.name))
+        self.last_lines.clear()
         command = triton_command(package, self._repository, Path(self._backends.name), self.address)
         self._process = await asyncio.create_subprocess_exec(
             *command,
@@ -86,39 +87,48 @@ class EmbeddedTriton:
 
     async def _watch(self, package: Path) -> None:
         backoff = FIRST_BACKOFF
+        clock = asyncio.get_running_loop().time
         while True:
-            assert self._process is not None
-            assert self._process.stdout is not None
-            started = asyncio.get_running_loop().time()
-            async for line in self._process.stdout:
-                text = line.decode(errors="replace").rstrip()
+            started = clock()
+            try:
+                logger.error("embedded Triton ended (%s). %s", await self._ended(), self.failure())
+            except Exception:
+                logger.exception("lost sight of the embedded Triton")
+            self._signal_group(signal.SIGKILL)
+            backoff = FIRST_BACKOFF if clock() - started > 60 else min(2 * backoff, LAST_BACKOFF)
+            logger.info("starting it again in %.1f s", backoff)
+            await asyncio.sleep(backoff)
+            try:
+                await self._spawn(package)
+            except Exception:
+                logger.exception("cannot start the embedded Triton")
+
+    async def _ended(self) -> str:
+        """Read the process's output to its end; say how it ended."""
+        assert self._process is not None
+        assert self._process.stdout is not None
+        rest = b""
+        while chunk := await self._process.stdout.read(65_536):
+            *lines, rest = (rest + chunk).split(b"\n")
+            rest = rest[-65_536:]
+            for line in lines:
+                text = line.decode(errors="replace")
                 self.last_lines.append(text)
                 logger.debug("triton: %s", text)
-            code = await self._process.wait()
-            self._signal_group(signal.SIGKILL)
-            self.failed.set()
-            if asyncio.get_running_loop().time() - started > 60:
-                backoff = FIRST_BACKOFF
-            logger.error(
-                "embedded Triton ended (%s); starting it again in %.1f s. %s",
-                f"signal {-code}" if code < 0 else f"exit code {code}",
-                backoff,
-                self.failure(),
-            )
-            await asyncio.sleep(backoff)
-            backoff = min(2 * backoff, LAST_BACKOFF)
-            await self._spawn(package)
+        code = await self._process.wait()
+        return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+    def load_failure(self) -> str:
+        """Why Triton could not load the model, in its words; empty where it did not say so."""
+        return self._first_match(r"failed to load '\w+' version \d+: (.*)")
 
     def failure(self) -> str:
         """The most telling of Triton's last lines, or nothing."""
-        for pattern in (
-            r"failed to load '\w+' version \d+: (.*)",
-            r"^(?:error|E\d{4}).*?[:\]] (.*)",
-        ):
-            for line in self.last_lines:
-                if match := re.search(pattern, line):
-                    return match.group(1).strip()
-        return ""
+        return self.load_failure() or self._first_match(r"^(?:error|E\d{4}).*?[:\]] (?!.*Cuda)(.*)")
+
+    def _first_match(self, pattern: str) -> str:
+        found = (re.search(pattern, line) for line in self.last_lines)
+        return next((match.group(1).strip() for match in found if match), "")
 
     def _signal_group(self, number: signal.Signals) -> None:
         if self._process:
@@ -161,7 +171,7 @@ def link_backend(package: Path, directory: Path) -> None:
 def triton_command(package: Path, repository: Path, backends: Path, address: str) -> list[str]:
     host, _, port = address.rpartition(":")
     return [
-        *(sys.executable, "-I", "-S", str(LAUNCHER)),
+        *(sys.executable, "-I", "-S", str(LAUNCHER), str(os.getpid())),
         str(package / "bin" / "tritonserver"),
         f"--model-repository={repository}",
         "--model-config-name=embedded",

@@ -1,6 +1,6 @@
-"""Run a program that ends when this process's parent does, however the parent ends.
+"""Run a program that ends when its parent does, however the parent ends.
 
-Executed as a script, `python launch.py PROGRAM [ARGUMENT…]`: doing this between fork and
+Executed as a script, `python launch.py PARENT-PID PROGRAM [ARGUMENT…]`: doing this between fork and
 exec of the server itself would run Python code in a copy of a process with gRPC threads.
 """
 
@@ -13,6 +13,6 @@ PR_SET_PDEATHSIG = 1
 
 if __name__ == "__main__":
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() == 1:
+    if os.getppid() != int(sys.argv[1]):  # it ended before the line above
         sys.exit("the parent is gone")
-    os.execv(sys.argv[1], sys.argv[1:])  # noqa: S606
+    os.execv(sys.argv[2], sys.argv[2:])  # noqa: S606

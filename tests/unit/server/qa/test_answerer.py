@@ -2,6 +2,7 @@
 
 import asyncio
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
@@ -17,7 +18,7 @@ from spanqa_server.qa.answerer import Answerer, AnswerSet, Inference, Logits, nu
 from spanqa_server.qa.decoder import Decoded, Span
 from spanqa_server.qa.offsets import OffsetUnit
 from spanqa_server.qa.requests import Limits, ModelDefaults, Options, Question
-from spanqa_server.qa.tokenizer import TextTokenizer
+from spanqa_server.qa.tokenizer import LONG_TEXT, TextTokenizer
 from spanqa_server.qa.windows import PackedWindows
 from unit.server.reference import cut_windows
 from unit.server.vocabulary import HANGUL, make_tokenizer
@@ -214,14 +215,14 @@ def test_long_texts_are_worked_on_in_threads_with_equal_results(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     context = f"the light keeper was Anna é😀 {HANGUL} " * 800
-    assert len(context) > module.LONG_TEXT
-    in_thread, threaded = asyncio.to_thread, []
+    assert len(context) > LONG_TEXT
+    submit, threaded = ThreadPoolExecutor.submit, []
 
-    async def spy(work: Any) -> Any:
+    def spy(executor: ThreadPoolExecutor, work: Any) -> Any:
         threaded.append(work)
-        return await in_thread(work)
+        return submit(executor, work)
 
-    monkeypatch.setattr(asyncio, "to_thread", spy)
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", spy)
     options = {"top_k": 20, "offset_unit": OffsetUnit.UTF16}
     long = ask(make_answerer("uncased"), "who ?", context, **options)
     assert long.windows > module.MANY_WINDOWS

@@ -15,6 +15,7 @@ from spanqa_server.qa.requests import (
     Options,
     Question,
     WindowSize,
+    check_question_tokens,
     check_request,
     resolve_windows,
 )
@@ -46,6 +47,7 @@ def check(question: str = "Who?", context: str = "Anna.", **options: Any) -> Non
 
 
 def resolve(question_tokens: int, context_tokens: int, **options: int) -> WindowSize:
+    check_question_tokens(question_tokens, LIMITS)
     return resolve_windows(
         Options(**options),  # type: ignore[arg-type]
         LIMITS,
@@ -55,15 +57,18 @@ def resolve(question_tokens: int, context_tokens: int, **options: int) -> Window
     )
 
 
-@pytest.mark.parametrize("field", ["question", "context"])
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("field", "text", "told"),
     [
-        ("", "is empty"),
-        (" \n\t\u3000", "is blank"),
-        ("x" * 1001, "has 1001 bytes of UTF-8; the limit is 1000"),
-        ("é" * 501, "has 1002 bytes of UTF-8; the limit is 1000"),
-        ("😀" * 251, "has 1004 bytes of UTF-8; the limit is 1000"),
+        ("question", "", "is empty"),
+        ("context", "", "is empty"),
+        ("question", " \n\t\u3000", "is blank"),
+        ("context", " \n\t\u3000", "is blank"),
+        ("context", "x" * 1001, "has 1001 bytes of UTF-8; the limit is 1000"),
+        ("context", "é" * 501, "has 1002 bytes of UTF-8; the limit is 1000"),
+        ("context", "😀" * 251, "has 1004 bytes of UTF-8; the limit is 1000"),
+        ("question", "x" * 16_385, "has 16385 bytes of UTF-8; the limit is 16384"),
+        ("question", "😀" * 4_097, "has 16388 bytes of UTF-8; the limit is 16384"),
     ],
 )
 def test_texts(field: str, text: str, told: str) -> None:

@@ -1,0 +1,66 @@
+"""The commands of `spanqa-server`."""
+
+import argparse
+import asyncio
+import logging
+import sys
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from pydantic import ValidationError
+from pydantic_settings import CliApp, CliSettingsSource
+
+from spanqa_server.errors import StartupError
+from spanqa_server.settings import Settings
+
+
+def run() -> None:
+    """Run the command; every foreseen failure is one line on stderr and exit code 1."""
+    parser = argparse.ArgumentParser(prog="spanqa-server", description="The SpanQA server.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    serve_parser = commands.add_parser(
+        "serve", help="Serve the newest model version.", description=Settings.__doc__
+    )
+    source: CliSettingsSource[Settings] = CliSettingsSource(Settings, root_parser=serve_parser)
+    health_parser = commands.add_parser("health", help="Exit with 0 if a server is SERVING.")
+    health_parser.add_argument("--target", default="localhost:50051", help="HOST:PORT")
+    arguments = parser.parse_args()
+    if arguments.command == "health":
+        sys.exit(check_health(arguments.target))
+    del arguments.command
+    try:
+        settings = CliApp.run(Settings, cli_args=arguments, cli_settings_source=source)
+    except ValidationError as error:
+        sys.exit(f"spanqa-server: {describe(error)}")
+    logging.basicConfig(
+        level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    for chatty in ("asyncio", "grpc"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    from spanqa_server.service import serve  # not needed, and slow, for the other commands
+
+    try:
+        asyncio.run(serve(settings))
+    except StartupError as error:
+        sys.exit(f"spanqa-server: {error}")
+
+
+def check_health(target: str) -> str | int:
+    """Ask the health service: 0, or what is wrong."""
+    with grpc.insecure_channel(target) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        try:
+            status = stub.Check(health_pb2.HealthCheckRequest(), timeout=2).status
+        except grpc.RpcError as error:
+            return f"spanqa-server: {target}: {error.code().name}"
+    serving = status == health_pb2.HealthCheckResponse.SERVING
+    return 0 if serving else f"spanqa-server: {target}: NOT_SERVING"
+
+
+def describe(error: ValidationError) -> str:
+    """The settings that are wrong, each with its flag and what it must be."""
+    parts = []
+    for item in error.errors():
+        name = str(item["loc"][0]).replace("_", "-")
+        parts.append(f"--{name} {item['input']!r}: {item['msg']}")
+    return "; ".join(parts)
