@@ -83,7 +83,7 @@ def test_a_signal_while_triton_starts(model_repository: Path, tmp_path: Path) ->
 
 
 def test_a_signal_amid_huge_texts(model_repository: Path, tmp_path: Path) -> None:
-    """Half a million tokens each: tokenizing them must not hold up the end."""
+    """A million tokens each: tokenizing them must not hold up the end."""
     huge = pb.AnswerRequest(question="Where?", context="." * (1 << 20))
     with (
         running_server(model_repository, tmp_path / "log") as server,

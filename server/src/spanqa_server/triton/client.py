@@ -130,7 +130,7 @@ def channel_target(addresses: list[str]) -> str:
 def build_request(
     model_name: str, version: str, packed: PackedWindows, priority: int
 ) -> service_pb2.ModelInferRequest:
-    """The tensors of §`PackedWindows`, INT32 [1, T], [1, T] and [1, W], as one request."""
+    """The tensors of `PackedWindows`, INT32 [1, T], [1, T] and [1, W], as one request."""
     arrays = (packed.input_ids, packed.token_type_ids, packed.window_lengths)
     request = service_pb2.ModelInferRequest(
         model_name=model_name,
