@@ -357,7 +357,9 @@ class BatchAnswerRequest(_message.Message):
     REQUESTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___AnswerRequest]:
-        """The pairs; at most ModelLimits.max_batch_items of them."""
+        """The pairs, each with its own options; at most ModelLimits.max_batch_items of them.
+        Equal texts are tokenized once.
+        """
 
     def __init__(
         self,
@@ -386,7 +388,9 @@ class BatchAnswerItem(_message.Message):
 
     @_builtins.property
     def error(self) -> _status_pb2.Status:
-        """The pair was refused or failed; its neighbours were not affected."""
+        """The pair was refused or failed; its neighbours were not affected. Fields are
+        named as in AnswerRequest ("options.top_k").
+        """
 
     def __init__(
         self,
@@ -437,8 +441,8 @@ class StreamAnswerRequest(_message.Message):
     ID_FIELD_NUMBER: _builtins.int
     REQUEST_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """The caller's name for this pair, given back with its result. Any value;
-    unique among the pairs that this stream has not answered yet.
+    """The caller's name for this pair, given back with its result. Any value. A pair
+    whose id another pair under way in this stream has is refused.
     """
     @_builtins.property
     def request(self) -> Global___AnswerRequest:
@@ -475,7 +479,9 @@ class StreamAnswerResponse(_message.Message):
 
     @_builtins.property
     def error(self) -> _status_pb2.Status:
-        """The pair was refused or failed; the stream goes on."""
+        """The pair was refused or failed; the stream goes on. Fields are named as in
+        StreamAnswerRequest ("request.options.top_k").
+        """
 
     def __init__(
         self,
@@ -505,7 +511,9 @@ class Document(_message.Message):
     id: _builtins.str
     """The caller's name for the document; any value, may be empty."""
     text: _builtins.str
-    """The text; the limits are those of AnswerRequest.context."""
+    """The text. One that holds no token has no answer in it; at least one document of
+    a request must hold a token.
+    """
     def __init__(
         self,
         *,
@@ -533,8 +541,9 @@ class AnswerFromDocumentsRequest(_message.Message):
     """The question; the limits are those of AnswerRequest.question."""
     @_builtins.property
     def documents(self) -> _containers.RepeatedCompositeFieldContainer[Global___Document]:
-        """The texts; at most ModelLimits.max_documents of them, together at most
-        ModelLimits.max_context_bytes bytes of UTF-8.
+        """The texts, at least one; at most ModelLimits.max_documents of them, together at
+        most ModelLimits.max_context_bytes bytes of UTF-8 and ModelLimits.max_windows
+        windows.
         """
 
     @_builtins.property
@@ -572,13 +581,17 @@ class AnswerFromDocumentsResponse(_message.Message):
     no_answer: _builtins.bool
     """True where allow_no_answer was set and "no answer" won in every document."""
     no_answer_probability: _builtins.float
-    """Probability that no document holds an answer."""
+    """Probability that no document holds an answer, on the same scale as
+    Answer.probability; its score is the lowest of all windows of all documents. 0
+    where allow_no_answer was not set.
+    """
     model_version: _builtins.str
     """The model version that answered."""
     @_builtins.property
     def answers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Answer]:
         """Sorted by score (best first), then document_index, start, end.
-        Answer.document_index says which document; document_ids has its id.
+        Answer.document_index says which document; document_ids has its id. Documents in
+        which "no answer" won (allow_no_answer) have none.
         """
 
     @_builtins.property
@@ -614,7 +627,9 @@ Global___AnswerFromDocumentsResponse: _TypeAlias = AnswerFromDocumentsResponse  
 
 @_typing.final
 class ComputeLogitsRequest(_message.Message):
-    """One question about one text, for a caller that decodes alone."""
+    """One question about one text, for a caller that decodes alone. All windows together may
+    have ModelLimits.max_logits_tokens tokens.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -772,7 +787,7 @@ Global___GetModelRequest: _TypeAlias = GetModelRequest  # noqa: Y015
 @_typing.final
 class ModelLimits(_message.Message):
     """The limits that a caller can run into. Above them a call is INVALID_ARGUMENT; a message
-    over max_message_bytes is RESOURCE_EXHAUSTED.
+    over max_message_bytes is RESOURCE_EXHAUSTED, a call over its time DEADLINE_EXCEEDED.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -786,6 +801,9 @@ class ModelLimits(_message.Message):
     MAX_DOCUMENTS_FIELD_NUMBER: _builtins.int
     MAX_MESSAGE_BYTES_FIELD_NUMBER: _builtins.int
     MAX_WINDOWS_FIELD_NUMBER: _builtins.int
+    MAX_LOGITS_TOKENS_FIELD_NUMBER: _builtins.int
+    MAX_STREAM_PAIRS_FIELD_NUMBER: _builtins.int
+    DEFAULT_TIMEOUT_FIELD_NUMBER: _builtins.int
     max_question_tokens: _builtins.int
     """Tokens of a question."""
     max_context_bytes: _builtins.int
@@ -797,17 +815,29 @@ class ModelLimits(_message.Message):
     max_sequence_tokens: _builtins.int
     """AnswerOptions.max_sequence_tokens: the positions that the model has."""
     max_batch_items: _builtins.int
-    """Pairs of a BatchAnswer call; 0 where the server has no such method."""
+    """Pairs of a BatchAnswer call."""
     max_documents: _builtins.int
-    """Documents of an AnswerFromDocuments call; 0 where the server has no such method."""
+    """Documents of an AnswerFromDocuments call."""
     max_message_bytes: _builtins.int
     """Bytes of a gRPC message that the server takes. A client that sets no limit of
     its own refuses responses over 4 MiB, gRPC's default.
     """
     max_windows: _builtins.int
-    """Windows that one context may be cut into (small windows or a large overlap can
-    make very many).
+    """Windows that one context, or all documents of a call together, may be cut into
+    (small windows or a large overlap can make very many).
     """
+    max_logits_tokens: _builtins.int
+    """Tokens of all windows of a ComputeLogits call, special tokens included. A response
+    has some 40 bytes a token.
+    """
+    max_stream_pairs: _builtins.int
+    """Pairs of a stream that are worked on at a time. Where so many are not answered
+    yet the server reads no further: the stream waits, nothing is refused.
+    """
+    @_builtins.property
+    def default_timeout(self) -> _duration_pb2.Duration:
+        """The longest time for a call, or a pair of a stream, whose caller sets no deadline."""
+
     def __init__(
         self,
         *,
@@ -820,10 +850,13 @@ class ModelLimits(_message.Message):
         max_documents: _builtins.int = ...,
         max_message_bytes: _builtins.int = ...,
         max_windows: _builtins.int = ...,
+        max_logits_tokens: _builtins.int = ...,
+        max_stream_pairs: _builtins.int = ...,
+        default_timeout: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["default_timeout", b"default_timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_answer_tokens", b"max_answer_tokens", "max_batch_items", b"max_batch_items", "max_context_bytes", b"max_context_bytes", "max_documents", b"max_documents", "max_message_bytes", b"max_message_bytes", "max_question_tokens", b"max_question_tokens", "max_sequence_tokens", b"max_sequence_tokens", "max_top_k", b"max_top_k", "max_windows", b"max_windows"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_timeout", b"default_timeout", "max_answer_tokens", b"max_answer_tokens", "max_batch_items", b"max_batch_items", "max_context_bytes", b"max_context_bytes", "max_documents", b"max_documents", "max_logits_tokens", b"max_logits_tokens", "max_message_bytes", b"max_message_bytes", "max_question_tokens", b"max_question_tokens", "max_sequence_tokens", b"max_sequence_tokens", "max_stream_pairs", b"max_stream_pairs", "max_top_k", b"max_top_k", "max_windows", b"max_windows"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
