@@ -32,6 +32,17 @@ class InvalidRequestError(ServerError):
         self.violations = violations
         super().__init__("; ".join(f"{v.field}: {v.description}" for v in violations))
 
+    def moved(self, path: str, to: str) -> "InvalidRequestError":
+        """The same where fields under `path` are known to the caller under `to`."""
+        return InvalidRequestError(
+            *(
+                FieldViolation(to + v.field.removeprefix(path), v.description)
+                if v.field.startswith(path)
+                else v
+                for v in self.violations
+            )
+        )
+
 
 class MalformedRequestError(ServerError):
     """The bytes are not the message that the method takes."""
@@ -55,6 +66,10 @@ class ModelUnavailableError(ServerError):
     """Triton cannot be reached, or does not serve the model now."""
 
     reason = "MODEL_UNAVAILABLE"
+
+
+class VersionGoneError(ModelUnavailableError):
+    """Triton serves, but not (or no longer) the version that it was asked for."""
 
 
 class InferenceError(ServerError):

@@ -61,6 +61,21 @@ class Settings(BaseSettings):
         256, ge=1, le=INT32_MAX, description="Longest answer, in tokens."
     )
     max_windows: int = Field(10_000, ge=1, le=INT32_MAX, description="Most windows of a request.")
+    max_documents: int = Field(
+        1000, ge=1, le=INT32_MAX, description="Most documents of an AnswerFromDocuments call."
+    )
+    max_batch_items: int = Field(
+        256, ge=1, le=INT32_MAX, description="Most pairs of a BatchAnswer call."
+    )
+    max_stream_pairs: int = Field(
+        64, ge=1, le=INT32_MAX, description="Pairs of a batch or stream worked on at a time."
+    )
+    max_logits_tokens: int = Field(
+        1_000_000,
+        ge=512,
+        le=INT32_MAX,
+        description="Most tokens of all windows of a ComputeLogits call.",
+    )
     max_message_bytes: int = Field(
         16 << 20, ge=1 << 16, le=INT32_MAX, description="Largest gRPC message taken, in bytes."
     )

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -44,22 +45,27 @@ class ModelVersion:
         self.tokenizer = tokenizer
 
 
-def load_newest_version(repository: Path) -> ModelVersion:
-    """Load the version with the highest number.
+@dataclass(frozen=True, slots=True)
+class VersionFile:
+    """A version directory as it was found; one that was replaced is another."""
 
-    Raises:
-        StartupError: there is none, or it is broken.
-    """
-    remedy = f"make one with: {EXPORT_COMMAND.format(repository=repository)}"
-    model = repository / MODEL_NAME
-    versions = [int(entry.name) for entry in model.glob("*/") if VERSION.fullmatch(entry.name)]
-    if not versions:
-        raise StartupError(f"no model version in {model}; {remedy}")
-    directory = model / str(max(versions))
-    try:
-        return load_version(directory)
-    except StartupError as error:
-        raise StartupError(f"model version {directory} is broken: {error}; {remedy}") from None
+    number: str
+    directory: Path
+    identity: tuple[int, int]
+
+
+def find_versions(repository: Path) -> list[VersionFile]:
+    """The version directories, newest first."""
+    found = []
+    for entry in (repository / MODEL_NAME).glob("*/"):
+        if VERSION.fullmatch(entry.name):
+            try:
+                status = (entry / "model.json").stat()
+                identity = (status.st_ino, status.st_mtime_ns)
+            except OSError:
+                identity = (0, 0)
+            found.append(VersionFile(entry.name, entry, identity))
+    return sorted(found, key=lambda file: int(file.number), reverse=True)
 
 
 def load_version(directory: Path) -> ModelVersion:

@@ -836,7 +836,9 @@ class ModelLimits(_message.Message):
     """
     @_builtins.property
     def default_timeout(self) -> _duration_pb2.Duration:
-        """The longest time for a call, or a pair of a stream, whose caller sets no deadline."""
+        """The longest time for a call whose caller sets no deadline, and for any pair of a
+        stream. Pairs of a batch that are not answered by then fail, the others do not.
+        """
 
     def __init__(
         self,

@@ -1,12 +1,13 @@
-"""What every unary call of the service passes through: parsing, errors, metrics."""
+"""What every call of the service passes through: parsing, errors, metrics."""
 
 from __future__ import annotations  # grpc's classes are generic in its stubs alone
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -16,6 +17,9 @@ from spanqa.v1 import question_answering_pb2 as pb
 from spanqa_server.errors import MalformedRequestError, ServerError
 from spanqa_server.grpc_api.errors import to_status
 from spanqa_server.telemetry.metrics import CALL_SECONDS, CALLS
+
+if TYPE_CHECKING:
+    Context = grpc.aio.ServicerContext[Any, Any]
 
 logger = logging.getLogger(__name__)
 
@@ -33,41 +37,56 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         ],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
-        """Wrap the unary methods of the service; leave health and reflection alone."""
+        """Wrap the methods of the service; leave health and reflection alone."""
         handler = await continuation(handler_call_details)
         method = handler_call_details.method
-        if handler is None or not method.startswith(PREFIX) or handler.unary_unary is None:
+        if handler is None or not method.startswith(PREFIX):
             return handler
         name = method.removeprefix(PREFIX)
         parse = handler.request_deserializer
-        behave: Any = handler.unary_unary
+        answer: Any = handler.unary_unary
+        stream: Any = handler.stream_stream
 
-        async def call(raw: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-            begin = perf_counter()
-            code = grpc.StatusCode.OK
-            try:
-                return await behave(parse_request(parse, raw, name), context)
-            except ServerError as error:
-                status = rpc_status.to_status(to_status(error))
-                code = status.code
-                await context.abort(status.code, status.details, status.trailing_metadata)
-            except grpc.aio.AbortError:
-                code = context.code()
-                raise
-            except asyncio.CancelledError:  # the caller's doing, or its deadline passed
-                code = grpc.StatusCode.CANCELLED
-                raise
-            except Exception:
-                code = grpc.StatusCode.INTERNAL
-                logger.exception("%s failed", name)
-                await context.abort(code, "internal error; the server's log has more")
-            finally:
-                CALLS.labels(name, code.name).inc()
-                CALL_SECONDS.labels(name).observe(perf_counter() - begin)
+        async def call(raw: bytes, context: Context) -> Any:
+            async with outcome(name, context):
+                return await answer(parse_request(parse, raw, name), context)
 
+        async def call_stream(raws: AsyncIterable[bytes], context: Context) -> AsyncIterator[Any]:
+            requests = (parse_request(parse, raw, name) async for raw in raws)
+            async with outcome(name, context), aclosing(stream(requests, context)) as responses:
+                async for response in responses:
+                    yield response
+
+        if stream is not None:
+            return grpc.stream_stream_rpc_method_handler(
+                call_stream, response_serializer=handler.response_serializer
+            )
         return grpc.unary_unary_rpc_method_handler(
             call, response_serializer=handler.response_serializer
         )
+
+
+@asynccontextmanager
+async def outcome(method: str, context: Context) -> AsyncIterator[None]:
+    """Give the call its status, whatever happens in the block, and count it."""
+    begin = perf_counter()
+    code = grpc.StatusCode.OK
+    try:
+        yield
+    except ServerError as error:
+        status = rpc_status.to_status(to_status(error))
+        code = status.code
+        await context.abort(status.code, status.details, status.trailing_metadata)
+    except (asyncio.CancelledError, GeneratorExit):  # the caller's doing, or its deadline passed
+        code = grpc.StatusCode.CANCELLED
+        raise
+    except Exception:
+        code = grpc.StatusCode.INTERNAL
+        logger.exception("%s failed", method)
+        await context.abort(code, "internal error; the server's log has more")
+    finally:
+        CALLS.labels(method, code.name).inc()
+        CALL_SECONDS.labels(method).observe(perf_counter() - begin)
 
 
 def parse_request(parse: Callable[[bytes], Any] | None, raw: bytes, method: str) -> Any:

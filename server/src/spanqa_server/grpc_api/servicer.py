@@ -2,87 +2,179 @@
 
 from __future__ import annotations  # grpc's classes are generic in its stubs alone
 
-import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, NoReturn
-
-import grpc
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from spanqa.v1 import question_answering_pb2 as pb
 from spanqa.v1.question_answering_pb2_grpc import QuestionAnsweringServiceServicer
-from spanqa_server.errors import DeadlineError
-from spanqa_server.grpc_api.messages import read_question, write_answers
-from spanqa_server.qa.answerer import Answerer, AnswerSet
+from spanqa_server.errors import FieldViolation, InvalidRequestError
+from spanqa_server.grpc_api import messages
+from spanqa_server.grpc_api.items import Deadline, ServedModel, SharedTexts, check_count, settle
+from spanqa_server.grpc_api.pipeline import pipeline
+from spanqa_server.qa.results import Cost
 from spanqa_server.telemetry import metrics
 
 if TYPE_CHECKING:
+    import grpc
+
     Context = grpc.aio.ServicerContext[Any, Any]
+
+T = TypeVar("T")
+
+
+class Models(Protocol):
+    """Whoever knows which version serves."""
+
+    def current(self) -> ServedModel:
+        """The version that serves; raises ModelUnavailableError while there is none."""
+
+    async def run(self, work: Callable[[ServedModel], Awaitable[T]]) -> T:
+        """Do work with the version that serves, again with its successor if that goes away."""
 
 
 class QuestionAnsweringServicer(QuestionAnsweringServiceServicer):
-    """Serves one model version."""
+    """Serves whichever model version is current."""
 
     def __init__(
-        self, answerer: Answerer, model: pb.GetModelResponse, default_timeout: float
+        self, models: Models, default_timeout: float, max_batch_items: int, max_stream_pairs: int
     ) -> None:
-        self._answerer = answerer
-        self._model = model
+        self._models = models
         self._default_timeout = default_timeout
+        self._max_batch_items = max_batch_items
+        self._max_stream_pairs = max_stream_pairs
 
     async def Answer(self, request: pb.AnswerRequest, context: Context) -> pb.AnswerResponse:
         """Answer one question about one context."""
-        begin = perf_counter()
-        remaining = context.time_remaining()
-        timeout = self._default_timeout if remaining is None else remaining
-        try:
-            async with asyncio.timeout(timeout):
-                found = await self._answerer.answer(read_question(request))
-        except TimeoutError:
-            raise DeadlineError(f"no answer within {timeout:.3g} s") from None
-        record(found)
-        return write_answers(found, self._model.version, perf_counter() - begin)
-
-    async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.GetModelResponse:
-        """Describe the model version and the limits."""
-        return self._model
+        with SharedTexts() as texts:
+            return await self._answer(request, self._deadline(context), texts)
 
     async def BatchAnswer(
         self, request: pb.BatchAnswerRequest, context: Context
     ) -> pb.BatchAnswerResponse:
-        """Not there yet."""
-        await unimplemented(context, "BatchAnswer")
+        """Answer independent pairs; each gets an answer or a status."""
+        check_count("requests", len(request.requests), self._max_batch_items)
+        deadline = self._deadline(context)
+        items = [pb.BatchAnswerItem() for _ in request.requests]
+
+        async def pairs() -> AsyncIterator[tuple[pb.AnswerRequest, pb.BatchAnswerItem]]:
+            for pair in zip(request.requests, items, strict=True):
+                yield pair
+
+        with SharedTexts() as texts:
+
+            async def work(pair: tuple[pb.AnswerRequest, pb.BatchAnswerItem]) -> bool:
+                one, item = pair
+                await settle(item, self._answer(one, deadline, texts), "BatchAnswer")
+                return True
+
+            async with aclosing(pipeline(pairs(), work, self._max_stream_pairs)) as done:
+                async for _ in done:
+                    pass
+        return pb.BatchAnswerResponse(items=items)
 
     async def StreamAnswer(
-        self, request_iterator: Any, context: Context
+        self, request_iterator: AsyncIterator[pb.StreamAnswerRequest], context: Context
     ) -> AsyncIterator[pb.StreamAnswerResponse]:
-        """Not there yet."""
-        await unimplemented(context, "StreamAnswer")
-        yield pb.StreamAnswerResponse()
+        """Answer pairs as they come, in the order in which answers are ready."""
+        under_way: set[str] = set()
+
+        async def work(request: pb.StreamAnswerRequest) -> pb.StreamAnswerResponse:
+            response = pb.StreamAnswerResponse(id=request.id)
+            answer = self._stream_answer(request, under_way, context)
+            await settle(response, answer, "StreamAnswer")
+            return response
+
+        responses = pipeline(request_iterator, work, self._max_stream_pairs)
+        async with aclosing(responses):
+            async for response in responses:
+                yield response
 
     async def AnswerFromDocuments(
         self, request: pb.AnswerFromDocumentsRequest, context: Context
     ) -> pb.AnswerFromDocumentsResponse:
-        """Not there yet."""
-        await unimplemented(context, "AnswerFromDocuments")
+        """Answer one question from many documents, ranked jointly."""
+        begin = perf_counter()
+        question = messages.read_documents(request)
+        ids = [document.id for document in request.documents]
+
+        async def work(model: ServedModel) -> pb.AnswerFromDocumentsResponse:
+            found = await model.answerer.answer(question, texts.of(model))
+            record(found.cost)
+            version = model.description.version
+            return messages.write_document_answers(found, ids, version, perf_counter() - begin)
+
+        with SharedTexts() as texts:
+            async with self._deadline(context).bounds():
+                return await self._models.run(work)
 
     async def ComputeLogits(
         self, request: pb.ComputeLogitsRequest, context: Context
     ) -> pb.ComputeLogitsResponse:
-        """Not there yet."""
-        await unimplemented(context, "ComputeLogits")
+        """The raw results for one question and one context."""
+        begin = perf_counter()
+        question = messages.read_logits_request(request)
+
+        async def work(model: ServedModel) -> pb.ComputeLogitsResponse:
+            found = await model.answerer.compute_logits(question, texts.of(model))
+            record(found.cost)
+            version = model.description.version
+            return messages.write_logits(found, version, perf_counter() - begin)
+
+        try:
+            with SharedTexts() as texts:
+                async with self._deadline(context).bounds():
+                    return await self._models.run(work)
+        except InvalidRequestError as error:
+            raise error.moved("options.", "") from None
+
+    async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.GetModelResponse:
+        """Describe the model version that serves, and the limits."""
+        return self._models.current().description
+
+    def _deadline(self, context: Context) -> Deadline:
+        remaining = context.time_remaining()
+        return Deadline.after(self._default_timeout if remaining is None else remaining)
+
+    async def _answer(
+        self, request: pb.AnswerRequest, deadline: Deadline, texts: SharedTexts
+    ) -> pb.AnswerResponse:
+        begin = perf_counter()
+        question = messages.read_question(request)
+
+        async def work(model: ServedModel) -> pb.AnswerResponse:
+            found = await model.answerer.answer(question, texts.of(model))
+            record(found.cost)
+            version = model.description.version
+            return messages.write_answers(found, version, perf_counter() - begin)
+
+        async with deadline.bounds():
+            return await self._models.run(work)
+
+    async def _stream_answer(
+        self, request: pb.StreamAnswerRequest, under_way: set[str], context: Context
+    ) -> pb.AnswerResponse:
+        if request.id in under_way:
+            told = "is that of another pair under way in this stream; give each pair its own"
+            raise InvalidRequestError(FieldViolation("id", told))
+        under_way.add(request.id)
+        remaining = context.time_remaining()
+        seconds = self._default_timeout if remaining is None else remaining
+        deadline = Deadline.after(min(seconds, self._default_timeout))
+        try:
+            with SharedTexts() as texts:
+                return await self._answer(request.request, deadline, texts)
+        except InvalidRequestError as error:
+            raise error.moved("", "request.") from None
+        finally:
+            under_way.discard(request.id)
 
 
-async def unimplemented(context: Context, method: str) -> NoReturn:
-    await context.abort(
-        grpc.StatusCode.UNIMPLEMENTED, f"{method} is not implemented in this version; use Answer"
-    )
-
-
-def record(found: AnswerSet) -> None:
+def record(cost: Cost) -> None:
     """Count an answered request."""
     for stage in ("tokenize", "queue", "infer", "decode"):
-        metrics.STAGE_SECONDS.labels(stage).observe(getattr(found.seconds, stage))
-    metrics.QUESTION_TOKENS.inc(found.question_tokens)
-    metrics.CONTEXT_TOKENS.inc(found.context_tokens)
-    metrics.WINDOWS.inc(found.windows)
+        metrics.STAGE_SECONDS.labels(stage).observe(getattr(cost.seconds, stage))
+    metrics.QUESTION_TOKENS.inc(cost.question_tokens)
+    metrics.CONTEXT_TOKENS.inc(cost.context_tokens)
+    metrics.WINDOWS.inc(cost.windows)

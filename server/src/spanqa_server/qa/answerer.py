@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Protocol, TypeVar
@@ -11,26 +11,29 @@ import numpy as np
 import numpy.typing as npt
 
 from spanqa_server.qa.decoder import Decoded, Span, decode
+from spanqa_server.qa.layout import Layout, lay_out
 from spanqa_server.qa.offsets import OffsetUnit, convert_offsets
+from spanqa_server.qa.raw import read_windows
 from spanqa_server.qa.requests import (
     DEFAULT_MAX_ANSWER_TOKENS,
     Limits,
     ModelDefaults,
     Question,
+    WindowSize,
+    check_logits_tokens,
     check_question_tokens,
     check_request,
     resolve_windows,
 )
-from spanqa_server.qa.tokenizer import LONG_TEXT, TextTokenizer, TokenizedText
-from spanqa_server.qa.windows import PackedWindows, WindowPlan, pack_windows, plan_windows
+from spanqa_server.qa.results import AnswerSet, Cost, FoundAnswer, LogitSet, StageSeconds
+from spanqa_server.qa.tokenizer import CallTexts, TextTokenizer, TokenizedText
+from spanqa_server.qa.windows import PackedWindows, pack_windows
 
 T = TypeVar("T")
 
-# Long texts (LONG_TEXT) are tokenized and this many windows decoded in a thread: shorter
-# work costs less than the hop, longer work would hold up other requests. Few threads: they
-# share the interpreter with the event loop, and a queue in front of them costs nobody else.
+# More windows than this are cut and decoded in a thread: fewer cost less than the hop, and
+# more would hold up other requests.
 MANY_WINDOWS = 16
-LONG_WORK_THREADS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,50 +54,20 @@ class Inference(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class FoundAnswer:
-    """A span as the caller counts: text == context[start:end] in the unit asked for."""
-
-    text: str
-    start: int
-    end: int
-    span: Span
-
-
-@dataclass(frozen=True, slots=True)
-class StageSeconds:
-    """Where the time went."""
-
-    tokenize: float
-    queue: float
-    infer: float
-    decode: float
-
-
-@dataclass(frozen=True, slots=True)
-class AnswerSet:
-    """The answers to one question, and what they cost."""
-
-    answers: list[FoundAnswer]
-    no_answer: bool
-    no_answer_probability: float
-    question_tokens: int
-    context_tokens: int
-    windows: int
-    seconds: StageSeconds
-
-
-@dataclass(frozen=True, slots=True)
 class PreparedQuestion:
     """A request on its way to the model."""
 
-    question_tokens: int
-    context: TokenizedText
-    plan: WindowPlan
+    question: TokenizedText
+    layout: Layout
     packed: PackedWindows
 
 
 class Answerer:
-    """Answers questions with one model version: its tokenizer, its defaults, its inference."""
+    """Answers questions with one model version: its tokenizer, its defaults, its inference.
+
+    Long work goes to `threads`: few of them, since they share the interpreter with the event
+    loop, and a queue in front of them costs nobody else.
+    """
 
     def __init__(
         self,
@@ -102,108 +75,149 @@ class Answerer:
         model: ModelDefaults,
         limits: Limits,
         inference: Inference,
+        threads: Executor,
     ) -> None:
         self.model = model
         self.limits = limits
         self._tokenizer = tokenizer
         self._inference = inference
-        self._threads = ThreadPoolExecutor(LONG_WORK_THREADS, "long-text")
+        self._threads = threads
 
-    def close(self) -> None:
-        """Drop the long work that waits; what runs ends by itself within seconds."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+    def texts(self) -> CallTexts:
+        """For the requests of one call: texts that they share are tokenized once."""
+        return CallTexts(self._tokenizer, self._threads)
 
-    async def answer(self, request: Question) -> AnswerSet:
+    async def answer(self, request: Question, texts: CallTexts) -> AnswerSet:
         """Answer one question.
 
         Raises:
             InvalidRequestError: the request can never succeed.
             ServerError: the model could not be asked.
         """
-        check_request(request, self.limits, self.model)
         begin = perf_counter()
-        prepared = await self._run(len(request.context) > LONG_TEXT, lambda: self.prepare(request))
+        prepared = await self.prepare(request, texts)
         tokenized = perf_counter()
         logits = await self._inference.infer(prepared.packed)
         inferred = perf_counter()
-        answer_set = await self._run(
-            len(prepared.plan) > MANY_WINDOWS, lambda: find_answers(request, prepared, logits)
+        decoded, answers = await self._run(
+            len(prepared.layout.plan) > MANY_WINDOWS,
+            lambda: find_answers(request, prepared, logits),
         )
-        seconds = StageSeconds(
-            tokenize=tokenized - begin,
-            queue=logits.queue_seconds,
-            infer=logits.infer_seconds,
-            decode=perf_counter() - inferred,
-        )
+        seconds = (tokenized - begin, perf_counter() - inferred)
         return AnswerSet(
-            answers=answer_set[0],
-            no_answer=answer_set[1],
-            no_answer_probability=answer_set[2],
-            question_tokens=prepared.question_tokens,
-            context_tokens=len(prepared.context),
-            windows=len(prepared.plan),
-            seconds=seconds,
+            answers, decoded.no_answer, decoded.null_probability, cost(prepared, logits, *seconds)
         )
+
+    async def compute_logits(self, request: Question, texts: CallTexts) -> LogitSet:
+        """The raw results for a question about one text; raises as `answer` does."""
+        begin = perf_counter()
+        prepared = await self.prepare(request, texts)
+        check_logits_tokens(len(prepared.packed.input_ids), self.limits)
+        tokenized = perf_counter()
+        logits = await self._inference.infer(prepared.packed)
+        windows = await self._run(
+            len(prepared.layout.plan) > 1,
+            lambda: read_windows(
+                request,
+                prepared.question,
+                prepared.layout,
+                prepared.packed,
+                logits.starts,
+                logits.ends,
+                self._tokenizer,
+            ),
+        )
+        return LogitSet(windows, cost(prepared, logits, tokenized - begin, 0.0))
+
+    async def prepare(self, request: Question, texts: CallTexts) -> PreparedQuestion:
+        """Check the request, tokenize it and cut its windows."""
+        check_request(request, self.limits, self.model)
+        (question,) = await texts.encode(request.question)
+        check_question_tokens(len(question), self.limits)
+        tokenized = await texts.encode(*request.texts)
+        size = resolve_windows(
+            request.options,
+            self.limits,
+            self.model,
+            question_tokens=len(question),
+            text_tokens=[len(tokens) for tokens in tokenized],
+            field=request.field,
+        )
+        windows = sum(len(tokens) for tokens in tokenized) // (size.room - size.doc_stride)
+        return await self._run(
+            windows > MANY_WINDOWS, lambda: self._pack(request.texts, question, tokenized, size)
+        )
+
+    def _pack(
+        self,
+        texts: tuple[str, ...],
+        question: TokenizedText,
+        tokenized: list[TokenizedText],
+        size: WindowSize,
+    ) -> PreparedQuestion:
+        layout = lay_out(texts, tokenized, size.room, size.doc_stride)
+        packed = pack_windows(
+            question.ids,
+            layout.tokens.ids,
+            layout.plan,
+            cls_id=self._tokenizer.cls_id,
+            sep_id=self._tokenizer.sep_id,
+        )
+        return PreparedQuestion(question, layout, packed)
 
     async def _run(self, long: bool, work: Callable[[], T]) -> T:
         if long:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work)
         return work()
 
-    def prepare(self, request: Question) -> PreparedQuestion:
-        """Tokenize the request and cut its windows."""
-        question = self._tokenizer.encode(request.question)
-        check_question_tokens(len(question), self.limits)
-        context = self._tokenizer.encode(request.context)
-        size = resolve_windows(
-            request.options,
-            self.limits,
-            self.model,
-            question_tokens=len(question),
-            context_tokens=len(context),
-        )
-        plan = plan_windows(len(context), size.room, size.doc_stride)
-        packed = pack_windows(
-            question.ids,
-            context.ids,
-            plan,
-            cls_id=self._tokenizer.cls_id,
-            sep_id=self._tokenizer.sep_id,
-        )
-        return PreparedQuestion(len(question), context, plan, packed)
+
+def cost(
+    prepared: PreparedQuestion, logits: Logits, tokenize_seconds: float, decode_seconds: float
+) -> Cost:
+    return Cost(
+        question_tokens=len(prepared.question),
+        context_tokens=len(prepared.layout.tokens),
+        windows=len(prepared.layout.plan),
+        seconds=StageSeconds(
+            tokenize_seconds, logits.queue_seconds, logits.infer_seconds, decode_seconds
+        ),
+    )
 
 
 def find_answers(
     request: Question, prepared: PreparedQuestion, logits: Logits
-) -> tuple[list[FoundAnswer], bool, float]:
-    """Decode: the answers, whether "no answer" won, and its probability."""
-    options = request.options
+) -> tuple[Decoded, list[FoundAnswer]]:
+    """Decode, and keep the answers that are probable enough."""
+    options, layout = request.options, prepared.layout
     decoded = decode(
         logits.starts,
         logits.ends,
-        prepared.plan,
-        prepared.question_tokens + 2,
-        prepared.context.starts,
-        prepared.context.ends,
+        layout.plan,
+        len(prepared.question) + 2,
+        layout.tokens.starts,
+        layout.tokens.ends,
         top_k=options.top_k or 1,
         max_answer_tokens=options.max_answer_tokens or DEFAULT_MAX_ANSWER_TOKENS,
-        allow_no_answer=options.allow_no_answer,
+        no_answer_threshold=options.no_answer_threshold if options.allow_no_answer else None,
+        first_windows=layout.first_windows,
     )
-    no_answer = options.allow_no_answer and null_wins(decoded, options.no_answer_threshold)
-    spans = [] if no_answer else decoded.spans
-    spans = [span for span in spans if span.probability >= options.min_probability]
-    answers = locate(request.context, spans, options.offset_unit or OffsetUnit.UTF32)
-    return answers, no_answer, decoded.null_probability
+    spans = [span for span in decoded.spans if span.probability >= options.min_probability]
+    return decoded, locate(request.texts, layout, spans, options.offset_unit or OffsetUnit.UTF32)
 
 
-def null_wins(decoded: Decoded, threshold: float) -> bool:
-    return not decoded.spans or decoded.null_score - decoded.spans[0].score > threshold
-
-
-def locate(context: str, spans: list[Span], unit: OffsetUnit) -> list[FoundAnswer]:
-    positions = [position for span in spans for position in (span.start, span.end)]
-    offsets = convert_offsets(context, positions, unit)
+def locate(
+    texts: tuple[str, ...], layout: Layout, spans: list[Span], unit: OffsetUnit
+) -> list[FoundAnswer]:
+    """The spans as their callers count, in the same order."""
+    documents = [layout.text_at(span.start) for span in spans]
+    bases = layout.bases[documents]
+    places = np.array([(span.start, span.end) for span in spans]).reshape(-1, 2) - bases[:, None]
+    offsets = np.empty_like(places)
+    for document in set(documents):
+        here = [row for row, other in enumerate(documents) if other == document]
+        offsets[here] = convert_offsets(texts[document], places[here], unit)
+    rows = zip(spans, documents, places.tolist(), offsets.tolist(), strict=True)
     return [
-        FoundAnswer(context[span.start : span.end], offsets[span.start], offsets[span.end], span)
-        for span in spans
+        FoundAnswer(texts[document][first:last], document, start, end, span)
+        for span, document, (first, last), (start, end) in rows
     ]

@@ -22,6 +22,7 @@ from spanqa_server.qa.windows import WindowPlan
 
 # Beyond this gap products of exponentials would underflow (exp(-745) is 0 in float64).
 SAFE_GAP = 600.0
+ONE_DOCUMENT = np.zeros(1, dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +39,10 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """The best spans, best first, and "no answer" (score and probability 0 if not asked for)."""
+    """The best spans, best first, and "no answer" (all 0 and false if not asked for)."""
 
     spans: list[Span]
+    no_answer: bool
     null_score: float
     null_probability: float
 
@@ -54,6 +56,9 @@ class Total:
 
     anchor: float
     log_rest: float
+
+    def plus(self, score: float) -> "Total":
+        return Total(self.anchor, float(np.logaddexp(self.log_rest, score - self.anchor)))
 
     def probability(self, score: float) -> float:
         return min(1.0, math.exp(score - self.anchor - self.log_rest))
@@ -69,7 +74,8 @@ def decode(
     *,
     top_k: int,
     max_answer_tokens: int,
-    allow_no_answer: bool = False,
+    no_answer_threshold: float | None = None,
+    first_windows: Integers = ONE_DOCUMENT,
 ) -> Decoded:
     """Find the true best `top_k` distinct spans, by (score ↓, start ↑, end ↑).
 
@@ -81,8 +87,11 @@ def decode(
             any (start ≥ end) neither start nor end a span.
         top_k: how many spans at most, ≥ 1.
         max_answer_tokens: the longest span in tokens, ≥ 1.
-        allow_no_answer: count "no answer" among the alternatives. Its score is the start
-            logit + end logit of [CLS], the lowest of all windows, as in the SQuAD v2 recipe.
+        no_answer_threshold: None, or count "no answer" among the alternatives. Its score is
+            the start logit + end logit of [CLS], the lowest of all windows, as in the SQuAD
+            v2 recipe. In a document where it exceeds the best span's by more than the
+            threshold no span is an answer.
+        first_windows: [D], the first window of each document. Documents share no token.
     """
     lengths = plan.ends - plan.starts
     begins = np.cumsum(lengths + head + 1) - lengths - 1
@@ -92,14 +101,19 @@ def decode(
     row_best = table.starts + sliding_max(table.ends, table.width)
     total = sum_of_spans(table, float(row_best.max()))
     null_score = null_probability = 0.0
-    if allow_no_answer:
+    no_answer = False
+    if no_answer_threshold is not None:
         cls = begins - head
-        null_score = float((start_logits[cls].astype(np.float64) + end_logits[cls]).min())
-        log_rest = float(np.logaddexp(total.log_rest, null_score - total.anchor))
-        total = Total(total.anchor, log_rest)
+        null_scores = start_logits[cls].astype(np.float64) + end_logits[cls]
+        null_score = float(null_scores.min())
+        total = total.plus(null_score)
         null_probability = total.probability(null_score)
+        best = np.maximum.reduceat(row_best.max(axis=1), first_windows)
+        null_wins = np.minimum.reduceat(null_scores, first_windows) - best > no_answer_threshold
+        no_answer = bool(null_wins.all())
+        row_best[np.repeat(null_wins, np.diff(first_windows, append=len(plan)))] = -np.inf
     spans = best_spans(table, row_best, token_starts, token_ends, top_k, total)
-    return Decoded(spans, null_score, null_probability)
+    return Decoded(spans, no_answer, null_score, null_probability)
 
 
 def sum_of_spans(table: BandTable, best: float) -> Total:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from spanqa_server.errors import FieldViolation, InvalidRequestError
 from spanqa_server.qa.offsets import OffsetUnit
@@ -24,6 +25,8 @@ class Limits:
     max_answer_tokens: int
     max_sequence_tokens: int
     max_windows: int
+    max_documents: int
+    max_logits_tokens: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +54,15 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One question about one context."""
+    """One question about the texts that are searched: one context, or documents.
+
+    `field` is what the caller knows the texts as.
+    """
 
     question: str
-    context: str
+    texts: tuple[str, ...]
     options: Options
+    field: Literal["context", "documents"] = "context"
 
 
 def check_request(request: Question, limits: Limits, model: ModelDefaults) -> None:
@@ -70,13 +77,22 @@ def check_request(request: Question, limits: Limits, model: ModelDefaults) -> No
 
 
 def check_texts(request: Question, limits: Limits) -> Iterator[FieldViolation]:
-    for field, text, maximum in (
-        ("question", request.question, BYTES_PER_QUESTION_TOKEN * limits.max_question_tokens),
-        ("context", request.context, limits.max_context_bytes),
+    if len(request.texts) > limits.max_documents:
+        yield FieldViolation(
+            request.field,
+            f"has {len(request.texts)} entries; the limit is {limits.max_documents}: send fewer, "
+            "the most promising ones",
+        )
+    if not request.texts:
+        yield FieldViolation(request.field, "is empty; give at least one")
+        return
+    for field, texts, maximum in (
+        ("question", (request.question,), BYTES_PER_QUESTION_TOKEN * limits.max_question_tokens),
+        (request.field, request.texts, limits.max_context_bytes),
     ):
-        size = len(text.encode())
-        if not text or text.isspace():
-            yield FieldViolation(field, f"is {'blank' if text else 'empty'}; give some text")
+        size = sum(len(text.encode()) for text in texts)
+        if all(not text or text.isspace() for text in texts):
+            yield FieldViolation(field, f"is {'blank' if any(texts) else 'empty'}; give some text")
         elif size > maximum:
             yield FieldViolation(
                 field, f"has {size} bytes of UTF-8; the limit is {maximum}: send a part of it"
@@ -149,15 +165,16 @@ def resolve_windows(
     model: ModelDefaults,
     *,
     question_tokens: int,
-    context_tokens: int,
+    text_tokens: list[int],
+    field: str = "context",
 ) -> WindowSize:
-    """Settle the window size, now that the number of tokens is known.
+    """Settle the window size, now that the tokens of each text are counted.
 
     Raises:
-        InvalidRequestError: the context has no tokens, or the windows do not work out.
+        InvalidRequestError: no text has a token, or the windows do not work out.
     """
-    if context_tokens == 0:
-        raise InvalidRequestError(FieldViolation("context", UNREADABLE))
+    if not any(text_tokens):
+        raise InvalidRequestError(FieldViolation(field, UNREADABLE))
     sequence = options.max_sequence_tokens or model.max_sequence_tokens
     room = sequence - question_tokens - SPECIAL_TOKENS
     if room < 1:
@@ -179,13 +196,29 @@ def resolve_windows(
                 f"tokens here ({sequence} - {question_tokens} - {SPECIAL_TOKENS})",
             )
         )
-    windows = count_windows(context_tokens, room, doc_stride)
+    windows = sum(count_windows(tokens, room, doc_stride) for tokens in text_tokens if tokens)
     if windows > limits.max_windows:
         raise InvalidRequestError(
             FieldViolation(
-                "context",
+                field,
                 f"would be cut into {windows} windows; the limit is {limits.max_windows}: send "
                 "less text, or choose larger windows or a smaller overlap",
             )
         )
     return WindowSize(room, doc_stride)
+
+
+def check_logits_tokens(tokens: int, limits: Limits) -> None:
+    """Check how many tokens all windows of a ComputeLogits call have.
+
+    Raises:
+        InvalidRequestError: too many for one response.
+    """
+    if tokens > limits.max_logits_tokens:
+        raise InvalidRequestError(
+            FieldViolation(
+                "context",
+                f"its windows have {tokens} tokens together; the limit is "
+                f"{limits.max_logits_tokens}: send less text, or choose a smaller overlap",
+            )
+        )

@@ -1,6 +1,10 @@
 """Text to tokens: whole texts, no truncation, no padding, no special tokens added."""
 
+import asyncio
+from concurrent.futures import Executor
 from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +41,7 @@ class TextTokenizer:
         # "[SEP]" written by a user is text, not structure.
         tokenizer.encode_special_tokens = True
         self._tokenizer = tokenizer
+        self._pieces = [tokenizer.id_to_token(n) or "" for n in range(tokenizer.get_vocab_size())]
         self.cls_id = self._special("[CLS]")
         self.sep_id = self._special("[SEP]")
 
@@ -59,3 +64,52 @@ class TextTokenizer:
         return TokenizedText(
             ids=np.array(encoding.ids, dtype=np.int32), starts=array[:, 0], ends=array[:, 1]
         )
+
+    def pieces(self, ids: npt.NDArray[np.int32]) -> list[str]:
+        """The tokens as text (word pieces)."""
+        return [self._pieces[number] for number in ids.tolist()]
+
+
+class CallTexts:
+    """Tokenizes the texts of one call, equal ones once, long ones in a thread.
+
+    A context manager: at its end, long texts that nobody waits for any more are dropped.
+    """
+
+    def __init__(self, tokenizer: TextTokenizer, threads: Executor) -> None:
+        self._tokenizer = tokenizer
+        self._threads = threads
+        self._done: dict[str, TokenizedText] = {}
+        self._under_way: dict[str, asyncio.Future[TokenizedText]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for future in self._under_way.values():
+            future.cancel()
+
+    async def encode(self, *texts: str) -> list[TokenizedText]:
+        """Tokenize texts."""
+        new = [text for text in dict.fromkeys(texts) if text not in self._done]
+        if sum(map(len, new)) <= LONG_TEXT:
+            self._done |= {text: self._tokenizer.encode(text) for text in new}
+        else:
+            await self._encode_in_thread(new)
+        return [self._done[text] for text in texts]
+
+    async def _encode_in_thread(self, texts: list[str]) -> None:
+        loop = asyncio.get_running_loop()
+        for text in texts:
+            if text not in self._under_way:
+                self._under_way[text] = loop.run_in_executor(
+                    self._threads, self._tokenizer.encode, text
+                )
+        for text in texts:
+            # One request that gives up must not take the text from the others.
+            self._done[text] = await asyncio.shield(self._under_way[text])

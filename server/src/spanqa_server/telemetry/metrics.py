@@ -5,6 +5,7 @@ from prometheus_client import Counter, Gauge, Histogram
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 CALLS = Counter("spanqa_calls", "Calls that ended.", ["method", "code"])
+ITEMS = Counter("spanqa_items", "Pairs of batches and streams that ended.", ["method", "code"])
 CALL_SECONDS = Histogram(
     "spanqa_call_seconds", "From a call's arrival to its end.", ["method"], buckets=SECONDS
 )
@@ -20,4 +21,7 @@ WINDOWS = Counter("spanqa_windows", "Windows of answered requests.")
 TOKENS_IN_FLIGHT = Gauge("spanqa_triton_tokens_in_flight", "Tokens at Triton now.")
 REQUESTS_WAITING = Gauge("spanqa_requests_waiting", "Triton requests that wait for room.")
 MODEL_READY = Gauge("spanqa_model_ready", "1 while Triton serves the model, else 0.")
-MODEL = Gauge("spanqa_model", "Always 1; the labels name the model.", ["name", "version", "dtype"])
+MODEL_SWITCHES = Counter("spanqa_model_switches", "Times that another version took over.")
+MODEL = Gauge(
+    "spanqa_model", "1; the labels name the version that serves.", ["name", "version", "dtype"]
+)

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from dataclasses import dataclass
 from time import perf_counter
 
 import grpc
@@ -15,6 +16,7 @@ from spanqa_server.errors import (
     OverloadedError,
     ServerError,
     StartupError,
+    VersionGoneError,
 )
 from spanqa_server.qa.answerer import Logits
 from spanqa_server.qa.windows import PackedWindows, split_windows
@@ -26,51 +28,48 @@ OUTPUTS = ("start_logits__0", "end_logits__1")
 SHORT, LONG = 1, 2
 
 
-class TritonInference:
-    """One model version on one Triton, or on several equal ones in turn.
+class Triton:
+    """One Triton, or several equal ones in turn.
 
     Make it inside a running event loop, and close it there.
     """
 
     def __init__(
-        self,
-        addresses: list[str],
-        model_name: str,
-        version: str,
-        *,
-        budget: TokenBudget,
-        max_chunk_tokens: int,
+        self, addresses: list[str], model_name: str, *, budget: TokenBudget, max_chunk_tokens: int
     ) -> None:
-        self._channel = grpc.aio.insecure_channel(
-            channel_target(addresses),
-            options=[
-                ("grpc.max_send_message_length", -1),
-                ("grpc.max_receive_message_length", -1),
-                ("grpc.lb_policy_name", "round_robin"),
-                ("grpc.enable_retries", 0),
-                ("grpc.max_reconnect_backoff_ms", 1000),
-            ],
-        )
+        self._channel = open_channel(channel_target(addresses))
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+        # Each is asked for itself whether it is ready: a version must be on all of them.
+        several = addresses if len(addresses) > 1 else []
+        self._channels = [open_channel(address) for address in several] or [self._channel]
         self._model_name = model_name
-        self._version = version
         self._budget = budget
         self._max_chunk_tokens = max_chunk_tokens
 
     async def close(self) -> None:
-        """End the channel and what is under way on it."""
-        await self._channel.close()
+        """End the channels and what is under way on them."""
+        for channel in {self._channel, *self._channels}:
+            await channel.close()
 
-    async def is_ready(self, within: float) -> bool:
-        """Whether Triton says, `within` seconds, that it serves this version."""
-        request = service_pb2.ModelReadyRequest(name=self._model_name, version=self._version)
+    async def is_ready(self, version: str, within: float) -> bool:
+        """Whether every Triton that answers `within` seconds, at least one, serves the version."""
+        answers = await asyncio.gather(
+            *(self._ask_ready(channel, version, within) for channel in self._channels)
+        )
+        return any(answers) and all(answer is not False for answer in answers)
+
+    async def _ask_ready(
+        self, channel: grpc.aio.Channel, version: str, within: float
+    ) -> bool | None:
+        request = service_pb2.ModelReadyRequest(name=self._model_name, version=version)
         try:
-            response = await self._stub.ModelReady(request, timeout=within)
+            stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+            response = await stub.ModelReady(request, timeout=within)
         except grpc.aio.AioRpcError:
-            return False
+            return None
         return bool(response.ready)
 
-    async def infer(self, packed: PackedWindows) -> Logits:
+    async def infer(self, packed: PackedWindows, version: str) -> Logits:
         """Compute the logits of packed windows; long work goes in chunks.
 
         Raises:
@@ -78,11 +77,14 @@ class TritonInference:
         """
         total = len(packed.input_ids)
         if total <= self._max_chunk_tokens:
-            return await self._infer_chunk(packed, total, SHORT)
+            return await self._infer_chunk(packed, version, total, SHORT)
         chunks = split_windows(packed, self._max_chunk_tokens)
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._infer_chunk(c, total, LONG)) for c in chunks]
+                tasks = [
+                    group.create_task(self._infer_chunk(chunk, version, total, LONG))
+                    for chunk in chunks
+                ]
         except BaseExceptionGroup as failures:
             raise failures.exceptions[0] from None
         parts = [task.result() for task in tasks]
@@ -94,17 +96,45 @@ class TritonInference:
             - parts[0].queue_seconds,
         )
 
-    async def _infer_chunk(self, packed: PackedWindows, total: int, priority: int) -> Logits:
+    async def _infer_chunk(
+        self, packed: PackedWindows, version: str, total: int, priority: int
+    ) -> Logits:
         begin = perf_counter()
         async with self._budget.reserve(len(packed.input_ids), total):
             admitted = perf_counter()
-            request = build_request(self._model_name, self._version, packed, priority)
+            request = build_request(self._model_name, version, packed, priority)
             try:
                 response = await self._stub.ModelInfer(request)
             except grpc.aio.AioRpcError as error:
                 raise map_error(error) from None
             starts, ends = read_logits(response, len(packed.input_ids))
         return Logits(starts, ends, admitted - begin, perf_counter() - admitted)
+
+
+@dataclass(frozen=True, slots=True)
+class VersionInference:
+    """Inference with one model version."""
+
+    triton: Triton
+    version: str
+
+    async def infer(self, packed: PackedWindows) -> Logits:
+        """Compute the logits; raises as `Triton.infer` does."""
+        return await self.triton.infer(packed, self.version)
+
+
+def open_channel(target: str) -> grpc.aio.Channel:
+    """A channel without limits on messages and without retries."""
+    return grpc.aio.insecure_channel(
+        target,
+        options=[
+            ("grpc.max_send_message_length", -1),
+            ("grpc.max_receive_message_length", -1),
+            ("grpc.lb_policy_name", "round_robin"),
+            ("grpc.enable_retries", 0),
+            ("grpc.max_reconnect_backoff_ms", 1000),
+        ],
+    )
 
 
 def channel_target(addresses: list[str]) -> str:
@@ -175,6 +205,8 @@ def map_error(error: grpc.aio.AioRpcError) -> ServerError:
         return DeadlineError("the model did not answer in time")
     if "maximum queue size" in details:
         return OverloadedError("the model's queue is full; try again later")
+    if "unknown model" in details:
+        return VersionGoneError(f"the model version is not loaded now ({details})")
     if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.NOT_FOUND):
         return ModelUnavailableError(f"the model cannot be reached now ({details})")
     return InferenceError(f"the model failed ({details})")

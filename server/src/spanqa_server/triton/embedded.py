@@ -17,12 +17,19 @@ from collections import deque
 from pathlib import Path
 
 from spanqa_server.errors import StartupError
+from spanqa_server.triton.view import (
+    link_backend,
+    link_configurations,
+    link_versions,
+    view_of,
+)
 
 logger = logging.getLogger(__name__)
 
 STOP_SECONDS = 3.0
 FIRST_BACKOFF, LAST_BACKOFF = 0.25, 10.0
 LAUNCHER = Path(__file__).with_name("launch.py")
+LOAD_FAILURE = re.compile(r"failed to load '\w+' version (\d+): (.*)")
 
 
 class EmbeddedTriton:
@@ -35,12 +42,27 @@ class EmbeddedTriton:
         self._threads = threads
         self._process: asyncio.subprocess.Process | None = None
         self._watcher: asyncio.Task[None] | None = None
-        self._backends: tempfile.TemporaryDirectory[str] | None = None
+        self._directory: tempfile.TemporaryDirectory[str] | None = None
+        self._offered: dict[str, Path] = {}
+        self._load_failures: dict[str, str] = {}
 
     @property
     def pid(self) -> int | None:
         """The process id, while there is a process."""
         return self._process.pid if self._process else None
+
+    def offer(self, versions: dict[str, Path]) -> None:
+        """Let Triton have these versions, and no others, within its next poll."""
+        if versions == self._offered:
+            return
+        self._offered = dict(versions)
+        self._load_failures = {n: why for n, why in self._load_failures.items() if n in versions}
+        if self._directory:
+            link_versions(view_of(self._directory.name), versions)
+
+    def load_failures(self) -> dict[str, str]:
+        """Offered versions that Triton could not load, and why, in its words."""
+        return self._load_failures
 
     async def start(self) -> None:
         """Start the process and its watcher.
@@ -64,17 +86,20 @@ class EmbeddedTriton:
         self._signal_group(signal.SIGKILL)
         if self._process:
             await self._process.wait()
-        if self._backends:
-            self._backends.cleanup()
+        if self._directory:
+            self._directory.cleanup()
 
     async def _spawn(self, package: Path) -> None:
         # Anew each time: cleaners of temporary directories must not stop a restart.
-        self._backends = tempfile.TemporaryDirectory(
+        self._directory = tempfile.TemporaryDirectory(
             prefix="spanqa-triton-", ignore_cleanup_errors=True
         )
-        link_backend(package, Path(self._backends.name))
+        link_backend(package, Path(self._directory.name))
+        view = view_of(self._directory.name)
+        link_configurations(view, self._repository / view.name)
+        link_versions(view, self._offered)
         self.last_lines.clear()
-        command = triton_command(package, self._repository, Path(self._backends.name), self.address)
+        command = triton_command(package, Path(self._directory.name), self.address)
         self._process = await asyncio.create_subprocess_exec(
             *command,
             env=triton_environment(package, self._threads),
@@ -114,17 +139,16 @@ class EmbeddedTriton:
             for line in lines:
                 text = line.decode(errors="replace")
                 self.last_lines.append(text)
+                if failed := LOAD_FAILURE.search(text):
+                    self._load_failures[failed[1]] = failed[2]
                 logger.debug("triton: %s", text)
         code = await self._process.wait()
         return f"signal {-code}" if code < 0 else f"exit code {code}"
 
-    def load_failure(self) -> str:
-        """Why Triton could not load the model, in its words; empty where it did not say so."""
-        return self._first_match(r"failed to load '\w+' version \d+: (.*)")
-
     def failure(self) -> str:
         """The most telling of Triton's last lines, or nothing."""
-        return self.load_failure() or self._first_match(r"^(?:error|E\d{4}).*?[:\]] (?!.*Cuda)(.*)")
+        told = next(iter(self._load_failures.values()), "")
+        return told or self._first_match(r"^(?:error|E\d{4}).*?[:\]] (?!.*Cuda)(.*)")
 
     def _first_match(self, pattern: str) -> str:
         found = (re.search(pattern, line) for line in self.last_lines)
@@ -152,31 +176,17 @@ def pytriton_package() -> Path:
     )
 
 
-def link_backend(package: Path, directory: Path) -> None:
-    """Lay out a backend directory with the stub of the running Python version."""
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    stub = package / "python_backend_stubs" / version / "triton_python_backend_stub"
-    if not stub.is_file():
-        raise StartupError(
-            f"nvidia-pytriton has no Triton stub for Python {version}: use Python 3.11 to 3.13, "
-            "or name a Triton server with --triton HOST:PORT"
-        )
-    backend = directory / "python"
-    backend.mkdir()
-    for file in (*(package / "backends" / "python").iterdir(), stub):
-        if file.is_file():
-            (backend / file.name).symlink_to(file)
-
-
-def triton_command(package: Path, repository: Path, backends: Path, address: str) -> list[str]:
+def triton_command(package: Path, directory: Path, address: str) -> list[str]:
     host, _, port = address.rpartition(":")
     return [
         *(sys.executable, "-I", "-S", str(LAUNCHER), str(os.getpid())),
         str(package / "bin" / "tritonserver"),
-        f"--model-repository={repository}",
+        f"--model-repository={directory / 'repository'}",
         "--model-config-name=embedded",
+        "--model-control-mode=poll",
+        "--repository-poll-secs=1",
         "--disable-auto-complete-config",
-        f"--backend-directory={backends}",
+        f"--backend-directory={directory / 'backends'}",
         f"--grpc-address={host}",
         f"--grpc-port={port}",
         "--allow-http=false",

@@ -1,0 +1,104 @@
+"""What becomes of one pair of a batch or a stream, and the time and texts that calls have."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+import grpc
+from google.rpc import code_pb2, status_pb2
+
+from spanqa.v1 import question_answering_pb2 as pb
+from spanqa_server.errors import (
+    DeadlineError,
+    FieldViolation,
+    InvalidRequestError,
+    ServerError,
+)
+from spanqa_server.grpc_api.errors import to_status
+from spanqa_server.qa.answerer import Answerer
+from spanqa_server.qa.tokenizer import CallTexts
+from spanqa_server.telemetry.metrics import ITEMS
+
+logger = logging.getLogger(__name__)
+
+CODES = {code.value[0]: code.name for code in grpc.StatusCode}
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """A model version that takes calls: its own tokenizer, limits and inference."""
+
+    answerer: Answerer
+    description: pb.GetModelResponse
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """When work has to end, by the event loop's clock, and how long that was from its start."""
+
+    at: float
+    seconds: float
+
+    @classmethod
+    def after(cls, seconds: float) -> "Deadline":
+        """So many seconds from now."""
+        return cls(asyncio.get_running_loop().time() + seconds, seconds)
+
+    @asynccontextmanager
+    async def bounds(self) -> AsyncIterator[None]:
+        """End the block at the deadline; raises DeadlineError then."""
+        try:
+            async with asyncio.timeout_at(self.at):
+                yield
+        except TimeoutError:
+            raise DeadlineError(f"no answer within {self.seconds:.3g} s") from None
+
+
+class SharedTexts(ExitStack):
+    """The texts of one call: those of several pairs are tokenized once a model version."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._texts: dict[str, CallTexts] = {}
+
+    def of(self, model: ServedModel) -> CallTexts:
+        """The texts as this version tokenizes them."""
+        version = model.description.version
+        if version not in self._texts:
+            self._texts[version] = self.enter_context(model.answerer.texts())
+        return self._texts[version]
+
+
+class Item(Protocol):
+    """A BatchAnswerItem or a StreamAnswerResponse."""
+
+    @property
+    def response(self) -> pb.AnswerResponse: ...
+    @property
+    def error(self) -> status_pb2.Status: ...
+
+
+async def settle(item: Item, answer: Awaitable[pb.AnswerResponse], method: str) -> None:
+    """Fill in the answer, or the status of whatever it failed with."""
+    status = status_pb2.Status()
+    try:
+        item.response.CopyFrom(await answer)
+    except ServerError as error:
+        status = to_status(error)
+    except Exception:
+        logger.exception("a pair of %s failed", method)
+        status.code = code_pb2.INTERNAL
+        status.message = "internal error; the server's log has more"
+    if status.code:
+        item.error.CopyFrom(status)
+    ITEMS.labels(method, CODES[status.code]).inc()
+
+
+def check_count(field: str, count: int, maximum: int) -> None:
+    """Refuse a message with too many entries; raises InvalidRequestError."""
+    if count > maximum:
+        told = f"has {count} entries; the limit is {maximum}: send them in several calls"
+        raise InvalidRequestError(FieldViolation(field, told))

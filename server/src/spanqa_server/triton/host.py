@@ -1,0 +1,29 @@
+"""Triton as the rollout sees it: what it holds, what it could not load."""
+
+from pathlib import Path
+
+from spanqa_server.triton.client import Triton
+from spanqa_server.triton.embedded import EmbeddedTriton
+
+READY_SECONDS = 1.0
+
+
+class TritonHost:
+    """The embedded Triton, which loads what it is offered, or others, which see for themselves."""
+
+    def __init__(self, triton: Triton, embedded: EmbeddedTriton | None) -> None:
+        self._triton = triton
+        self._embedded = embedded
+
+    def offer(self, versions: dict[str, Path]) -> None:
+        """These versions are good to load, and no others."""
+        if self._embedded:
+            self._embedded.offer(versions)
+
+    def load_failures(self) -> dict[str, str]:
+        """Versions that could not be loaded, and why, as far as that is known."""
+        return self._embedded.load_failures() if self._embedded else {}
+
+    async def is_ready(self, version: str) -> bool:
+        """Whether the version can take calls."""
+        return await self._triton.is_ready(version, READY_SECONDS)

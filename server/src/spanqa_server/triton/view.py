@@ -1,0 +1,48 @@
+"""What the embedded Triton sees: links to its backend and to the versions that it may load."""
+
+import sys
+from pathlib import Path
+
+from spanqa_server.errors import StartupError
+from spanqa_server.versions import MODEL_NAME
+
+
+def link_backend(package: Path, directory: Path) -> None:
+    """Lay out a backend directory with the stub of the running Python version."""
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    stub = package / "python_backend_stubs" / version / "triton_python_backend_stub"
+    if not stub.is_file():
+        raise StartupError(
+            f"nvidia-pytriton has no Triton stub for Python {version}: use Python 3.11 to 3.13, "
+            "or name a Triton server with --triton HOST:PORT"
+        )
+    backend = directory / "backends" / "python"
+    backend.mkdir(parents=True)
+    for file in (*(package / "backends" / "python").iterdir(), stub):
+        if file.is_file():
+            (backend / file.name).symlink_to(file)
+
+
+def view_of(directory: str) -> Path:
+    """The model's directory in the repository that Triton sees: links to what it may load.
+
+    Triton loads all versions that it sees or none: a broken one would stop the others.
+    """
+    return Path(directory) / "repository" / MODEL_NAME
+
+
+def link_configurations(view: Path, model: Path) -> None:
+    view.mkdir(parents=True)
+    for name in ("config.pbtxt", "configs", "warmup"):
+        (view / name).symlink_to(model / name)
+
+
+def link_versions(view: Path, versions: dict[str, Path]) -> None:
+    """Make the view hold exactly these versions."""
+    for link in view.iterdir():
+        if link.name.isdecimal() and link.name not in versions:
+            link.unlink()
+    for number, directory in versions.items():
+        link = view / number
+        if not link.is_symlink():
+            link.symlink_to(directory.resolve())
