@@ -1,7 +1,7 @@
 """Fixtures for tests with real processes: one model, one server for all that only ask."""
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import grpc
@@ -46,3 +46,14 @@ def channel(server: RunningServer) -> Iterator[grpc.Channel]:
 @pytest.fixture(scope="session")
 def stub(channel: grpc.Channel) -> QuestionAnsweringServiceStub:
     return QuestionAnsweringServiceStub(channel)
+
+
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
+    """Print a measured figure, captured or not."""
+
+    def print_now(text: str) -> None:
+        with capsys.disabled():
+            print(f"\n    {text}")
+
+    return print_now

@@ -1,6 +1,5 @@
 """What the parity tests share."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,14 +22,3 @@ def cased_vocab() -> Path:
 def require(file: Path) -> None:
     if not file.is_file():
         pytest.skip(f"../shared lacks {file.name}: nothing to compare on")
-
-
-@pytest.fixture
-def say(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
-    """Print a measured figure, captured or not."""
-
-    def print_now(text: str) -> None:
-        with capsys.disabled():
-            print(f"\n    {text}")
-
-    return print_now

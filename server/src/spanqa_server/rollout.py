@@ -158,8 +158,9 @@ class Rollout:
                 good.append(file)
             if len(good) == HELD:
                 break
-        if self._serving in found and self._serving not in good:
-            good += [file for file in readable if file == self._serving and good]
+        serving = self._serving
+        if serving in found and serving not in good and not self._known[serving].failure:
+            good.append(serving)
         return good or readable[:1]
 
     async def _read(self, file: VersionFile) -> Known:
