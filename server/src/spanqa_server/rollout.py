@@ -122,6 +122,9 @@ class Rollout:
 
     async def _look(self) -> bool:
         found = find_versions(self._repository)
+        if not found and self._serving:
+            # More likely a disk that is out of reach than a wish to serve nothing.
+            found = [self._serving]
         self._known = {file: self._known[file] for file in found if file in self._known}
         candidates = await self._candidates(found)
         self._host.offer({file.number: file.directory for file in candidates})

@@ -55,10 +55,14 @@ class VersionFile:
 
 
 def find_versions(repository: Path) -> list[VersionFile]:
-    """The version directories, newest first."""
+    """The version directories, newest first; none where the repository cannot be read."""
+    try:
+        entries = list((repository / MODEL_NAME).iterdir())
+    except OSError:
+        return []
     found = []
-    for entry in (repository / MODEL_NAME).glob("*/"):
-        if VERSION.fullmatch(entry.name):
+    for entry in entries:
+        if VERSION.fullmatch(entry.name) and entry.is_dir():
             try:
                 status = (entry / "model.json").stat()
                 identity = (status.st_ino, status.st_mtime_ns)
