@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import psutil
 import pytest
 
 from spanqa.v1 import question_answering_pb2 as pb
@@ -92,6 +93,11 @@ class Load:
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(60), self.came:
             await self.came.wait_for(condition)
+
+    async def until_more(self, replies: int) -> None:
+        """Wait for so many more replies."""
+        wanted = len(self.replies) + replies
+        await self.until(lambda: len(self.replies) >= wanted)
 
     async def until_version(self, number: str, replies: int) -> None:
         """Wait until so many replies in a row came from this version."""
@@ -178,3 +184,43 @@ def test_a_restart_with_a_broken_newest_version_serves_the_older(
         assert (reply.model_version, reply.answers[0].text) == ("1", "Warsaw")
         info = QuestionAnsweringServiceStub(channel).GetModel(pb.GetModelRequest(), timeout=10)
         assert info.version == "1"
+
+
+@pytest.mark.slow
+async def test_memory_stays_flat_over_reloads(
+    repository: Path, other_version: Path, tmp_path: Path, say: Callable[[str], None]
+) -> None:
+    model = repository / "bert_qa"
+    place(other_version, model, ".withdrawn-2")
+    with running_server(repository, tmp_path / "log") as server:
+
+        def resident() -> dict[str, int]:
+            """MiB of the frontend, of Triton, and of the one model that it should hold."""
+            stubs = [child for child in server.children() if "stub" in child.name()]
+            processes = [psutil.Process(server.process.pid), server.triton(), *stubs]
+            names = ["frontend", "triton", *("model" for _ in stubs)]
+            return {
+                name: process.memory_info().rss >> 20
+                for name, process in zip(names, processes, strict=True)
+            }
+
+        async def unloaded() -> None:
+            async with asyncio.timeout(30):
+                while sum("stub" in child.name() for child in server.children()) > 1:
+                    await load.until_more(10)
+
+        seen = []
+        async with Load(server.target).running() as load:
+            await load.until_version("1", 50)
+            for _ in range(6):
+                (model / ".withdrawn-2").rename(model / "2")
+                await load.until_version("2", 20)
+                (model / "2").rename(model / ".withdrawn-2")
+                await load.until_version("1", 20)
+                await unloaded()
+                seen.append(resident())
+        say(f"MiB after each of {len(seen)} reloads: {seen}")
+    assert not load.failures
+    # Each version has a model process of its own, which ends with it.
+    for process in ("frontend", "triton"):
+        assert seen[-1][process] - seen[1][process] <= 10
