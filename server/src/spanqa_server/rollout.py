@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from spanqa_server.errors import (
-    InferenceError,
+    DeadlineError,
     ModelUnavailableError,
-    ServerError,
+    OverloadedError,
     StartupError,
     VersionGoneError,
 )
-from spanqa_server.grpc_api.items import ServedModel
+from spanqa_server.grpc_api.items import Deadline, ServedModel
 from spanqa_server.qa.requests import Options, Question
 from spanqa_server.versions import (
     MODEL_NAME,
@@ -37,7 +37,9 @@ HELD = 2
 # A version that served goes on for so long without Triton before an older one takes over:
 # Triton may just be starting again.
 PATIENCE_SECONDS = 10.0
-TRIAL = Question("What is it?", ("It is a text.",), Options())
+# One token each, which the smallest limits allow.
+TRIAL = Question("a", ("a",), Options())
+TRIAL_SECONDS = 10.0
 
 
 class Host(Protocol):
@@ -150,20 +152,19 @@ class Rollout:
         good: list[VersionFile] = []
         readable: list[VersionFile] = []
         for file in found:
+            if len(good) >= HELD and file != self._serving:
+                continue
             if file not in self._known:
                 self._known[file] = await self._read(file)
-            elif reason := failures.get(file.number):
+            elif (reason := failures.get(file.number)) and not await self._host.is_ready(
+                file.number  # Triton may have loaded it at another time
+            ):
                 self._fail(file, f"Triton could not load it ({reason})")
             known = self._known[file]
             if known.model:
                 readable.append(file)
             if not known.failure:
                 good.append(file)
-            if len(good) == HELD:
-                break
-        serving = self._serving
-        if serving in found and serving not in good and not self._known[serving].failure:
-            good.append(serving)
         return good or readable[:1]
 
     async def _read(self, file: VersionFile) -> Known:
@@ -187,12 +188,13 @@ class Rollout:
         if not known.tried:
             try:
                 with known.model.answerer.texts() as texts:
-                    await known.model.answerer.answer(TRIAL, texts)
-            except InferenceError as error:
-                self._fail(file, str(error))
-                return False
-            except ServerError as error:
+                    async with Deadline.after(TRIAL_SECONDS).bounds():
+                        await known.model.answerer.answer(TRIAL, texts)
+            except (ModelUnavailableError, OverloadedError, DeadlineError) as error:
                 logger.warning("model version %s cannot be tried yet: %s", file.number, error)
+                return False
+            except Exception as error:  # tokenizers raise bare Exception
+                self._fail(file, f"it failed on a trial question ({error})")
                 return False
             known.tried = True
         known.failure = ""
@@ -201,7 +203,7 @@ class Rollout:
     def _may_come_back(self, ready: VersionFile, candidates: list[VersionFile]) -> bool:
         """Whether to wait for a newer version, rather than to step back to the ready one."""
         awaited = self._serving if self._serving else candidates[0]
-        if awaited not in candidates or candidates.index(ready) < candidates.index(awaited):
+        if awaited not in candidates or candidates.index(ready) <= candidates.index(awaited):
             return False
         self._unready_since = self._unready_since or now()
         return now() - self._unready_since < PATIENCE_SECONDS

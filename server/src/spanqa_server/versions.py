@@ -73,13 +73,18 @@ def find_versions(repository: Path) -> list[VersionFile]:
 
 
 def load_version(directory: Path) -> ModelVersion:
-    """Load one version directory; the model file's checksum is verified."""
+    """Load one version directory; the model file's checksum is verified.
+
+    Raises:
+        StartupError: a file of it is missing or broken; the text names the file.
+    """
     try:
         manifest = Manifest.model_validate_json((directory / "model.json").read_bytes())
         with (directory / "model.pt").open("rb") as file:
             checksum = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise StartupError(f"{Path(error.filename).name}: {error.strerror}") from None
+        name = Path(error.filename or "a file").name  # reading, unlike opening, names none
+        raise StartupError(f"{name}: {error.strerror}") from None
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))

@@ -21,6 +21,7 @@ CODES: dict[type[ServerError], int] = {
     OverloadedError: code_pb2.RESOURCE_EXHAUSTED,
     ModelUnavailableError: code_pb2.UNAVAILABLE,
     InferenceError: code_pb2.INTERNAL,
+    ServerError: code_pb2.INTERNAL,
 }
 
 
@@ -34,7 +35,7 @@ def to_status(error: ServerError) -> status_pb2.Status:
             for v in error.violations
         ]
         packed.insert(0, pack(error_details_pb2.BadRequest(field_violations=violations)))
-    code = CODES.get(type(error), code_pb2.INTERNAL)
+    code = next(CODES[kind] for kind in type(error).__mro__ if kind in CODES)
     return status_pb2.Status(code=code, message=str(error), details=packed)
 
 

@@ -62,14 +62,14 @@ class SharedTexts(ExitStack):
 
     def __init__(self) -> None:
         super().__init__()
-        self._texts: dict[str, CallTexts] = {}
+        self._texts: dict[Answerer, CallTexts] = {}
 
     def of(self, model: ServedModel) -> CallTexts:
         """The texts as this version tokenizes them."""
-        version = model.description.version
-        if version not in self._texts:
-            self._texts[version] = self.enter_context(model.answerer.texts())
-        return self._texts[version]
+        answerer = model.answerer
+        if answerer not in self._texts:
+            self._texts[answerer] = self.enter_context(answerer.texts())
+        return self._texts[answerer]
 
 
 class Item(Protocol):

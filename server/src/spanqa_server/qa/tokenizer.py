@@ -41,7 +41,7 @@ class TextTokenizer:
         # "[SEP]" written by a user is text, not structure.
         tokenizer.encode_special_tokens = True
         self._tokenizer = tokenizer
-        self._pieces = [tokenizer.id_to_token(n) or "" for n in range(tokenizer.get_vocab_size())]
+        self._pieces = {number: piece for piece, number in tokenizer.get_vocab().items()}
         self.cls_id = self._special("[CLS]")
         self.sep_id = self._special("[SEP]")
 

@@ -29,7 +29,8 @@ logger = logging.getLogger(__name__)
 STOP_SECONDS = 3.0
 FIRST_BACKOFF, LAST_BACKOFF = 0.25, 10.0
 LAUNCHER = Path(__file__).with_name("launch.py")
-LOAD_FAILURE = re.compile(r"failed to load '\w+' version (\d+): (.*)")
+LOAD_FAILURE = re.compile(r"failed to load '\w+' version (?P<number>\d+): (?P<told>.*)")
+ERROR = re.compile(r"^(?:error|E\d{4}).*?[:\]] (?!.*Cuda)(?P<told>.*)")
 
 
 class EmbeddedTriton:
@@ -91,6 +92,8 @@ class EmbeddedTriton:
 
     async def _spawn(self, package: Path) -> None:
         # Anew each time: cleaners of temporary directories must not stop a restart.
+        if self._directory:
+            self._directory.cleanup()
         self._directory = tempfile.TemporaryDirectory(
             prefix="spanqa-triton-", ignore_cleanup_errors=True
         )
@@ -140,19 +143,18 @@ class EmbeddedTriton:
                 text = line.decode(errors="replace")
                 self.last_lines.append(text)
                 if failed := LOAD_FAILURE.search(text):
-                    self._load_failures[failed[1]] = failed[2]
+                    self._load_failures[failed["number"]] = failed["told"]
                 logger.debug("triton: %s", text)
         code = await self._process.wait()
         return f"signal {-code}" if code < 0 else f"exit code {code}"
 
     def failure(self) -> str:
         """The most telling of Triton's last lines, or nothing."""
-        told = next(iter(self._load_failures.values()), "")
-        return told or self._first_match(r"^(?:error|E\d{4}).*?[:\]] (?!.*Cuda)(.*)")
-
-    def _first_match(self, pattern: str) -> str:
-        found = (re.search(pattern, line) for line in self.last_lines)
-        return next((match.group(1).strip() for match in found if match), "")
+        for pattern in (LOAD_FAILURE, ERROR):
+            for line in self.last_lines:
+                if found := pattern.search(line):
+                    return found["told"].strip()
+        return ""
 
     def _signal_group(self, number: signal.Signals) -> None:
         if self._process:
