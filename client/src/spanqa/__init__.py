@@ -16,7 +16,19 @@ from spanqa.errors import (
     UnavailableError,
     UnimplementedError,
 )
-from spanqa.results import Answer, AnswerResult, ModelInfo, ModelLimits, Timing, Usage
+from spanqa.inputs import Document, Options, Pair
+from spanqa.results import (
+    Answer,
+    AnswerResult,
+    DocumentsResult,
+    LogitsResult,
+    ModelInfo,
+    ModelLimits,
+    StreamItem,
+    Timing,
+    Usage,
+    Window,
+)
 
 __all__ = [
     "Answer",
@@ -25,18 +37,25 @@ __all__ = [
     "CallCancelledError",
     "Client",
     "DeadlineExceededError",
+    "Document",
+    "DocumentsResult",
     "FailedPreconditionError",
     "FieldViolation",
     "InternalError",
     "InvalidArgumentError",
+    "LogitsResult",
     "ModelInfo",
     "ModelLimits",
+    "Options",
+    "Pair",
     "PermissionDeniedError",
     "ResourceExhaustedError",
     "SpanQAError",
+    "StreamItem",
     "Timing",
     "UnauthenticatedError",
     "UnavailableError",
     "UnimplementedError",
     "Usage",
+    "Window",
 ]

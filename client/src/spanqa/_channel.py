@@ -15,11 +15,14 @@ DEFAULT_MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 ChannelOptions = Sequence[tuple[str, Any]]
 Metadata = tuple[tuple[str, str | bytes], ...]
 
+_SERVICE = "spanqa.v1.QuestionAnsweringService"
+# Not StreamAnswer: grpcio 1.85 loses a message of some streams that it tries again, or aborts.
+_RETRIED_METHODS = ("Answer", "BatchAnswer", "AnswerFromDocuments", "ComputeLogits", "GetModel")
 _SERVICE_CONFIG = {
     "loadBalancingConfig": [{"round_robin": {}}],
     "methodConfig": [
         {
-            "name": [{"service": "spanqa.v1.QuestionAnsweringService"}],
+            "name": [{"service": _SERVICE, "method": method} for method in _RETRIED_METHODS],
             "retryPolicy": {
                 "maxAttempts": 4,
                 "initialBackoff": "0.1s",

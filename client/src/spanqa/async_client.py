@@ -6,15 +6,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable
+from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar
 
 import grpc
 
-from spanqa import _channel, _convert
-from spanqa.errors import error_from_rpc
-from spanqa.results import AnswerResult, ModelInfo
+from spanqa import _async_streams, _channel, _replies, _requests
+from spanqa.errors import CallCancelledError, SpanQAError, error_from_rpc
+from spanqa.inputs import DocumentsLike, Options, PairLike
+from spanqa.results import AnswerResult, DocumentsResult, LogitsResult, ModelInfo, StreamItem
 from spanqa.v1 import question_answering_pb2 as pb
 from spanqa.v1.question_answering_pb2_grpc import QuestionAnsweringServiceStub
 
@@ -74,7 +76,7 @@ class AsyncClient:
         await self.close()
 
     async def close(self) -> None:
-        """Closes the channel and cancels the calls under way. May be repeated."""
+        """Closes the channel; calls under way raise ``CallCancelledError``. May be repeated."""
         self._closed = True
         await self._channel.close()
 
@@ -93,9 +95,7 @@ class AsyncClient:
         timeout: float | None = None,
     ) -> AnswerResult:
         """Finds the spans of ``context`` that answer ``question``; see ``Client.answer``."""
-        request = _convert.answer_request(
-            question,
-            context,
+        options = Options(
             top_k=top_k,
             max_answer_tokens=max_answer_tokens,
             allow_no_answer=allow_no_answer,
@@ -104,12 +104,90 @@ class AsyncClient:
             doc_stride_tokens=doc_stride_tokens,
             min_probability=min_probability,
         )
-        return _convert.answer_result(await self._call(self._stub.Answer, request, timeout))
+        request = _requests.answer_request(question, context, options)
+        return _replies.answer_result(await self._call(self._stub.Answer, request, timeout))
+
+    async def answer_batch(
+        self, pairs: Iterable[PairLike], *, timeout: float | None = None
+    ) -> list[AnswerResult | SpanQAError]:
+        """Answers independent pairs in one call; see ``Client.answer_batch``."""
+        request = _requests.batch_request(pairs)
+        response = await self._call(self._stub.BatchAnswer, request, timeout)
+        return _replies.batch_outcomes(response, len(request.requests))
+
+    def answer_stream(
+        self,
+        pairs: Iterable[PairLike] | AsyncIterable[PairLike],
+        *,
+        timeout: float | None = None,
+    ) -> AsyncGenerator[StreamItem, None]:
+        """Answers any number of pairs over one call; see ``Client.answer_stream``.
+
+        Args:
+            pairs: An iterable or an async iterable, read in a task of its own. A plain iterable
+                that blocks, blocks the event loop.
+            timeout: Seconds for the whole stream; None means no limit.
+
+        Returns:
+            An async iterator. A loop that is left early cancels the call when the iterator is
+            collected; ``contextlib.aclosing`` does so at once. So does a cancelled ``anext``.
+        """
+        self._check_open()
+        _channel.checked_timeout(timeout)
+        if not isinstance(pairs, AsyncIterable):
+            _requests.several("pairs", pairs)
+        return _async_streams.stream(partial(self._start_stream, timeout), pairs)
+
+    async def answer_from_documents(
+        self,
+        question: str,
+        documents: DocumentsLike,
+        *,
+        top_k: int = 1,
+        max_answer_tokens: int | None = None,
+        allow_no_answer: bool = False,
+        no_answer_threshold: float = 0.0,
+        max_sequence_tokens: int | None = None,
+        doc_stride_tokens: int | None = None,
+        min_probability: float = 0.0,
+        timeout: float | None = None,
+    ) -> DocumentsResult:
+        """Finds the answers in many texts; see ``Client.answer_from_documents``."""
+        options = Options(
+            top_k=top_k,
+            max_answer_tokens=max_answer_tokens,
+            allow_no_answer=allow_no_answer,
+            no_answer_threshold=no_answer_threshold,
+            max_sequence_tokens=max_sequence_tokens,
+            doc_stride_tokens=doc_stride_tokens,
+            min_probability=min_probability,
+        )
+        request = _requests.documents_request(question, documents, options)
+        response = await self._call(self._stub.AnswerFromDocuments, request, timeout)
+        return _replies.documents_result(response)
+
+    async def compute_logits(
+        self,
+        question: str,
+        context: str,
+        *,
+        max_sequence_tokens: int | None = None,
+        doc_stride_tokens: int | None = None,
+        timeout: float | None = None,
+    ) -> LogitsResult:
+        """Computes the raw results of each window; see ``Client.compute_logits``."""
+        request = _requests.logits_request(
+            question,
+            context,
+            max_sequence_tokens=max_sequence_tokens,
+            doc_stride_tokens=doc_stride_tokens,
+        )
+        return _replies.logits_result(await self._call(self._stub.ComputeLogits, request, timeout))
 
     async def model_info(self, timeout: float | None = None) -> ModelInfo:
         """Asks which model serves now and which limits it has; see ``Client.model_info``."""
         response = await self._call(self._stub.GetModel, pb.GetModelRequest(), timeout)
-        return _convert.model_info(response)
+        return _replies.model_info(response)
 
     async def _call(
         self,
@@ -117,10 +195,21 @@ class AsyncClient:
         request: _Request,
         timeout: float | None,
     ) -> _Response:
-        if self._closed:
-            raise RuntimeError("this client is closed")
+        self._check_open()
         seconds = _channel.checked_timeout(timeout) or self._settings.timeout
         try:
             return await method(request, timeout=seconds, metadata=self._settings.metadata)
         except grpc.RpcError as error:
             raise error_from_rpc(error) from error
+        except asyncio.CancelledError as error:
+            if _async_streams.is_cancellation(error):
+                raise
+            raise CallCancelledError(_async_streams.CLOSED) from None
+
+    def _start_stream(self, timeout: float | None) -> _async_streams.AsyncCall:
+        self._check_open()
+        return self._stub.StreamAnswer(timeout=timeout, metadata=self._settings.metadata)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RuntimeError("this client is closed")

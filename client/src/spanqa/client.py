@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable, Iterator
+from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar
 
 import grpc
 
-from spanqa import _channel, _convert
-from spanqa.errors import error_from_rpc
-from spanqa.results import AnswerResult, ModelInfo
+from spanqa import _channel, _replies, _requests, _streams
+from spanqa.errors import SpanQAError, error_from_rpc
+from spanqa.inputs import DocumentsLike, Options, PairLike
+from spanqa.results import AnswerResult, DocumentsResult, LogitsResult, ModelInfo, StreamItem
 from spanqa.v1 import question_answering_pb2 as pb
 from spanqa.v1.question_answering_pb2_grpc import QuestionAnsweringServiceStub
 
@@ -22,7 +24,7 @@ class Client:
     """Talks to a SpanQA server over one channel; safe to share between threads.
 
     Keep one client for the life of the program, or use it as a context manager. Calls that find
-    the server unavailable are tried up to four times, within their timeout.
+    the server unavailable are tried up to four times, within their timeout; streams are not.
     """
 
     def __init__(
@@ -101,13 +103,7 @@ class Client:
         Args:
             question: The question.
             context: The text that is searched, of any length up to the server's limit.
-            top_k: How many answers at most.
-            max_answer_tokens: Longest answer in tokens; None means the server's default.
-            allow_no_answer: Whether the reply may be that the context holds no answer.
-            no_answer_threshold: By how much "no answer" must beat the best span, in logit units.
-            max_sequence_tokens: Length of a window in tokens; None means the model's own.
-            doc_stride_tokens: Overlap of neighbouring windows in tokens; None means the model's.
-            min_probability: Answers with a smaller probability are left out, from 0 to 1.
+            top_k ... min_probability: How to answer: the fields of ``Options``.
             timeout: Seconds that the call may take, retries included; None means the client's.
 
         Raises:
@@ -116,9 +112,7 @@ class Client:
             SpanQAError: The call failed; the subclass says how.
             RuntimeError: The client is closed.
         """
-        request = _convert.answer_request(
-            question,
-            context,
+        options = Options(
             top_k=top_k,
             max_answer_tokens=max_answer_tokens,
             allow_no_answer=allow_no_answer,
@@ -127,19 +121,109 @@ class Client:
             doc_stride_tokens=doc_stride_tokens,
             min_probability=min_probability,
         )
-        return _convert.answer_result(self._call(self._stub.Answer, request, timeout))
+        request = _requests.answer_request(question, context, options)
+        return _replies.answer_result(self._call(self._stub.Answer, request, timeout))
 
-    def model_info(self, timeout: float | None = None) -> ModelInfo:
-        """Asks which model serves now and which limits the server has.
+    def answer_batch(
+        self, pairs: Iterable[PairLike], *, timeout: float | None = None
+    ) -> list[AnswerResult | SpanQAError]:
+        """Answers independent pairs in one call: one outcome each, in their order.
+
+        A pair that fails has its error as outcome, returned and not raised; the others are not
+        affected. The whole call raises as ``answer`` does, also where there are more pairs than
+        the server takes (``limits.max_batch_items``).
 
         Args:
-            timeout: Seconds that the call may take, retries included; None means the client's.
-
-        Raises:
-            SpanQAError: The call failed; the subclass says how.
-            RuntimeError: The client is closed.
+            pairs: ``Pair`` values, or tuples ``(question, context)``.
+            timeout: As for ``answer``; all pairs together.
         """
-        return _convert.model_info(self._call(self._stub.GetModel, pb.GetModelRequest(), timeout))
+        request = _requests.batch_request(pairs)
+        response = self._call(self._stub.BatchAnswer, request, timeout)
+        return _replies.batch_outcomes(response, len(request.requests))
+
+    def answer_stream(
+        self, pairs: Iterable[PairLike], *, timeout: float | None = None
+    ) -> Generator[StreamItem, None, None]:
+        """Answers any number of pairs over one call, each as soon as it is ready.
+
+        Sends nothing until the first item is asked for, keeps no pair, and takes them as gRPC's
+        buffers have room, a few megabytes ahead of the server. Closing the iterator, or leaving
+        the loop over it, cancels the call. A stream is not retried.
+
+        Args:
+            pairs: As for ``answer_batch``, of any length. Read in another thread, so it may wait
+                for what the loop makes of earlier items.
+            timeout: Seconds for the whole stream; None means no limit, also where the client has
+                one. The server limits the time of each pair (``limits.default_timeout``).
+
+        Returns:
+            An iterator of ``StreamItem`` in the order in which the outcomes become ready. It
+            raises what ``answer`` raises, and any exception of ``pairs`` as it is; each ends the
+            stream. A pair that the server refuses is an item like any other.
+        """
+        self._check_open()
+        _channel.checked_timeout(timeout)
+        _requests.several("pairs", pairs)
+        return _streams.stream(partial(self._start_stream, timeout), pairs)
+
+    def answer_from_documents(
+        self,
+        question: str,
+        documents: DocumentsLike,
+        *,
+        top_k: int = 1,
+        max_answer_tokens: int | None = None,
+        allow_no_answer: bool = False,
+        no_answer_threshold: float = 0.0,
+        max_sequence_tokens: int | None = None,
+        doc_stride_tokens: int | None = None,
+        min_probability: float = 0.0,
+        timeout: float | None = None,
+    ) -> DocumentsResult:
+        """Finds the answers to one question in many texts, ranked jointly.
+
+        Args:
+            question: The question.
+            documents: Texts, ``Document`` values, or a mapping from ids to texts.
+            top_k ... timeout: As for ``answer``, and so the errors.
+        """
+        options = Options(
+            top_k=top_k,
+            max_answer_tokens=max_answer_tokens,
+            allow_no_answer=allow_no_answer,
+            no_answer_threshold=no_answer_threshold,
+            max_sequence_tokens=max_sequence_tokens,
+            doc_stride_tokens=doc_stride_tokens,
+            min_probability=min_probability,
+        )
+        request = _requests.documents_request(question, documents, options)
+        response = self._call(self._stub.AnswerFromDocuments, request, timeout)
+        return _replies.documents_result(response)
+
+    def compute_logits(
+        self,
+        question: str,
+        context: str,
+        *,
+        max_sequence_tokens: int | None = None,
+        doc_stride_tokens: int | None = None,
+        timeout: float | None = None,
+    ) -> LogitsResult:
+        """Computes the tokens, offsets and logits of each window, for decoding of one's own.
+
+        The arguments are those of ``answer``, and so are the errors.
+        """
+        request = _requests.logits_request(
+            question,
+            context,
+            max_sequence_tokens=max_sequence_tokens,
+            doc_stride_tokens=doc_stride_tokens,
+        )
+        return _replies.logits_result(self._call(self._stub.ComputeLogits, request, timeout))
+
+    def model_info(self, timeout: float | None = None) -> ModelInfo:
+        """Asks which model serves now and which limits the server has."""
+        return _replies.model_info(self._call(self._stub.GetModel, pb.GetModelRequest(), timeout))
 
     def _call(
         self,
@@ -147,10 +231,19 @@ class Client:
         request: _Request,
         timeout: float | None,
     ) -> _Response:
-        if self._closed:
-            raise RuntimeError("this client is closed")
+        self._check_open()
         seconds = _channel.checked_timeout(timeout) or self._settings.timeout
         try:
             return method(request, timeout=seconds, metadata=self._settings.metadata)
         except grpc.RpcError as error:
             raise error_from_rpc(error) from error
+
+    def _start_stream(
+        self, timeout: float | None, requests: Iterator[pb.StreamAnswerRequest]
+    ) -> _streams.SyncCall:
+        self._check_open()
+        return self._stub.StreamAnswer(requests, timeout, metadata=self._settings.metadata)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RuntimeError("this client is closed")

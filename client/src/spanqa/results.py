@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from spanqa.errors import SpanQAError
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -68,8 +70,78 @@ class AnswerResult:
 
 
 @dataclass(frozen=True, slots=True)
+class StreamItem:
+    """What became of one pair of a stream."""
+
+    index: int
+    """Which pair it was, from 0, in the order in which the stream took them."""
+    outcome: AnswerResult | SpanQAError
+    """The result, or the error that the pair failed with; the other pairs are not affected."""
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentsResult:
+    """The answers to one question from many documents, ranked jointly, best first."""
+
+    answers: tuple[Answer, ...]
+    document_ids: tuple[str, ...]
+    """The ids of the documents, in the order of the request."""
+    no_answer: bool
+    """True where ``allow_no_answer`` was set and "no answer" won in every document."""
+    no_answer_probability: float
+    """That no document holds an answer, from 0 to 1; 0 where ``allow_no_answer`` was not set."""
+    model_version: str
+    usage: Usage
+    """Of all documents together."""
+    timing: Timing
+
+    @property
+    def best(self) -> Answer | None:
+        """The best answer of all documents, or None where there is none."""
+        return self.answers[0] if self.answers else None
+
+    def document_id(self, answer: Answer) -> str:
+        """The id of the document in which this answer of the result is."""
+        return self.document_ids[answer.document_index]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """One window, ``[CLS] question [SEP] piece [SEP]``: every field has one entry a token."""
+
+    token_ids: tuple[int, ...]
+    """The tokens' numbers in the vocabulary."""
+    tokens: tuple[str, ...]
+    """The tokens as text (word pieces)."""
+    sequence_ids: tuple[int, ...]
+    """0 special token, 1 question, 2 context."""
+    starts: tuple[int, ...]
+    """Where the token starts in the question or the context, in code points; 0 for special."""
+    ends: tuple[int, ...]
+    """One past the token's last code point; 0 for special tokens."""
+    start_logits: tuple[float, ...]
+    """As the model gave them, for every token."""
+    end_logits: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LogitsResult:
+    """The raw results of one question and one context, for callers that decode themselves."""
+
+    windows: tuple[Window, ...]
+    """In the order of the text; neighbours share some tokens."""
+    model_version: str
+    usage: Usage
+    timing: Timing
+    """``decode`` is 0."""
+
+
+@dataclass(frozen=True, slots=True)
 class ModelLimits:
-    """What the server accepts at most; above it a call raises ``InvalidArgumentError``."""
+    """What the server accepts at most; above it a call raises ``InvalidArgumentError``.
+
+    A message over ``max_message_bytes`` raises ``ResourceExhaustedError`` instead.
+    """
 
     max_question_tokens: int
     max_context_bytes: int
@@ -78,13 +150,19 @@ class ModelLimits:
     max_answer_tokens: int
     max_sequence_tokens: int
     max_batch_items: int
-    """0 where the server has no such method."""
+    """Pairs of ``answer_batch``."""
     max_documents: int
-    """0 where the server has no such method."""
+    """Documents of ``answer_from_documents``."""
     max_message_bytes: int
     """Bytes of one gRPC message."""
     max_windows: int
-    """Windows that one context may be cut into."""
+    """Windows that one context, or all documents of a call together, may be cut into."""
+    max_logits_tokens: int
+    """Tokens of all windows of ``compute_logits``."""
+    max_stream_pairs: int
+    """Pairs of a stream that are worked on at a time; the stream waits there, nothing fails."""
+    default_timeout: float
+    """Seconds for a call, or for a pair of a stream, whose caller sets no deadline."""
 
 
 @dataclass(frozen=True, slots=True)

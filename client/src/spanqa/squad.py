@@ -1,8 +1,8 @@
-"""SQuAD v1.1: reading its files and scoring answers as its official script does.
+"""SQuAD v1.1 and v2: reading their files and scoring answers as their official scripts do.
 
 The scoring follows the definition of the task: an answer and the gold answers are normalized
 (lower case, no ASCII punctuation, no articles, single spaces), and a question's score is the best
-over its gold answers.
+over its gold answers. In v2 a text may hold no answer: the empty answer is then the right one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _OPENERS: dict[str, Callable[..., Any]] = {".xz": lzma.open, ".gz": gzip.open}
 
 
 class SquadFormatError(ValueError):
-    """A file is not SQuAD v1.1; the message says where."""
+    """A file is neither SQuAD v1.1 nor v2; the message says where."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,23 @@ class SquadQuestion:
     question: str
     context: str
     gold_answers: tuple[str, ...]
+    """Empty where the context holds no answer."""
+    is_impossible: bool | None = None
+    """Whether the context holds no answer; None in SQuAD v1.1, which does not ask that."""
+
+
+def score(question: SquadQuestion, prediction: str) -> tuple[float, float]:
+    """Exact match and F1, each from 0 to 1, by the script of the question's SQuAD version.
+
+    The scripts differ in empty answers: v2 leaves gold answers out of which normalization leaves
+    nothing, takes "" where none is left, and gives the empty prediction for it full F1.
+    """
+    golds = question.gold_answers
+    if question.is_impossible is None:
+        return exact_match(prediction, golds), f1_score(prediction, golds)
+    golds = tuple(gold for gold in golds if normalize_answer(gold)) or ("",)
+    exact = exact_match(prediction, golds)
+    return exact, max(exact, f1_score(prediction, golds))
 
 
 def normalize_answer(text: str) -> str:
@@ -66,11 +83,11 @@ def _token_f1(predicted: list[str], gold: list[str]) -> float:
 
 
 def read_questions(path: Path) -> list[SquadQuestion]:
-    """Reads a SQuAD v1.1 file, packed where its name ends in ``.xz`` or ``.gz``.
+    """Reads a SQuAD v1.1 or v2 file, packed where its name ends in ``.xz`` or ``.gz``.
 
     Raises:
         OSError: The file cannot be read.
-        SquadFormatError: The file is not what its name says, or not SQuAD v1.1.
+        SquadFormatError: The file is not what its name says, or neither SQuAD v1.1 nor v2.
     """
     try:
         with _OPENERS.get(path.suffix, open)(path, "rb") as file:
@@ -96,13 +113,19 @@ def _parse(document: object) -> Iterator[SquadQuestion]:
 
 def _question(entry: object, context: str, where: str) -> SquadQuestion:
     golds = tuple(_string(gold, "text", place) for gold, place in _items(entry, "answers", where))
-    if not golds:
-        raise SquadFormatError(f"{where}answers is empty: SQuAD v1.1 always has some")
+    impossible = entry.get("is_impossible") if isinstance(entry, dict) else None
+    if impossible is not None and not isinstance(impossible, bool):
+        raise SquadFormatError(f"{where}is_impossible is not true or false")
+    if golds and impossible:
+        raise SquadFormatError(f"{where}answers has some, but is_impossible is true")
+    if not golds and not impossible:
+        raise SquadFormatError(f"{where}answers is empty, but is_impossible is not true")
     return SquadQuestion(
         id=_string(entry, "id", where),
         question=_string(entry, "question", where),
         context=context,
         gold_answers=golds,
+        is_impossible=impossible,
     )
 
 

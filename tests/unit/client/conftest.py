@@ -1,84 +1,103 @@
-"""A real gRPC server on a free port whose replies each test chooses."""
+"""A real gRPC server on a free port, and both clients behind one way of calling them."""
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import grpc
 import pytest
 
+import spanqa
 from spanqa.v1 import question_answering_pb2 as pb
-
-Handler = Callable[[pb.AnswerRequest, grpc.ServicerContext], pb.AnswerResponse]
-
-
-def first_word(request: pb.AnswerRequest, context: grpc.ServicerContext) -> pb.AnswerResponse:
-    """Answers with the context's first word."""
-    text = request.context.split()[0]
-    start = request.context.index(text)
-    answer = pb.Answer(text=text, start=start, end=start + len(text), score=3.0, probability=0.5)
-    return pb.AnswerResponse(answers=[answer], model_version="1")
-
-
-class FakeService:
-    """What the server under test does, and what it was asked."""
-
-    def __init__(self) -> None:
-        self.answer: Handler = first_word
-        self.model = pb.GetModelResponse(name="fake", version="1", dtype="float32")
-        self.model_error: tuple[grpc.StatusCode, str] | None = None
-        self.requests: list[pb.AnswerRequest] = []
-        self.metadata: list[dict[str, str | bytes]] = []
-        self.asked = threading.Event()
-        self.target = ""
-
-    def handle_answer(
-        self, request: pb.AnswerRequest, context: grpc.ServicerContext
-    ) -> pb.AnswerResponse:
-        self.requests.append(request)
-        self.metadata.append(dict(context.invocation_metadata()))
-        self.asked.set()
-        return self.answer(request, context)
-
-    def handle_get_model(
-        self, request: pb.GetModelRequest, context: grpc.ServicerContext
-    ) -> pb.GetModelResponse:
-        if self.model_error is not None:
-            context.abort(*self.model_error)
-        return self.model
-
-
-def _handlers(service: FakeService) -> grpc.GenericRpcHandler:
-    return grpc.method_handlers_generic_handler(
-        "spanqa.v1.QuestionAnsweringService",
-        {
-            "Answer": grpc.unary_unary_rpc_method_handler(
-                service.handle_answer,
-                request_deserializer=pb.AnswerRequest.FromString,
-                response_serializer=pb.AnswerResponse.SerializeToString,
-            ),
-            "GetModel": grpc.unary_unary_rpc_method_handler(
-                service.handle_get_model,
-                request_deserializer=pb.GetModelRequest.FromString,
-                response_serializer=pb.GetModelResponse.SerializeToString,
-            ),
-        },
-    )
+from unit.client.fake_service import Call, FakeService, Handler, Read, running, until_gone
 
 
 @pytest.fixture
 def service() -> Iterator[FakeService]:
-    """A running server; change its ``answer`` to provoke faults."""
-    fake = FakeService()
-    server = grpc.server(ThreadPoolExecutor(8), options=[("grpc.so_reuseport", 0)])
-    server.add_generic_rpc_handlers((_handlers(fake),))
-    fake.target = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
-    server.start()
-    yield fake
-    server.stop(None).wait()
+    """A running server; change its ``answer`` and other parts to provoke faults."""
+    with running(FakeService()) as fake:
+        yield fake
+
+
+def call_sync(method: str, *args: object, client: dict[str, Any], **kwargs: object) -> Any:
+    with spanqa.Client(**client) as made:
+        return getattr(made, method)(*args, **kwargs)
+
+
+def call_async(method: str, *args: object, client: dict[str, Any], **kwargs: object) -> Any:
+    async def run() -> Any:
+        async with spanqa.AsyncClient(**client) as made:
+            return await getattr(made, method)(*args, **kwargs)
+
+    return asyncio.run(run())
+
+
+@pytest.fixture(params=[call_sync, call_async], ids=["Client", "AsyncClient"])
+def call(request: pytest.FixtureRequest, service: FakeService) -> Call:
+    """Calls a method of a new client of the running server."""
+
+    def run(
+        method: str, *args: object, client: dict[str, Any] | None = None, **kwargs: object
+    ) -> Any:
+        options = {"target": service.target, **(client or {})}
+        return request.param(method, *args, client=options, **kwargs)
+
+    return run
+
+
+def read_sync(
+    target: str,
+    pairs: Any,
+    on_item: Callable[[Any], object],
+    over: threading.Event | None,
+    client: Any,
+    **kwargs: Any,
+) -> None:
+    with spanqa.Client(target, **client) as made:
+        try:
+            for item in made.answer_stream(pairs, **kwargs):
+                if on_item(item) == "stop":
+                    break
+        finally:
+            assert over is None or over.wait(20)
+
+
+def read_async(
+    target: str,
+    pairs: Any,
+    on_item: Callable[[Any], object],
+    over: threading.Event | None,
+    client: Any,
+    **kwargs: Any,
+) -> None:
+    async def run() -> None:
+        async with spanqa.AsyncClient(target, **client) as made:
+            try:
+                async for item in made.answer_stream(pairs, **kwargs):
+                    if on_item(item) == "stop":
+                        break
+            finally:
+                assert over is None or await asyncio.to_thread(over.wait, 20)
+
+    asyncio.run(run())
+
+
+@pytest.fixture(params=[read_sync, read_async], ids=["Client", "AsyncClient"])
+def read(request: pytest.FixtureRequest, service: FakeService) -> Read:
+    def run(
+        pairs: object,
+        on_item: Callable[[Any], object] = lambda item: None,
+        over: threading.Event | None = None,
+        client: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        request.param(service.target, pairs, on_item, over, client or {}, **kwargs)
+
+    return run
 
 
 @pytest.fixture
@@ -86,9 +105,7 @@ def never_answers() -> Handler:
     """A handler that holds each call until its caller has gone."""
 
     def wait(request: pb.AnswerRequest, context: grpc.ServicerContext) -> pb.AnswerResponse:
-        gone = threading.Event()
-        if context.add_callback(gone.set):
-            gone.wait()
+        until_gone(context)
         return pb.AnswerResponse()
 
     return wait

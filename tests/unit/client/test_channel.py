@@ -9,6 +9,7 @@ import pytest
 
 import spanqa
 from spanqa import _channel
+from spanqa.v1 import question_answering_pb2 as pb
 
 
 def settings(target: str = "localhost:50051", **changes: object) -> _channel.Settings:
@@ -25,8 +26,15 @@ def settings(target: str = "localhost:50051", **changes: object) -> _channel.Set
 def test_service_config_retries_and_balances() -> None:
     options = dict(settings().options)
     config = json.loads(options["grpc.service_config"])
-    policy = config["methodConfig"][0]["retryPolicy"]
+    (method_config,) = config["methodConfig"]
+    policy = method_config["retryPolicy"]
     assert (policy["maxAttempts"], policy["retryableStatusCodes"]) == (4, ["UNAVAILABLE"])
+    service = pb.DESCRIPTOR.services_by_name["QuestionAnsweringService"]
+    assert {(name["service"], name["method"]) for name in method_config["name"]} == {
+        (service.full_name, method.name)
+        for method in service.methods
+        if not method.client_streaming
+    }
     assert config["loadBalancingConfig"] == [{"round_robin": {}}]
     assert options["grpc.enable_retries"] == 1
 

@@ -6,36 +6,15 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import grpc
 import pytest
-from typer.testing import CliRunner, Result
 
 import spanqa.cli
-from spanqa.cli.app import app
 from spanqa.v1 import question_answering_pb2 as pb
-
-Service = Any  # conftest.FakeService, which pytest's importlib mode keeps from being imported
-Handler = Callable[[pb.AnswerRequest, grpc.ServicerContext], pb.AnswerResponse]
-
-
-def run(*arguments: str, stdin: bytes | None = None, target: str = "") -> Result:
-    env = {"SPANQA_TARGET": target} if target else {}
-    return CliRunner(env=env).invoke(app, list(arguments), input=stdin)
-
-
-def fails(result: Result, *parts: str, code: int = 1) -> None:
-    """The command failed with one line on standard error that holds these parts."""
-    assert result.exit_code == code, result.output
-    assert result.stdout == ""
-    lines = result.stderr.splitlines()
-    assert len(lines) == 1, result.stderr
-    assert lines[0].startswith("spanqa: ")
-    for part in parts:
-        assert part in lines[0]
+from unit.client.commands import fails, run
+from unit.client.fake_service import FakeService, Handler, first_word
 
 
 @pytest.fixture
@@ -50,38 +29,29 @@ def squad_file(tmp_path: Path) -> Path:
     return path
 
 
-def test_ask_reads_standard_input_and_prints_plain_text(service: Service) -> None:
-    result = run("ask", "Who?", stdin="Café did. So there.".encode(), target=service.target)
-    assert result.exit_code == 0, result.output
-    assert result.stdout == "Café  [0:4]  probability 0.500\n  Café did.\n"
-
-
-def test_ask_reads_a_file_as_it_is(service: Service, tmp_path: Path) -> None:
-    path = tmp_path / "text"
-    path.write_bytes(b"\r\n Ada did.\r\n")
-    result = run("ask", "Who?", str(path), "--json", "--top-k", "2", target=service.target)
-    assert service.requests[0].context == "\r\n Ada did.\r\n"
-    assert service.requests[0].options.top_k == 2
-    answer = json.loads(result.stdout)["answers"][0]
-    assert (answer["text"], answer["start"], answer["end"]) == ("Ada", 3, 6)
-
-
-def test_target_option_goes_before_the_environment(service: Service, dead_target: str) -> None:
+def test_target_option_goes_before_the_environment(service: FakeService, dead_target: str) -> None:
     result = run("ask", "?", "--target", service.target, stdin=b"Ada", target=dead_target)
     assert result.exit_code == 0, result.output
 
 
-def test_info_shows_the_model_and_its_limits(service: Service) -> None:
-    service.model.limits.max_top_k = 20
+def test_info_shows_the_model_and_its_limits(service: FakeService) -> None:
+    limits = service.model.limits
+    for number, field in enumerate(limits.DESCRIPTOR.fields):
+        if field.message_type is None:
+            setattr(limits, field.name, 7001 + number)
+    limits.default_timeout.FromSeconds(77)
     service.model.f1 = 88.25
     text = run("info", target=service.target).stdout
     assert "fake version 1" in text
     assert "EM unknown  F1 88.25" in text
+    for value in (*range(7001, 7001 + len(limits.DESCRIPTOR.fields) - 1), "77 s"):
+        assert str(value) in text
     model = json.loads(run("info", "--json", target=service.target).stdout)
-    assert (model["name"], model["exact_match"], model["limits"]["max_top_k"]) == ("fake", None, 20)
+    assert (model["name"], model["exact_match"]) == ("fake", None)
+    assert model["limits"]["default_timeout"] == 77.0
 
 
-def test_evaluate_scores_and_writes_predictions(service: Service, squad_file: Path) -> None:
+def test_evaluate_scores_and_writes_predictions(service: FakeService, squad_file: Path) -> None:
     predictions = squad_file.with_name("predictions.json")
     result = run(
         "evaluate", str(squad_file), "--predictions", str(predictions), target=service.target
@@ -94,14 +64,56 @@ def test_evaluate_scores_and_writes_predictions(service: Service, squad_file: Pa
     assert json.loads(predictions.read_text()) == {f"q{n}": "Ada" for n in range(4)}
 
 
-def test_evaluate_prints_one_json_object(service: Service, squad_file: Path) -> None:
+def test_evaluate_prints_one_json_object(service: FakeService, squad_file: Path) -> None:
     result = run("evaluate", str(squad_file), "--json", "--limit", "2", target=service.target)
     report = json.loads(result.stdout)
     assert (report["questions"], report["exact_match"], report["errors"]) == (2, 100.0, {})
     assert set(report["latency_seconds"]) == {"p50", "p90", "p99", "max"}
 
 
-def test_evaluate_counts_failures_and_goes_on(service: Service, squad_file: Path) -> None:
+def test_evaluate_scores_questions_without_an_answer_apart(
+    service: FakeService, tmp_path: Path
+) -> None:
+    def say_nothing_of_bob(
+        request: pb.AnswerRequest, context: grpc.ServicerContext
+    ) -> pb.AnswerResponse:
+        if request.context.startswith("Bob"):
+            return pb.AnswerResponse(no_answer=True, no_answer_probability=0.75)
+        return first_word(request, context)
+
+    def paragraph(name: str, context: str, *golds: str) -> dict[str, object]:
+        answers = [{"text": gold} for gold in golds]
+        entry = {"id": name, "question": "Who?", "answers": answers, "is_impossible": not golds}
+        return {"context": context, "qas": [entry]}
+
+    texts = [("1", "Ada did.", "Ada"), ("2", "Bob did."), ("3", "Ada did."), ("4", "Bob.", "Bob")]
+    path = tmp_path / "dev-v2.0.json"
+    path.write_text(json.dumps({"data": [{"paragraphs": [paragraph(*text) for text in texts]}]}))
+    predictions = tmp_path / "predictions.json"
+    service.answer = say_nothing_of_bob
+    service.model.has_no_answer = True
+    options = ["--no-answer", "--no-answer-threshold", "0.5", "--predictions", str(predictions)]
+    result = run("evaluate", str(path), *options, target=service.target)
+    assert result.exit_code == 0, result.output
+    rows = {line[:18].strip(): line[18:] for line in result.stdout.splitlines()}
+    assert (rows["questions"], rows["answered"], rows["exact match"]) == ("4", "2", "50.00")
+    assert rows["with answer"] == "EM 50.00  F1 50.00  of 2 questions"
+    assert rows["without answer"] == "EM 50.00  F1 50.00  of 2 questions"
+    assert json.loads(predictions.read_text()) == {"1": "Ada", "2": "", "3": "Ada", "4": ""}
+    assert {r.options.no_answer_threshold for r in service.requests[1:]} == {0.5}
+    report = json.loads(run("evaluate", str(path), "--json", target=service.target).stdout)
+    assert report["no_answer"] == {"questions": 2, "exact_match": 50.0, "f1": 50.0}
+
+
+def test_evaluate_asks_for_no_answer_where_the_model_knows_it(
+    service: FakeService, squad_file: Path
+) -> None:
+    result = run("evaluate", str(squad_file), "--no-answer", target=service.target)
+    fails(result, "fake was not trained", "leave --no-answer off")
+    assert len(service.requests) == 1
+
+
+def test_evaluate_counts_failures_and_goes_on(service: FakeService, squad_file: Path) -> None:
     answer: Handler = service.answer
     left = ["once"]
 
@@ -115,7 +127,7 @@ def test_evaluate_counts_failures_and_goes_on(service: Service, squad_file: Path
     result = run("evaluate", str(squad_file), "--concurrency", "1", target=service.target)
     assert result.exit_code == 1
     assert "INTERNAL 1" in result.stdout
-    assert len(service.requests) == 4
+    assert service.requests[1:] == [service.requests[1]] * 4
     last = result.stderr.splitlines()[-1]
     assert last == "spanqa: 1 questions failed; the first, q0: INTERNAL: out of luck"
 
@@ -127,39 +139,28 @@ def test_unreachable_server(command: list[str], squad_file: Path, dead_target: s
     fails(result, f"no server answers at {dead_target}", "--target")
 
 
-def test_slow_server(service: Service, never_answers: Handler) -> None:
+def test_slow_server(service: FakeService, never_answers: Handler) -> None:
     service.answer = never_answers
     result = run("ask", "Who?", "--timeout", "0.2", stdin=b"Ada", target=service.target)
     fails(result, "within 0.2 s", "raise --timeout")
 
 
-def test_server_that_refuses(service: Service) -> None:
-    service.model_error = (grpc.StatusCode.UNIMPLEMENTED, "no\nsuch\x1b[31m method")
+def test_server_that_refuses(service: FakeService) -> None:
+    service.failures = [(grpc.StatusCode.UNIMPLEMENTED, "no\nsuch\x1b[31m method")]
     fails(
         run("info", target=service.target), "does not offer this call", "no such\ufffd[31m method"
     )
-    service.model_error = (grpc.StatusCode.DATA_LOSS, "gone")
+    service.failures = [(grpc.StatusCode.DATA_LOSS, "gone")]
     fails(run("info", target=service.target), "check --target", "DATA_LOSS: gone")
 
 
-def test_bad_targets(service: Service) -> None:
+def test_bad_targets(service: FakeService) -> None:
     fails(run("info", "--target", "http://localhost:1"), "leave out the scheme")
     fails(run("info", "--target", "localhost:99999"), "over 65535")
     fails(run("info", "--timeout", "inf"), "timeout is inf")
 
 
-def test_bad_texts(service: Service, tmp_path: Path) -> None:
-    latin = tmp_path / "latin"
-    latin.write_bytes("Café".encode("latin-1"))
-    target = service.target
-    fails(run("ask", "?", str(latin), target=target), "not UTF-8 at byte 3", "iconv")
-    fails(run("ask", "?", stdin=b"\xff", target=target), "standard input is not UTF-8")
-    fails(run("ask", "?", str(tmp_path / "none"), target=target), "No such file", "check the path")
-    fails(run("ask", "?", str(tmp_path), target=target), "Is a directory")
-    fails(run("ask", "\udcff", stdin=b"Ada", target=target), "question holds a lone surrogate")
-
-
-def test_bad_squad_files(service: Service, tmp_path: Path) -> None:
+def test_bad_squad_files(service: FakeService, tmp_path: Path) -> None:
     file = tmp_path / "x.json"
     fails(run("evaluate", str(file)), "No such file")
     for data, part in (
@@ -174,7 +175,7 @@ def test_bad_squad_files(service: Service, tmp_path: Path) -> None:
     fails(run("evaluate", str(packed)), "cannot be unpacked")
 
 
-def test_predictions_that_cannot_be_written(service: Service, squad_file: Path) -> None:
+def test_predictions_that_cannot_be_written(service: FakeService, squad_file: Path) -> None:
     nowhere = squad_file.parent / "none" / "predictions.json"
     result = run("evaluate", str(squad_file), "--predictions", str(nowhere), target=service.target)
     fails(result, "cannot write", "No such file")
@@ -204,7 +205,7 @@ def test_without_the_extra(missing: str, monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.parametrize("command", [["ask", "Who?"], ["evaluate", "FILE"]])
 def test_control_c_is_quiet(
-    command: list[str], service: Service, squad_file: Path, never_answers: Handler
+    command: list[str], service: FakeService, squad_file: Path, never_answers: Handler
 ) -> None:
     service.answer = never_answers
     code = "from spanqa.cli import main; main()"
@@ -223,16 +224,3 @@ def test_control_c_is_quiet(
     process.send_signal(signal.SIGINT)
     assert process.communicate(timeout=60) == (b"", b"")
     assert process.returncode == 130
-
-
-def test_output_that_is_not_unicode(service: Service) -> None:
-    for arguments in (["ask", "?"], ["ask", "?", "--json"]):
-        finished = subprocess.run(
-            [sys.executable, "-c", "from spanqa.cli import main; main()", *arguments],
-            input="Café did.".encode(),
-            capture_output=True,
-            env={"PYTHONIOENCODING": "ascii", "SPANQA_TARGET": service.target},
-            check=True,
-        )
-        assert finished.stderr == b""
-        assert rb"Caf\xe9" in finished.stdout or json.loads(finished.stdout)

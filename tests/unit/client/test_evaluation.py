@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import asdict
+from functools import partial
 from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spanqa import Answer, AnswerResult, AsyncClient, InternalError, Timing, UnavailableError, Usage
-from spanqa._convert import model_info
+from spanqa import (
+    Answer,
+    AnswerResult,
+    AsyncClient,
+    InternalError,
+    Options,
+    Timing,
+    UnavailableError,
+    Usage,
+)
+from spanqa._replies import model_info
 from spanqa.cli.evaluation import (
+    Accuracy,
     Evaluated,
     Outcome,
     ask_all,
@@ -23,6 +35,7 @@ from spanqa.cli.evaluation import (
 from spanqa.squad import SquadQuestion
 from spanqa.v1 import question_answering_pb2 as pb
 
+OPTIONS = Options(allow_no_answer=True, no_answer_threshold=0.5)
 MODEL = model_info(pb.GetModelResponse(name="fake", version="1"))
 
 
@@ -62,6 +75,30 @@ def test_a_run_of_errors_alone_can_be_summed_up() -> None:
     assert report.latency_seconds == {}
 
 
+def test_a_file_of_one_kind_is_not_split() -> None:
+    report = summarize(Evaluated(MODEL, OUTCOMES, seconds=1.0))
+    assert (report.has_answer, report.no_answer) == (None, None)
+
+
+def test_both_kinds_are_scored_apart_and_together() -> None:
+    with_answer = SquadQuestion("1", "?", "Ada did.", ("Ada",), is_impossible=False)
+    without = [SquadQuestion(name, "?", "Ada did.", (), is_impossible=True) for name in "234"]
+    outcomes = [
+        Outcome(with_answer, 0.1, result=result("Ada did")),
+        Outcome(without[0], 0.1, result=result()),
+        Outcome(without[1], 0.1, result=result("Ada")),
+        Outcome(without[2], 0.1, error=UnavailableError("down")),
+    ]
+    report = summarize(Evaluated(MODEL, outcomes, seconds=1.0))
+    assert report.has_answer is not None
+    assert report.has_answer == Accuracy(1, 0.0, report.has_answer.f1)
+    assert report.has_answer.f1 == pytest.approx(100 * 2 / 3)
+    # A question that failed is not one that was rightly left unanswered.
+    assert report.no_answer == Accuracy(3, 100 / 3, 100 / 3)
+    assert (report.questions, report.exact_match) == (4, 25.0)
+    assert report.f1 == pytest.approx((2 / 3 + 1) / 4 * 100)
+
+
 def test_predictions_leave_out_what_failed() -> None:
     assert json.loads(predictions_json(OUTCOMES)) == {
         "right": "the Ada Lovelace",
@@ -89,7 +126,8 @@ class CountingClient:
         self.most = 0
         self.full = asyncio.Event()
 
-    async def answer(self, question: str, context: str) -> AnswerResult:
+    async def answer(self, question: str, context: str, **options: object) -> AnswerResult:
+        assert options == asdict(OPTIONS)
         self.under_way += 1
         self.most = max(self.most, self.under_way)
         if self.under_way == self.concurrency:
@@ -108,7 +146,8 @@ def test_calls_under_way_are_bounded_and_outcomes_in_order() -> None:
 
     async def run() -> tuple[CountingClient, list[Outcome]]:
         client = CountingClient(3)
-        asked = ask_all(cast(AsyncClient, client), iter(questions), 3, lambda: done.append(1))
+        on_done = partial(done.append, 1)
+        asked = ask_all(cast(AsyncClient, client), iter(questions), OPTIONS, 3, on_done)
         return client, await asked
 
     client, outcomes = asyncio.run(run())

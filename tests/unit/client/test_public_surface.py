@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 
 import spanqa
@@ -13,20 +14,27 @@ PUBLIC = [
     "CallCancelledError",
     "Client",
     "DeadlineExceededError",
+    "Document",
+    "DocumentsResult",
     "FailedPreconditionError",
     "FieldViolation",
     "InternalError",
     "InvalidArgumentError",
+    "LogitsResult",
     "ModelInfo",
     "ModelLimits",
+    "Options",
+    "Pair",
     "PermissionDeniedError",
     "ResourceExhaustedError",
     "SpanQAError",
+    "StreamItem",
     "Timing",
     "UnauthenticatedError",
     "UnavailableError",
     "UnimplementedError",
     "Usage",
+    "Window",
 ]
 
 
@@ -36,14 +44,40 @@ def test_public_names_are_these() -> None:
         assert inspect.isclass(getattr(spanqa, name))
 
 
+METHODS = {
+    "answer",
+    "answer_batch",
+    "answer_from_documents",
+    "answer_stream",
+    "close",
+    "compute_logits",
+    "model_info",
+}
+
+
 def test_both_clients_take_the_same_arguments() -> None:
-    for name in ("__init__", "answer", "model_info"):
+    public = [{n for n in vars(c) if n[0] != "_"} for c in (spanqa.Client, spanqa.AsyncClient)]
+    assert public[0] == public[1] == METHODS
+    for name in {"__init__", *METHODS} - {"answer_stream"}:
         sync, asyncio_ = (getattr(cls, name) for cls in (spanqa.Client, spanqa.AsyncClient))
         assert inspect.signature(sync) == inspect.signature(asyncio_)
-    public = [{n for n in vars(c) if n[0] != "_"} for c in (spanqa.Client, spanqa.AsyncClient)]
-    assert public[0] == public[1] == {"answer", "close", "model_info"}
+    streams = (spanqa.Client.answer_stream, spanqa.AsyncClient.answer_stream)
+    names = [list(inspect.signature(stream).parameters) for stream in streams]
+    assert names[0] == names[1] == ["self", "pairs", "timeout"]
 
 
-def test_results_have_no_dict() -> None:
-    for cls in (spanqa.Answer, spanqa.AnswerResult, spanqa.ModelInfo, spanqa.ModelLimits):
+def test_the_options_are_the_keywords_of_every_answer() -> None:
+    options = {f.name: f.default for f in dataclasses.fields(spanqa.Options)}
+    for method in (spanqa.Client.answer, spanqa.Client.answer_from_documents):
+        keywords = {
+            name: parameter.default
+            for name, parameter in inspect.signature(method).parameters.items()
+            if parameter.kind is parameter.KEYWORD_ONLY
+        }
+        assert keywords == {**options, "timeout": None}
+
+
+def test_inputs_and_results_have_no_dict() -> None:
+    values = [getattr(spanqa, name) for name in PUBLIC]
+    for cls in filter(dataclasses.is_dataclass, values):
         assert "__slots__" in vars(cls)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spanqa import Answer, AnswerResult, Timing, Usage
-from spanqa.cli.rendering import answer_lines, printable, sentence_around
+from spanqa import Answer, AnswerResult, Document, DocumentsResult, Timing, Usage
+from spanqa.cli.rendering import answer_lines, document_lines, printable, sentence_around
 
 TEXT = 'It rained. "Ada Lovelace wrote the first program." Then she slept!\n\nNobody saw'
 
@@ -60,7 +62,21 @@ def test_markup_in_a_text_stays_text() -> None:
 
 
 def test_no_answer_is_said() -> None:
-    assert [line.plain for line in answer_lines(result(), TEXT)] == ["No answer."]
+    assert [line.plain for line in answer_lines(result(), TEXT)] == [
+        "No answer.  probability 0.000"
+    ]
+    nothing = replace(result(), no_answer=False)
+    assert [line.plain for line in answer_lines(nothing, TEXT)] == ["No answer."]
+
+
+def test_answers_of_documents_name_them() -> None:
+    answer = Answer("Ada", 4, 7, 9.0, 0.5, 4.0, 5.0, 1)
+    counted = Usage(0, 0, 0), Timing(0, 0, 0, 0, 0)
+    documents = [Document("Bob did."), Document("So  Ada did.", id="b\x1b")]
+    result = DocumentsResult((answer,), ("", "b\x1b"), False, 0.0, "1", *counted)
+    head, body = document_lines(result, documents)
+    assert head.plain == "Ada  b\ufffd [4:7]  probability 0.500"
+    assert body.plain == "  So  Ada did."
 
 
 def test_nothing_printed_can_steer_a_terminal() -> None:

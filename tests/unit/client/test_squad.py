@@ -6,11 +6,13 @@ import gzip
 import json
 import lzma
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from transformers.data.metrics.squad_metrics import get_raw_scores
 
 from spanqa.squad import (
     SquadFormatError,
@@ -19,6 +21,7 @@ from spanqa.squad import (
     f1_score,
     normalize_answer,
     read_questions,
+    score,
 )
 
 
@@ -60,6 +63,44 @@ def test_scores(prediction: str, golds: list[str], em: float, f1: float) -> None
     assert f1_score(prediction, golds) == pytest.approx(f1)
 
 
+@pytest.mark.parametrize(
+    ("prediction", "golds", "em", "f1"),
+    [
+        ("", [], 1, 1),
+        ("Denver", [], 0, 0),
+        # Empty after normalization is empty, in an answer and in a gold answer.
+        ("the", [], 1, 1),
+        ("", ["the"], 1, 1),
+        ("", ["Denver", "the"], 0, 0),
+        ("the", ["Denver"], 0, 0),
+        ("the Broncos", ["Denver Broncos", "broncos."], 1, 1),
+        ("Denver Broncos", ["Broncos"], 0, 2 / 3),
+    ],
+)
+def test_scores_of_v2(prediction: str, golds: list[str], em: float, f1: float) -> None:
+    question = SquadQuestion("1", "?", "c", tuple(golds), is_impossible=not golds)
+    assert score(question, prediction) == pytest.approx((em, f1))
+
+
+WORDS = st.sampled_from(["the", "a", "Ada", "ada!", "!", "Bob", "did", "an", "x-y", "The end"])
+PHRASES = st.lists(WORDS, max_size=3).map(" ".join)
+
+
+@given(prediction=PHRASES, golds=st.lists(PHRASES, max_size=3))
+def test_scores_of_v2_are_those_of_another_implementation(
+    prediction: str, golds: list[str]
+) -> None:
+    example = SimpleNamespace(qas_id="1", answers=[{"text": gold} for gold in golds])
+    exact, f1 = get_raw_scores([example], {"1": prediction})
+    question = SquadQuestion("1", "?", "c", tuple(golds), is_impossible=not golds)
+    assert score(question, prediction) == pytest.approx((exact["1"], f1["1"]))
+
+
+def test_v1_files_are_scored_as_v1() -> None:
+    assert score(SquadQuestion("1", "?", "c", ("a",)), "the") == (1, 0)
+    assert score(SquadQuestion("1", "?", "c", ("a",), is_impossible=False), "the") == (1, 1)
+
+
 @given(st.text())
 def test_normalization_is_idempotent(text: str) -> None:
     once = normalize_answer(text)
@@ -98,6 +139,17 @@ def test_files_are_read_packed_or_not(tmp_path: Path, suffix: str) -> None:
     assert read_questions(path) == [SquadQuestion("1", "Qué?", "Ada did.", ("Ada",))]
 
 
+def test_questions_without_an_answer_are_read(tmp_path: Path) -> None:
+    document = squad(is_impossible=False)
+    document["data"] += squad(id="2", answers=[], is_impossible=True, plausible_answers=[1])["data"]
+    path = tmp_path / "dev-v2.0.json"
+    path.write_text(json.dumps(document))
+    assert read_questions(path) == [
+        SquadQuestion("1", "Who?", "Ada did.", ("Ada",), is_impossible=False),
+        SquadQuestion("2", "Who?", "Ada did.", (), is_impossible=True),
+    ]
+
+
 @pytest.mark.parametrize(
     ("document", "message"),
     [
@@ -106,6 +158,9 @@ def test_files_are_read_packed_or_not(tmp_path: Path, suffix: str) -> None:
         ({"data": [{}]}, r"data\[0\].paragraphs is missing"),
         (squad(id=7), r"data\[0\].paragraphs\[0\].qas\[0\].id is not a string"),
         (squad(answers=[]), r"qas\[0\].answers is empty"),
+        (squad(answers=[], is_impossible=False), r"qas\[0\].answers is empty"),
+        (squad(is_impossible=True), r"qas\[0\].answers has some, but is_impossible is true"),
+        (squad(answers=[], is_impossible=1), r"qas\[0\].is_impossible is not true or false"),
         (squad(answers=["Ada"]), r"answers\[0\].text is missing"),
     ],
 )

@@ -11,11 +11,17 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from spanqa import Client
+from spanqa import AnswerResult, Client, Document, DocumentsResult, Options
 from spanqa._channel import DEFAULT_TARGET, DEFAULT_TIMEOUT_SECONDS
 from spanqa.cli import evaluation
 from spanqa.cli.failures import fail, file_failures, service_failures
-from spanqa.cli.rendering import answer_lines, as_json, info_lines, report_lines
+from spanqa.cli.rendering import (
+    answer_lines,
+    as_json,
+    document_lines,
+    info_lines,
+    report_lines,
+)
 from spanqa.squad import SquadFormatError, SquadQuestion, read_questions
 
 app = typer.Typer(
@@ -32,6 +38,13 @@ Target = Annotated[
 Timeout = Annotated[
     float, typer.Option(min=0.001, metavar="SECONDS", help="How long a call may take.")
 ]
+NoAnswer = Annotated[
+    bool, typer.Option("--no-answer", help="Let the answer be that the text holds none.")
+]
+Threshold = Annotated[
+    float,
+    typer.Option(metavar="LOGITS", help="By how much no answer must beat the best span."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -47,23 +60,39 @@ def _root() -> None:
 @app.command()
 def ask(
     question: Annotated[str, typer.Argument(metavar="QUESTION", help="The question.")],
-    file: Annotated[
-        str, typer.Argument(metavar="FILE|-", help="The text, UTF-8; - is standard input.")
-    ] = "-",
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="FILE|-", help="The texts, UTF-8; - is standard input."),
+    ] = None,
     top_k: Annotated[int, typer.Option(min=1, help="How many answers at most.")] = 1,
+    no_answer: NoAnswer = False,
+    no_answer_threshold: Threshold = 0.0,
     json: Json = False,
     target: Target = DEFAULT_TARGET,
     timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
 ) -> None:
-    """Answer QUESTION with the span of a text that fits best."""
-    context = _read_context(file)
+    """Answer QUESTION with the span of a text that fits best.
+
+    Several files are searched together: the best answers of all come first.
+    """
+    options = _options(no_answer, no_answer_threshold, top_k=top_k)
+    documents = _read_documents(files or ["-"])
+    result: AnswerResult | DocumentsResult
     with service_failures(target, timeout), Client(target, timeout=timeout) as client:
-        result = client.answer(question, context, top_k=top_k)
+        if len(documents) == 1:
+            result = client.answer(question, documents[0].text, **asdict(options))
+        else:
+            result = client.answer_from_documents(question, documents, **asdict(options))
     if json:
         typer.echo(as_json(asdict(result)))
         return
+    lines = (
+        answer_lines(result, documents[0].text)
+        if isinstance(result, AnswerResult)
+        else document_lines(result, documents)
+    )
     console = Console(highlight=False)
-    for line in answer_lines(result, context):
+    for line in lines:
         console.print(line, soft_wrap=True)
 
 
@@ -86,7 +115,7 @@ def info(
 @app.command()
 def evaluate(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="SQuAD v1.1 JSON, plain or .xz or .gz.")
+        Path, typer.Argument(metavar="FILE", help="SQuAD v1.1 or v2 JSON, plain or .xz or .gz.")
     ],
     concurrency: Annotated[
         int, typer.Option(min=1, max=4096, help="How many questions are under way at once.")
@@ -97,6 +126,8 @@ def evaluate(
     predictions: Annotated[
         Path | None, typer.Option(help="Write the answers here, as {id: text}.")
     ] = None,
+    no_answer: NoAnswer = False,
+    no_answer_threshold: Threshold = 0.0,
     json: Json = False,
     target: Target = DEFAULT_TARGET,
     timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
@@ -105,6 +136,7 @@ def evaluate(
 
     Questions that fail score 0 and are counted; the exit status is then 1.
     """
+    options = _options(no_answer, no_answer_threshold)
     questions = _read_squad(file)[:limit]
     if predictions is not None:
         # Better to learn now than after an hour that nothing can be written there.
@@ -112,7 +144,13 @@ def evaluate(
             pass
     with service_failures(target, timeout):
         evaluated = asyncio.run(
-            evaluation.evaluate(questions, target, call_timeout=timeout, concurrency=concurrency)
+            evaluation.evaluate(
+                questions,
+                target,
+                options=options,
+                call_timeout=timeout,
+                concurrency=concurrency,
+            )
         )
     report = evaluation.summarize(evaluated)
     if json:
@@ -133,15 +171,29 @@ def _exit_on_failed_questions(evaluated: evaluation.Evaluated) -> None:
         fail(f"{len(failed)} questions failed; the first, {first.question.id}: {first.error}")
 
 
-def _read_context(file: str) -> str:
+def _options(no_answer: bool, threshold: float, *, top_k: int = 1) -> Options:
+    if threshold and not no_answer:
+        raise typer.BadParameter("needs --no-answer", param_hint="'--no-answer-threshold'")
+    return Options(top_k=top_k, allow_no_answer=no_answer, no_answer_threshold=threshold)
+
+
+def _read_documents(files: list[str]) -> list[Document]:
+    if files.count("-") > 1:
+        raise typer.BadParameter("- (standard input) may be given once", param_hint="FILE")
+    # The name of a file need not be UTF-8; an id must be.
+    ids = [file.encode(errors="replace").decode() for file in files]
+    return [Document(_read_text(file), id) for file, id in zip(files, ids, strict=True)]
+
+
+def _read_text(file: str) -> str:
+    where = "standard input" if file == "-" else file
     if file == "-" and sys.stdin.isatty():
         typer.echo("spanqa: type the text, then Ctrl-D", err=True)
-    with file_failures(file, "read"):
+    with file_failures(where, "read"):
         data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     try:
         return data.decode()
     except UnicodeDecodeError as error:
-        where = "standard input" if file == "-" else file
         fail(f"{where} is not UTF-8 at byte {error.start}: convert it, with iconv for instance")
 
 
@@ -150,7 +202,7 @@ def _read_squad(file: Path) -> list[SquadQuestion]:
         try:
             questions = read_questions(file)
         except SquadFormatError as error:
-            fail(f"{file} {error}; give a SQuAD v1.1 file in the official JSON format")
+            fail(f"{file} {error}; give a SQuAD v1.1 or v2 file in the official JSON format")
     if not questions:
-        fail(f"{file} holds no questions: give a SQuAD v1.1 file that does")
+        fail(f"{file} holds no questions: give a SQuAD v1.1 or v2 file that does")
     return questions

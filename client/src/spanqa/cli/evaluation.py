@@ -8,7 +8,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from rich.console import Console
 from rich.progress import (
@@ -21,9 +21,9 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from spanqa import AnswerResult, AsyncClient, ModelInfo, SpanQAError
+from spanqa import AnswerResult, AsyncClient, ModelInfo, Options, SpanQAError
 from spanqa.errors import InvalidArgumentError
-from spanqa.squad import SquadQuestion, exact_match, f1_score
+from spanqa.squad import SquadQuestion, score
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,15 @@ class Evaluated:
 
 
 @dataclass(frozen=True, slots=True)
+class Accuracy:
+    """Exact match and F1 in percent of so many questions; questions that failed count as 0."""
+
+    questions: int
+    exact_match: float
+    f1: float
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """A run in numbers; exact match and F1 are percent of all questions, errors count as 0."""
 
@@ -63,6 +72,10 @@ class Report:
     errors: dict[str, int]
     exact_match: float
     f1: float
+    has_answer: Accuracy | None
+    """Of the questions that their texts answer; None where the file has one kind only."""
+    no_answer: Accuracy | None
+    """Of the questions that their texts do not answer; None where the file has one kind only."""
     questions_per_second: float
     seconds: float
     latency_seconds: dict[str, float]
@@ -71,11 +84,23 @@ class Report:
 
 
 async def evaluate(
-    questions: Sequence[SquadQuestion], target: str, *, call_timeout: float, concurrency: int
+    questions: Sequence[SquadQuestion],
+    target: str,
+    *,
+    options: Options,
+    call_timeout: float,
+    concurrency: int,
 ) -> Evaluated:
-    """Asks all questions; raises SpanQAError only where the server cannot be used at all."""
+    """Asks all questions; raises SpanQAError only where the server cannot be used at all.
+
+    Raises ValueError where ``options`` allow no answer and the model does not know it.
+    """
     async with AsyncClient(target, timeout=call_timeout) as client:
         model = await client.model_info()
+        if options.allow_no_answer and not model.has_no_answer:
+            raise ValueError(
+                f"{model.name} was not trained to give no answer: leave --no-answer off"
+            )
         with _progress() as progress:
             task = progress.add_task("questions", total=len(questions))
             begin = time.perf_counter()
@@ -86,13 +111,14 @@ async def evaluate(
                 if progress.disable and done % max(1, len(questions) // 10) == 0:
                     progress.console.print(f"{done} of {len(questions)} questions")
 
-            outcomes = await ask_all(client, questions, concurrency, on_done)
+            outcomes = await ask_all(client, questions, options, concurrency, on_done)
             return Evaluated(model, outcomes, time.perf_counter() - begin)
 
 
 async def ask_all(
     client: AsyncClient,
     questions: Iterable[SquadQuestion],
+    options: Options,
     concurrency: int,
     on_done: Callable[[], object],
 ) -> list[Outcome]:
@@ -102,17 +128,17 @@ async def ask_all(
 
     async def work() -> None:
         for index, question in numbered:
-            outcomes[index] = await _ask(client, question)
+            outcomes[index] = await _ask(client, question, options)
             on_done()
 
     await asyncio.gather(*(work() for _ in range(concurrency)))
     return [outcomes[index] for index in sorted(outcomes)]
 
 
-async def _ask(client: AsyncClient, question: SquadQuestion) -> Outcome:
+async def _ask(client: AsyncClient, question: SquadQuestion, options: Options) -> Outcome:
     begin = time.perf_counter()
     try:
-        result = await client.answer(question.question, question.context)
+        result = await client.answer(question.question, question.context, **asdict(options))
     except SpanQAError as error:
         return Outcome(question, time.perf_counter() - begin, error=error)
     except ValueError as error:
@@ -124,23 +150,36 @@ async def _ask(client: AsyncClient, question: SquadQuestion) -> Outcome:
 def summarize(evaluated: Evaluated) -> Report:
     """Scores a run."""
     outcomes = evaluated.outcomes
-    total = len(outcomes)
-    scored = [(o.prediction, o.question.gold_answers) for o in outcomes if o.result is not None]
     errors = Counter(o.error.code.name for o in outcomes if o.error is not None)
     best = [o.result.best for o in outcomes if o.result is not None]
     probabilities = [answer.probability for answer in best if answer is not None]
+    total = _accuracy(outcomes)
+    has_answer = [o for o in outcomes if not o.question.is_impossible]
+    no_answer = [o for o in outcomes if o.question.is_impossible]
+    both_kinds = bool(has_answer and no_answer)
     return Report(
         model=evaluated.model.name,
         model_version=evaluated.model.version,
-        questions=total,
+        questions=total.questions,
         answered=len(probabilities),
         errors=dict(errors.most_common()),
-        exact_match=100 * math.fsum(exact_match(p or "", golds) for p, golds in scored) / total,
-        f1=100 * math.fsum(f1_score(p or "", golds) for p, golds in scored) / total,
-        questions_per_second=total / evaluated.seconds,
+        exact_match=total.exact_match,
+        f1=total.f1,
+        has_answer=_accuracy(has_answer) if both_kinds else None,
+        no_answer=_accuracy(no_answer) if both_kinds else None,
+        questions_per_second=total.questions / evaluated.seconds,
         seconds=evaluated.seconds,
         latency_seconds=latency_summary([o.seconds for o in outcomes if o.result is not None]),
         mean_probability=math.fsum(probabilities) / len(probabilities) if probabilities else None,
+    )
+
+
+def _accuracy(outcomes: Sequence[Outcome]) -> Accuracy:
+    scores = [score(o.question, o.prediction) for o in outcomes if o.prediction is not None]
+    return Accuracy(
+        questions=len(outcomes),
+        exact_match=100 * math.fsum(exact for exact, _ in scores) / len(outcomes),
+        f1=100 * math.fsum(f1 for _, f1 in scores) / len(outcomes),
     )
 
 

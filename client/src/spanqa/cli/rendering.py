@@ -6,13 +6,14 @@ import json
 import re
 import sys
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rich.text import Text
 
-from spanqa.cli.evaluation import Report
-from spanqa.results import AnswerResult, ModelInfo
+from spanqa.cli.evaluation import Accuracy, Report
+from spanqa.inputs import Document
+from spanqa.results import Answer, AnswerResult, DocumentsResult, ModelInfo
 
 _SENTENCE_END = re.compile(r"[.!?][\"')\]\u201d\u2019\xbb]*\s+|\n\s*\n")
 _REACH = 200
@@ -46,20 +47,38 @@ def sentence_around(context: str, start: int, end: int) -> tuple[int, int]:
 
 def answer_lines(result: AnswerResult, context: str) -> Iterator[Text]:
     """Each answer with its offsets and probability, then its sentence with the answer in it."""
-    if result.best is None:
-        yield Text("No answer.")
+    yield from _no_answer_line(result)
     for answer in result.answers:
-        yield Text.assemble(
-            (printable(answer.text), "bold"),
-            f"  [{answer.start}:{answer.end}]  probability {answer.probability:.3f}",
-        )
-        first, last = sentence_around(context, answer.start, answer.end)
-        yield Text.assemble(
-            "  " if first == 0 or _ends_sentence(context, first) else "  …",
-            printable(context[first : answer.start]),
-            (printable(context[answer.start : answer.end]), "bold green"),
-            printable(context[answer.end : last]),
-        )
+        yield from _lines_of(answer, context, "")
+
+
+def document_lines(result: DocumentsResult, documents: Sequence[Document]) -> Iterator[Text]:
+    """As ``answer_lines``, with the id of the document before the offsets."""
+    yield from _no_answer_line(result)
+    for answer in result.answers:
+        context = documents[answer.document_index].text
+        yield from _lines_of(answer, context, f"{result.document_id(answer)} ")
+
+
+def _no_answer_line(result: AnswerResult | DocumentsResult) -> Iterator[Text]:
+    if result.no_answer:
+        yield Text(f"No answer.  probability {result.no_answer_probability:.3f}")
+    elif result.best is None:
+        yield Text("No answer.")
+
+
+def _lines_of(answer: Answer, context: str, place: str) -> Iterator[Text]:
+    yield Text.assemble(
+        (printable(answer.text), "bold"),
+        f"  {printable(place)}[{answer.start}:{answer.end}]  probability {answer.probability:.3f}",
+    )
+    first, last = sentence_around(context, answer.start, answer.end)
+    yield Text.assemble(
+        "  " if first == 0 or _ends_sentence(context, first) else "  …",
+        printable(context[first : answer.start]),
+        (printable(context[answer.start : answer.end]), "bold green"),
+        printable(context[answer.end : last]),
+    )
 
 
 def _ends_sentence(context: str, position: int) -> bool:
@@ -85,7 +104,12 @@ def info_lines(model: ModelInfo) -> Iterator[str]:
         ("answers", f"at most {limits.max_top_k}, of {limits.max_answer_tokens} tokens each"),
         ("longest window", f"{limits.max_sequence_tokens} tokens"),
         ("windows", f"at most {limits.max_windows} of a context"),
+        ("batch", f"at most {limits.max_batch_items} pairs"),
+        ("documents", f"at most {limits.max_documents}, together as large as one context"),
+        ("stream", f"{limits.max_stream_pairs} pairs at a time, then it waits"),
+        ("logits", f"at most {limits.max_logits_tokens} tokens of all windows"),
         ("message", f"at most {limits.max_message_bytes} bytes"),
+        ("time", f"{limits.default_timeout:g} s for a call without a deadline"),
     )
 
 
@@ -93,6 +117,7 @@ def report_lines(report: Report) -> Iterator[str]:
     """The result of an evaluation, a fact a line."""
     errors = ", ".join(f"{code} {count}" for code, count in report.errors.items())
     latency = report.latency_seconds
+    kinds = (("with answer", report.has_answer), ("without answer", report.no_answer))
     yield from _table(
         ("model", f"{report.model} version {report.model_version}"),
         ("questions", report.questions),
@@ -100,10 +125,15 @@ def report_lines(report: Report) -> Iterator[str]:
         ("errors", errors or "0"),
         ("exact match", f"{report.exact_match:.2f}"),
         ("F1", f"{report.f1:.2f}"),
+        *((label, _accuracy(kind)) for label, kind in kinds if kind is not None),
         ("questions/s", f"{report.questions_per_second:.2f}"),
         ("latency", "  ".join(f"{k} {v * 1e3:.1f} ms" for k, v in latency.items()) or "unknown"),
         ("mean probability", _number(report.mean_probability, 4)),
     )
+
+
+def _accuracy(kind: Accuracy) -> str:
+    return f"EM {kind.exact_match:.2f}  F1 {kind.f1:.2f}  of {kind.questions} questions"
 
 
 def _table(*rows: tuple[str, object]) -> Iterator[str]:

@@ -1,0 +1,138 @@
+"""A StreamAnswer call for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Iterable,
+)
+from contextlib import aclosing
+from typing import TYPE_CHECKING, TypeAlias
+
+import grpc
+
+from spanqa._streams import Exchange
+from spanqa.errors import CallCancelledError, error_from_rpc
+from spanqa.inputs import PairLike
+from spanqa.results import StreamItem
+from spanqa.v1 import question_answering_pb2 as pb
+
+if TYPE_CHECKING:
+    AsyncCall: TypeAlias = grpc.aio.StreamStreamCall[
+        pb.StreamAnswerRequest, pb.StreamAnswerResponse
+    ]
+
+CLOSED = "the client was closed while the call was under way"
+_FAILED_WRITE = "Internal error from Core"
+_SETTLING_STEPS = 100
+_SETTLING_STEP_SECONDS = 0.01
+
+
+async def stream(
+    start: Callable[[], AsyncCall], pairs: Iterable[PairLike] | AsyncIterable[PairLike]
+) -> AsyncGenerator[StreamItem, None]:
+    """Starts a call at the first ``anext`` and cancels it when it is closed.
+
+    ``pairs`` is read in a task of its own, which ends with the call.
+    """
+    exchange = Exchange()
+    call = start()
+    writer = asyncio.create_task(_write(call, exchange, pairs))
+
+    def end_writer(_: object) -> None:
+        if not writer.cancelling():
+            writer.cancel()
+
+    # A write that fails after the status has come would overwrite it (grpc/grpc#36066).
+    call.add_done_callback(end_writer)
+    responses = aiter(call)
+    try:
+        while (response := await _anext(responses, call, exchange)) is not None:
+            yield exchange.item(response)
+        exchange.check_end()
+    finally:
+        call.cancel()
+        end_writer(call)
+        await asyncio.gather(writer, return_exceptions=True)
+
+
+async def _write(
+    call: AsyncCall, exchange: Exchange, pairs: Iterable[PairLike] | AsyncIterable[PairLike]
+) -> None:
+    try:
+        async with aclosing(_requests(exchange, pairs)) as requests:
+            async for request in requests:
+                await call.write(request)
+        if exchange.all_taken:
+            await call.done_writing()
+    except (grpc.RpcError, asyncio.InvalidStateError):
+        return  # The call has ended; the reader learns why.
+    if exchange.failure is not None:
+        call.cancel()
+
+
+async def _requests(
+    exchange: Exchange, pairs: Iterable[PairLike] | AsyncIterable[PairLike]
+) -> AsyncGenerator[pb.StreamAnswerRequest, None]:
+    try:
+        if isinstance(pairs, AsyncIterable):
+            async for pair in pairs:
+                yield exchange.request(pair)
+        else:
+            for pair in pairs:
+                yield exchange.request(pair)
+        exchange.all_taken = True
+    except GeneratorExit:
+        raise
+    except BaseException as error:
+        if is_cancellation(error):
+            raise
+        exchange.failure = error
+
+
+async def _anext(
+    responses: AsyncIterator[pb.StreamAnswerResponse], call: AsyncCall, exchange: Exchange
+) -> pb.StreamAnswerResponse | None:
+    try:
+        return await anext(responses, None)
+    except grpc.RpcError as error:
+        if exchange.failure is None:
+            settled = await _settled(call, error)
+            if settled is None:
+                return None
+            raise error_from_rpc(settled) from settled
+    except asyncio.CancelledError as error:
+        if is_cancellation(error):
+            raise
+        if exchange.failure is None:
+            raise CallCancelledError(CLOSED) from None
+    raise exchange.failure
+
+
+async def _settled(call: AsyncCall, error: grpc.RpcError) -> grpc.RpcError | None:
+    """The error that the call ended with; None where it ended well.
+
+    Where a connection breaks while responses are not read yet, the write that fails puts a
+    status of its own in the place of the call's, which comes after the last response.
+    """
+    if error.details() != _FAILED_WRITE:
+        return error
+    for _ in range(_SETTLING_STEPS):
+        if await call.details() != _FAILED_WRITE:
+            break
+        await asyncio.sleep(_SETTLING_STEP_SECONDS)
+    code = await call.code()
+    if code is grpc.StatusCode.OK:
+        return None
+    metadata = await call.initial_metadata(), await call.trailing_metadata()
+    return grpc.aio.AioRpcError(code, *metadata, details=await call.details())
+
+
+def is_cancellation(error: BaseException) -> bool:
+    """Whether this is the running task's own cancellation, and not a call's or an iterable's."""
+    task = asyncio.current_task()
+    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0

@@ -1,0 +1,107 @@
+"""A StreamAnswer call, of which both ends run at once: pairs go out while results come in.
+
+Nothing is kept of a pair but its index, and only until it is answered. gRPC's flow control says
+when the next pair is taken: the caller's iterable is ahead of the server by the buffers between
+them, some megabytes at most, however many pairs there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future
+from typing import Protocol
+
+import grpc
+
+from spanqa import _replies, _requests
+from spanqa.errors import InternalError, error_from_rpc
+from spanqa.inputs import PairLike
+from spanqa.results import StreamItem
+from spanqa.v1 import question_answering_pb2 as pb
+
+
+class Exchange:
+    """Numbers the pairs of one stream and matches the responses to them."""
+
+    def __init__(self) -> None:
+        self._taken = 0
+        self._unanswered: set[int] = set()
+        self.all_taken = False
+        self.failure: BaseException | None = None
+        """What the caller's own iterable raised, or what was wrong with a pair."""
+
+    def request(self, pair: PairLike) -> pb.StreamAnswerRequest:
+        """The message for the next pair."""
+        request = _requests.stream_request(self._taken, pair)
+        self._unanswered.add(self._taken)
+        self._taken += 1
+        return request
+
+    def item(self, response: pb.StreamAnswerResponse) -> StreamItem:
+        """What the caller gets for a response."""
+        try:
+            index = int(response.id)
+            self._unanswered.remove(index)
+        except (KeyError, ValueError):
+            raise InternalError(
+                f"the server answered a pair {response.id!r} that was not waiting for an answer"
+            ) from None
+        return StreamItem(index, _replies.outcome(response))
+
+    def check_end(self) -> None:
+        """Raises what there is to raise once the server has ended the stream without an error."""
+        if self.failure is not None:
+            raise self.failure
+        if not self.all_taken or self._unanswered:
+            raise InternalError("the server ended the stream before it had answered every pair")
+
+
+class SyncCall(Protocol):
+    """The part of a blocking gRPC call that a stream needs."""
+
+    def __iter__(self) -> Iterator[pb.StreamAnswerResponse]: ...
+
+    def cancel(self) -> object: ...
+
+
+def stream(
+    start: Callable[[Iterator[pb.StreamAnswerRequest]], SyncCall], pairs: Iterable[PairLike]
+) -> Generator[StreamItem, None, None]:
+    """Starts a call at the first ``next`` and cancels it when it is closed."""
+    exchange = Exchange()
+    started: Future[SyncCall] = Future()
+    call = start(_sending(exchange, pairs, started))
+    started.set_result(call)
+    try:
+        responses = iter(call)
+        while (response := _next(responses, exchange)) is not None:
+            yield exchange.item(response)
+        exchange.check_end()
+    finally:
+        call.cancel()
+
+
+def _sending(
+    exchange: Exchange, pairs: Iterable[PairLike], started: Future[SyncCall]
+) -> Iterator[pb.StreamAnswerRequest]:
+    # Runs in gRPC's thread, which would log an exception and hide it from the caller.
+    try:
+        for pair in pairs:
+            yield exchange.request(pair)
+        exchange.all_taken = True
+    except GeneratorExit:
+        raise
+    except BaseException as error:
+        exchange.failure = error
+        started.result().cancel()
+
+
+def _next(
+    responses: Iterator[pb.StreamAnswerResponse], exchange: Exchange
+) -> pb.StreamAnswerResponse | None:
+    try:
+        return next(responses, None)
+    except grpc.RpcError as error:
+        if exchange.failure is None:
+            raise error_from_rpc(error) from error
+    raise exchange.failure
