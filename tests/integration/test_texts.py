@@ -1,0 +1,130 @@
+"""Texts as people write them, in every script and with every oddity: exact to the last unit."""
+
+from typing import Any
+
+import grpc
+import pytest
+
+from spanqa.v1 import question_answering_pb2 as pb
+from spanqa.v1.question_answering_pb2_grpc import QuestionAnsweringServiceStub
+from support.answers import UNITS, cut, reason, status_of
+
+WHERE = "Where was Marie Curie born?"
+BORN = "Marie Curie was born in {} in 1867."
+PLAIN = BORN.format("Warsaw")
+LONG_WORD = "donaudampfschifffahrt" * 14
+# Question, context, and the answer's text as it stands there.
+RIGHT = {
+    "accents in one code point": (WHERE, BORN.format("Besançon, près d'Évian"), None),
+    "accents as combining marks": (WHERE, BORN.format("Besanc\u0327on, Eu\u0301rope"), None),
+    "marks upon marks": (WHERE, "Z\u0351\u036b\u0343\u036a algo. " + PLAIN, "Warsaw"),
+    "Hangul as jamo": (WHERE, "\u1112\u1161\u11ab\u1100\u116e\u11a8 " + PLAIN, "Warsaw"),
+    "emoji joined": (WHERE, "👩‍👩‍👧‍👦 👩🏽‍🚀 🏴󠁧󠁢󠁷󠁬󠁳󠁿 🇵🇱 " + PLAIN + " ❤️‍🔥", "Warsaw"),
+    "emoji inside words": (WHERE, "Marie🌟Curie was🎂born in🌍Warsaw🌍in 1867.", None),
+    "right to left": (WHERE, "מארי קירי נולדה בוורשה. ماري كوري. " + PLAIN, "Warsaw"),
+    "bidirectional marks": (WHERE, "\u202bמארי\u202c \u2066" + PLAIN + "\u2069\u200f", "Warsaw"),
+    "zero width between words": (WHERE, "\u200b\u2060\ufeff" + PLAIN + "\u200d", "Warsaw"),
+    "NUL": (WHERE, "\x00" + PLAIN + "\x00\x00", "Warsaw"),
+    "control characters": (WHERE, "\x07\x1b[31m" + PLAIN + "\x7f\x9b", "Warsaw"),
+    "replacement character": (WHERE, "\ufffd " + PLAIN, "Warsaw"),
+    "private use and unassigned": (WHERE, "\ue000\U000f0000\u0378 " + PLAIN, "Warsaw"),
+    "Chinese around": (WHERE, "居里夫人是物理学家。" + PLAIN + "東京都。", "Warsaw"),
+    "beyond the basic plane": (WHERE, "𝕸𝖆𝖗𝖎𝖊 𠜎𠜱 " + PLAIN, "Warsaw"),
+    "a very long word": (WHERE, LONG_WORD + " " + PLAIN, "Warsaw"),
+    "an absurdly long word": (WHERE, "x" * 20_000 + " " + PLAIN, "Warsaw"),
+    "CRLF": (WHERE, PLAIN.replace(" in ", "\r\nin\r\n"), "Warsaw"),
+    "no-break spaces": (WHERE, PLAIN.replace(" ", "\u00a0"), "Warsaw"),
+    "ideographic spaces": (WHERE, PLAIN.replace(" ", "\u3000"), "Warsaw"),
+    "tabs and odd spaces": (WHERE, PLAIN.replace(" ", "\t\u2009\u205f"), "Warsaw"),
+    "line separators": (WHERE, PLAIN.replace(" ", "\u2028\u0085\x0b\x0c"), None),
+    "a byte order mark": (WHERE, "\ufeff" + PLAIN, "Warsaw"),
+    "special tokens": (
+        "Which token ends a segment?",
+        "The token [SEP] ends a segment. The token [CLS] starts the input. [PAD] fills it.",
+        None,
+    ),
+    "special tokens in the question": (
+        "[SEP] [CLS] Where was Marie Curie born? [SEP]",
+        "[SEP] [MASK] " + PLAIN + " [SEP] [PAD] [UNK]",
+        "Warsaw",
+    ),
+}
+
+
+def ask(
+    stub: QuestionAnsweringServiceStub, question: str, context: str, **options: Any
+) -> pb.AnswerResponse:
+    request = pb.AnswerRequest(
+        question=question, context=context, options=pb.AnswerOptions(**options)
+    )
+    return stub.Answer(request, timeout=60)
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_the_right_answer_in_every_unit(stub: QuestionAnsweringServiceStub, name: str) -> None:
+    question, context, right = RIGHT[name]
+    texts = set()
+    for unit in UNITS:
+        answers = ask(stub, question, context, offset_encoding=unit, top_k=20).answers
+        assert answers
+        for answer in answers:
+            assert cut(context, answer.start, answer.end, unit) == answer.text != ""
+        texts.add(tuple(answer.text for answer in answers))
+    assert len(texts) == 1, "the unit changed the answers"
+    if right is not None:
+        assert answers[0].text == right
+
+
+def test_an_accent_is_part_of_its_letter(stub: QuestionAnsweringServiceStub) -> None:
+    composed, decomposed = "Orléans", "Orle\u0301ans"
+    for town in (composed, decomposed):
+        [answer] = ask(stub, WHERE, BORN.format(town)).answers
+        assert answer.text == town
+
+
+def test_a_character_split_into_several_tokens_is_one_answer(
+    stub: QuestionAnsweringServiceStub,
+) -> None:
+    # The uncased tokenizer decomposes Hangul: tokens with equal offsets.
+    context = "한국어 위키백과 서울 대한민국 " * 3
+    answers = ask(stub, "어디?", context, top_k=100).answers
+    assert len({(answer.start, answer.end) for answer in answers}) == len(answers) > 20
+
+
+def test_an_absurdly_long_word_is_one_token(stub: QuestionAnsweringServiceStub) -> None:
+    short, long = (ask(stub, WHERE, f"{'x' * size} {PLAIN}").usage for size in (101, 20_000))
+    assert short == long
+
+
+@pytest.mark.parametrize("token", ["[CLS]", "[SEP]", "[PAD]", "[UNK]", "[MASK]", "##s"])
+def test_special_tokens_that_a_user_writes_are_text(
+    stub: QuestionAnsweringServiceStub, token: str
+) -> None:
+    """Structure is where the service put it: one [CLS], two [SEP], whatever the texts say."""
+    written = pb.ComputeLogitsRequest(
+        question=f"who {token} was it {token}", context=f"{token} it was {token} Anna {token}"
+    )
+    [window] = stub.ComputeLogits(written, timeout=30).windows
+    special = [
+        (name, kind)
+        for name, kind in zip(window.tokens, window.sequence_ids, strict=True)
+        if kind == 0
+    ]
+    assert [name for name, _ in special] == ["[CLS]", "[SEP]", "[SEP]"]
+    inside = [
+        name for name, kind in zip(window.tokens, window.sequence_ids, strict=True) if kind != 0
+    ]
+    assert token not in inside
+    assert inside.count("[" if token.startswith("[") else "#") >= 5
+
+
+@pytest.mark.parametrize("field", [1, 2])
+@pytest.mark.parametrize("raw", [b"\xed\xa0\x80", b"\xed\xb0\x80", b"a\xed\xa0\xbd\xed\xb8\x80b"])
+def test_lone_surrogates_are_refused(channel: grpc.Channel, field: int, raw: bytes) -> None:
+    call: Any = channel.unary_unary("/spanqa.v1.QuestionAnsweringService/Answer")
+    good = pb.AnswerRequest(question=WHERE, context=PLAIN).SerializeToString()
+    with pytest.raises(grpc.RpcError) as raised:
+        call(good + bytes([field << 3 | 2, len(raw)]) + raw, timeout=30)
+    status = status_of(raised.value)
+    assert reason(status) == "MALFORMED_REQUEST"
+    assert "not UTF-8" in status.message
