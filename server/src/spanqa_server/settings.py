@@ -40,7 +40,7 @@ class Settings(BaseSettings):
         0, ge=0, le=1024, description="CPU threads of the embedded Triton's model; 0: one a core."
     )
     default_timeout: float = Field(
-        60.0, gt=0, description="Seconds for a call whose caller sets no deadline."
+        60.0, gt=0, le=1e9, description="Seconds for a call whose caller sets no deadline."
     )
     shutdown_grace: float = Field(
         4.0, ge=0, le=3600, description="Seconds that calls under way may go on after SIGTERM."

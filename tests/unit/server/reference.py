@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 def cut_windows(tokens: Sequence[int], room: int, doc_stride: int) -> list[list[int]]:
@@ -18,7 +18,10 @@ def cut_windows(tokens: Sequence[int], room: int, doc_stride: int) -> list[list[
 
 @dataclass(frozen=True)
 class Problem:
-    """One decoding problem in plain lists; windows hold the numbers of their context tokens."""
+    """One decoding problem in plain lists; windows hold the numbers of their context tokens.
+
+    `documents`: which document each window is of; one for all where it is empty.
+    """
 
     windows: list[list[int]]
     head: int
@@ -26,6 +29,13 @@ class Problem:
     end_logits: list[float]
     token_starts: list[int]
     token_ends: list[int]
+    documents: list[int] = field(default_factory=list)
+
+    def token_documents(self) -> dict[int, int]:
+        """Which document each token is of."""
+        documents = self.documents or [0] * len(self.windows)
+        pairs = zip(self.windows, documents, strict=True)
+        return {token: document for window, document in pairs for token in window}
 
 
 @dataclass(frozen=True)
@@ -33,31 +43,61 @@ class Solution:
     """Every distinct span (start, end, score, probability) in order, and "no answer"."""
 
     spans: list[tuple[int, int, float, float]]
+    no_answer: bool
     null_score: float
     null_probability: float
 
 
-def solve(problem: Problem, max_answer_tokens: int, *, allow_no_answer: bool) -> Solution:
-    """Try every pair of tokens of every window."""
+def solve(
+    problem: Problem, max_answer_tokens: int, no_answer_threshold: float | None = None
+) -> Solution:
+    """Try every pair of tokens of every window; no threshold means that there is an answer."""
     scores, nulls = score_pairs(problem, max_answer_tokens)
     terms = list(scores.values())
-    null_score = min(nulls) if allow_no_answer else 0.0
-    if allow_no_answer:
+    silent: dict[int, bool] = {}
+    null_score = 0.0
+    if no_answer_threshold is not None:
+        null_score = min(nulls)
         terms.append(null_score)
+        silent = find_silent(problem, scores, nulls, no_answer_threshold)
     if not terms:
-        return Solution([], 0.0, 0.0)
+        return Solution([], False, 0.0, 0.0)
     top = max(terms)
     total = math.fsum(math.exp(term - top) for term in terms)
     best: dict[tuple[int, int], float] = {}
+    documents = problem.token_documents()
     for (first, last), score in scores.items():
-        place = (problem.token_starts[first], problem.token_ends[last])
-        best[place] = max(score, best.get(place, -math.inf))
+        if not silent.get(documents[first]):
+            place = (problem.token_starts[first], problem.token_ends[last])
+            best[place] = max(score, best.get(place, -math.inf))
     ranked = sorted((-score, *place) for place, score in best.items())
     return Solution(
         [(start, end, -s, math.exp(-s - top) / total) for s, start, end in ranked],
+        bool(silent) and all(silent.values()),
         null_score,
-        math.exp(null_score - top) / total if allow_no_answer else 0.0,
+        math.exp(null_score - top) / total if no_answer_threshold is not None else 0.0,
     )
+
+
+def find_silent(
+    problem: Problem,
+    scores: dict[tuple[int, int], float],
+    nulls: list[float],
+    threshold: float,
+) -> dict[int, bool]:
+    """For each document, whether "no answer" beats its best span by more than the threshold."""
+    documents = problem.token_documents()
+    best: dict[int, float] = {}
+    for (first, _), score in scores.items():
+        best[documents[first]] = max(score, best.get(documents[first], -math.inf))
+    lowest: dict[int, float] = {}
+    for window, null in zip(problem.windows, nulls, strict=True):
+        document = documents[window[0]]
+        lowest[document] = min(null, lowest.get(document, math.inf))
+    return {
+        document: null - best.get(document, -math.inf) > threshold
+        for document, null in lowest.items()
+    }
 
 
 def score_pairs(

@@ -35,6 +35,17 @@ def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.model_repository == Path("model_repository")
     assert settings.triton == []
     assert settings.reflection
+    limits = (settings.max_documents, settings.max_batch_items, settings.max_stream_pairs)
+    assert limits == (1000, 256, 64)
+    assert settings.max_logits_tokens == 1_000_000
+
+
+def test_limits_of_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPANQA_MAX_DOCUMENTS", "1")
+    monkeypatch.setenv("SPANQA_MAX_LOGITS_TOKENS", "512")
+    settings = run(monkeypatch, "--max-batch-items", "1", f"--max-stream-pairs={2**31 - 1}")
+    assert (settings.max_documents, settings.max_logits_tokens) == (1, 512)
+    assert (settings.max_batch_items, settings.max_stream_pairs) == (1, 2**31 - 1)
 
 
 def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,6 +84,14 @@ def test_flags_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
         ("log_level", "LOUD", "must be DEBUG, INFO, WARNING or ERROR"),
         ("max_windows", "0", "--max-windows '0': "),
         ("max_message_bytes", "10", "--max-message-bytes '10': "),
+        ("max_documents", "0", "--max-documents '0': "),
+        ("max_batch_items", "0", "greater than or equal to 1"),
+        ("max_batch_items", "many", "--max-batch-items 'many': "),
+        ("max_stream_pairs", "-1", "greater than or equal to 1"),
+        ("max_stream_pairs", str(2**31), "less than or equal to 2147483647"),
+        ("max_logits_tokens", "511", "greater than or equal to 512"),
+        ("default_timeout", "inf", "--default-timeout 'inf': "),
+        ("default_timeout", "nan", "--default-timeout 'nan': "),
         ("max_chunk_tokens", "511", "greater than or equal to 512"),
     ],
 )

@@ -1,89 +1,116 @@
-"""Model versions: the newest is taken, a broken one is named with the way to a new one."""
+"""Model versions: what is there, newest first; what is wrong with a broken one."""
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tokenizers import Tokenizer, models
 
 from spanqa_server.errors import StartupError
-from spanqa_server.versions import load_newest_version
-from unit.server.vocabulary import make_tokenizer
-
-WEIGHTS = b"not really a model"
-MANIFEST = {
-    "name": "tiny",
-    "source": "made here",
-    "revision": "",
-    "weights_sha256": "0" * 64,
-    "model_sha256": hashlib.sha256(WEIGHTS).hexdigest(),
-    "dtype": "float32",
-    "max_sequence_tokens": 384,
-    "doc_stride_tokens": 128,
-    "max_position_embeddings": 512,
-    "has_no_answer": False,
-    "license": "Apache-2.0",
-    "exact_match": None,
-    "f1": 81.5,
-}
+from spanqa_server.versions import find_versions, load_version
+from unit.server.version_files import MANIFEST, WEIGHTS, write_version
 
 
-def write_version(repository: Path, number: str, **manifest: Any) -> Path:
-    directory = repository / "bert_qa" / number
-    directory.mkdir(parents=True)
-    (directory / "model.pt").write_bytes(WEIGHTS)
-    (directory / "model.json").write_text(json.dumps(MANIFEST | manifest))
-    make_tokenizer(lowercase=False).save(str(directory / "tokenizer.json"))
-    return directory
-
-
-def failure(repository: Path) -> str:
+def failure(directory: Path) -> str:
     with pytest.raises(StartupError) as raised:
-        load_newest_version(repository)
+        load_version(directory)
     line = str(raised.value)
     assert "\n" not in line
-    assert f"spanqa-model export --preset minilm-squad --repository {repository}" in line
     return line
 
 
-def test_the_newest_version_by_number(tmp_path: Path) -> None:
+def test_versions_are_found_newest_first_by_number(tmp_path: Path) -> None:
     for number in ("2", "10", "9"):
-        write_version(tmp_path, number, name=f"model {number}")
-    for name in ("configs", "11.part", "warmup"):
+        write_version(tmp_path, number)
+    for name in ("configs", "11.part", "warmup", "0", "07", "-3", "1e3", "\u0663"):
         (tmp_path / "bert_qa" / name).mkdir()
     (tmp_path / "bert_qa" / "12").write_text("a file")
-    version = load_newest_version(tmp_path)
-    assert version.number == "10"
-    assert version.manifest.name == "model 10"
+    found = find_versions(tmp_path)
+    assert [file.number for file in found] == ["10", "9", "2"]
+    assert [file.directory for file in found] == [
+        tmp_path / "bert_qa" / file.number for file in found
+    ]
+    assert find_versions(tmp_path) == found
+
+
+def test_a_version(tmp_path: Path) -> None:
+    version = load_version(write_version(tmp_path, "10", name="model 10"))
+    assert (version.number, version.manifest.name) == ("10", "model 10")
     assert (version.manifest.exact_match, version.manifest.f1) == (None, 81.5)
     assert len(version.tokenizer.encode("the light keeper")) == 3
 
 
 def test_what_the_exporter_may_add_is_no_error(tmp_path: Path) -> None:
-    write_version(tmp_path, "1", device="cpu")
-    assert load_newest_version(tmp_path).number == "1"
+    assert load_version(write_version(tmp_path, "1", device="cpu")).number == "1"
 
 
 @pytest.mark.parametrize("there", ["", "bert_qa", "bert_qa/configs"])
 def test_no_version(tmp_path: Path, there: str) -> None:
     repository = tmp_path / "models"
     (repository / there).mkdir(parents=True)
-    assert failure(repository).startswith(f"no model version in {repository / 'bert_qa'}; ")
+    assert find_versions(repository) == []
 
 
 def test_no_repository(tmp_path: Path) -> None:
-    assert "no model version in" in failure(tmp_path / "nowhere")
+    assert find_versions(tmp_path / "nowhere") == []
+
+
+def test_a_version_that_was_replaced_is_another(tmp_path: Path) -> None:
+    directory = write_version(tmp_path, "1")
+    [before] = find_versions(tmp_path)
+    shutil.rmtree(directory)
+    write_version(tmp_path, "1")
+    [after] = find_versions(tmp_path)
+    assert after.number == before.number
+    assert after != before
+
+
+def test_a_version_that_was_moved_away_and_back_is_the_same(tmp_path: Path) -> None:
+    directory = write_version(tmp_path, "1")
+    found = find_versions(tmp_path)
+    directory.rename(tmp_path / "away")
+    assert find_versions(tmp_path) == []
+    (tmp_path / "away").rename(directory)
+    assert find_versions(tmp_path) == found
+
+
+def test_a_version_without_manifest_is_found_and_is_another_once_it_has_one(
+    tmp_path: Path,
+) -> None:
+    directory = write_version(tmp_path, "1")
+    manifest = (directory / "model.json").read_bytes()
+    (directory / "model.json").unlink()
+    [before] = find_versions(tmp_path)
+    (directory / "model.json").write_bytes(manifest)
+    [after] = find_versions(tmp_path)
+    assert (after.number, after.directory) == (before.number, before.directory)
+    assert after != before
 
 
 @pytest.mark.parametrize("name", ["model.pt", "model.json", "tokenizer.json"])
 def test_a_missing_file(tmp_path: Path, name: str) -> None:
     directory = write_version(tmp_path, "1")
     (directory / name).unlink()
-    line = failure(tmp_path)
-    assert line.startswith(f"model version {directory} is broken: {name}: No such file")
+    assert failure(directory).startswith(f"{name}: No such file")
+
+
+@pytest.mark.parametrize("name", ["model.pt", "model.json"])
+def test_a_directory_in_the_place_of_a_file(tmp_path: Path, name: str) -> None:
+    directory = write_version(tmp_path, "1")
+    (directory / name).unlink()
+    (directory / name).mkdir()
+    assert failure(directory) == f"{name}: Is a directory"
+
+
+def test_a_disk_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: object) -> None:
+        raise OSError(5, "Input/output error")  # as read() does, without a file's name
+
+    monkeypatch.setattr(hashlib, "file_digest", fail)
+    assert failure(write_version(tmp_path, "1")) == "a file: Input/output error"
 
 
 def overwrite(name: str, content: bytes) -> Callable[[Path], object]:
@@ -114,12 +141,9 @@ def other_tokenizer(directory: Path) -> None:
     ],
 )
 def test_a_broken_file(tmp_path: Path, damage: Callable[[Path], object], told: str) -> None:
-    write_version(tmp_path, "1")
-    newest = write_version(tmp_path, "2")
-    damage(newest)
-    line = failure(tmp_path)
-    assert line.startswith(f"model version {newest} is broken: ")
-    assert told in line
+    directory = write_version(tmp_path, "1")
+    damage(directory)
+    assert failure(directory).startswith(told)
 
 
 @pytest.mark.parametrize(
@@ -127,5 +151,5 @@ def test_a_broken_file(tmp_path: Path, damage: Callable[[Path], object], told: s
     [("max_sequence_tokens", 7), ("doc_stride_tokens", -1), ("f1", "high"), ("dtype", None)],
 )
 def test_a_manifest_with_a_bad_value(tmp_path: Path, field: str, value: object) -> None:
-    write_version(tmp_path, "1", **{field: value})
-    assert f"model.json: {field}: Input should be" in failure(tmp_path)
+    directory = write_version(tmp_path, "1", **{field: value})
+    assert failure(directory).startswith(f"model.json: {field}: Input should be")

@@ -85,13 +85,12 @@ def check_texts(request: Question, limits: Limits) -> Iterator[FieldViolation]:
         )
     if not request.texts:
         yield FieldViolation(request.field, "is empty; give at least one")
-        return
     for field, texts, maximum in (
         ("question", (request.question,), BYTES_PER_QUESTION_TOKEN * limits.max_question_tokens),
         (request.field, request.texts, limits.max_context_bytes),
     ):
         size = sum(len(text.encode()) for text in texts)
-        if all(not text or text.isspace() for text in texts):
+        if texts and all(not text or text.isspace() for text in texts):
             yield FieldViolation(field, f"is {'blank' if any(texts) else 'empty'}; give some text")
         elif size > maximum:
             yield FieldViolation(

@@ -21,6 +21,7 @@ def error_info(detail: Any) -> error_details_pb2.ErrorInfo:
         (errors.DeadlineError("x"), code_pb2.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED"),
         (errors.OverloadedError("x"), code_pb2.RESOURCE_EXHAUSTED, "OVERLOADED"),
         (errors.ModelUnavailableError("x"), code_pb2.UNAVAILABLE, "MODEL_UNAVAILABLE"),
+        (errors.VersionGoneError("x"), code_pb2.UNAVAILABLE, "MODEL_UNAVAILABLE"),
         (errors.InferenceError("x"), code_pb2.INTERNAL, "INFERENCE_FAILED"),
         (errors.ServerError("x"), code_pb2.INTERNAL, "INTERNAL"),
     ],
@@ -49,9 +50,26 @@ def test_wrong_fields() -> None:
     assert told == [(item.field, item.description) for item in (first, second)]
 
 
+def descendants(kind: type[errors.ServerError]) -> set[type[errors.ServerError]]:
+    return {kind}.union(*map(descendants, kind.__subclasses__()))
+
+
 def test_every_error_of_a_call_has_a_code_of_its_own_choice() -> None:
-    kinds = {kind for kind in errors.ServerError.__subclasses__() if kind.reason != "STARTUP"}
-    assert len(kinds) == 6
+    kinds = descendants(errors.ServerError) - {errors.ServerError, errors.StartupError}
+    assert len(kinds) == 7
     for kind in kinds - {errors.InvalidRequestError, errors.InferenceError}:
         assert to_status(kind("x")).code != code_pb2.INTERNAL
-    assert len({kind.reason for kind in kinds}) == len(kinds)
+    assert len({kind.reason for kind in kinds - {errors.VersionGoneError}}) == 6
+
+
+def test_fields_known_to_the_caller_under_another_name() -> None:
+    error = errors.InvalidRequestError(
+        errors.FieldViolation("options.top_k", "is -1"), errors.FieldViolation("question", "is")
+    )
+    told = [violation.field for violation in error.moved("options.", "").violations]
+    assert told == ["top_k", "question"]
+    inner = error.moved("", "request.")
+    assert [violation.field for violation in inner.violations] == [
+        *("request.options.top_k", "request.question")
+    ]
+    assert str(inner) == "request.options.top_k: is -1; request.question: is"

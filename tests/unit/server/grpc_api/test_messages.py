@@ -7,43 +7,76 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spanqa.v1 import question_answering_pb2 as pb
-from spanqa_server.grpc_api.messages import duration, read_question, write_answers
-from spanqa_server.qa.answerer import AnswerSet, FoundAnswer, StageSeconds
+from spanqa_server.grpc_api.messages import (
+    duration,
+    read_documents,
+    read_logits_request,
+    read_question,
+    write_answers,
+    write_document_answers,
+    write_logits,
+)
 from spanqa_server.qa.decoder import Span
 from spanqa_server.qa.offsets import OffsetUnit
 from spanqa_server.qa.requests import Options, Question
+from spanqa_server.qa.results import (
+    AnswerSet,
+    Cost,
+    FoundAnswer,
+    LogitSet,
+    StageSeconds,
+    TokenWindow,
+)
+
+COST = Cost(5, 700, 3, StageSeconds(tokenize=0.001, queue=0.0, infer=1.5, decode=2.25))
+MESSAGE = pb.AnswerOptions(
+    top_k=1,
+    max_answer_tokens=2,
+    allow_no_answer=True,
+    no_answer_threshold=-0.5,
+    offset_encoding=pb.OFFSET_ENCODING_UTF16,
+    max_sequence_tokens=3,
+    doc_stride_tokens=4,
+    min_probability=0.25,
+)
+OPTIONS = Options(
+    top_k=1,
+    max_answer_tokens=2,
+    allow_no_answer=True,
+    no_answer_threshold=-0.5,
+    offset_unit=OffsetUnit.UTF16,
+    max_sequence_tokens=3,
+    doc_stride_tokens=4,
+    min_probability=0.25,
+)
 
 
 def test_every_option_is_read() -> None:
-    message = pb.AnswerRequest(
+    message = pb.AnswerRequest(question="Wer?", context="Anna 😀", options=MESSAGE)
+    assert read_question(message) == Question("Wer?", ("Anna 😀",), OPTIONS, "context")
+    assert len(pb.AnswerOptions.DESCRIPTOR.fields) == len(Options.__dataclass_fields__)
+
+
+def test_documents_are_read() -> None:
+    documents = [pb.Document(id="a", text="Anna 😀"), pb.Document(), pb.Document(text="é")]
+    message = pb.AnswerFromDocumentsRequest(question="Wer?", documents=documents, options=MESSAGE)
+    expected = Question("Wer?", ("Anna 😀", "", "é"), OPTIONS, "documents")
+    assert read_documents(message) == expected
+    assert read_documents(pb.AnswerFromDocumentsRequest()).texts == ()
+
+
+def test_a_request_for_logits_is_read() -> None:
+    message = pb.ComputeLogitsRequest(
         question="Wer?",
         context="Anna 😀",
-        options=pb.AnswerOptions(
-            top_k=1,
-            max_answer_tokens=2,
-            allow_no_answer=True,
-            no_answer_threshold=-0.5,
-            offset_encoding=pb.OFFSET_ENCODING_UTF16,
-            max_sequence_tokens=3,
-            doc_stride_tokens=4,
-            min_probability=0.25,
-        ),
+        offset_encoding=pb.OFFSET_ENCODING_UTF8,
+        max_sequence_tokens=3,
+        doc_stride_tokens=4,
     )
-    assert read_question(message) == Question(
-        "Wer?",
-        "Anna 😀",
-        Options(
-            top_k=1,
-            max_answer_tokens=2,
-            allow_no_answer=True,
-            no_answer_threshold=-0.5,
-            offset_unit=OffsetUnit.UTF16,
-            max_sequence_tokens=3,
-            doc_stride_tokens=4,
-            min_probability=0.25,
-        ),
-    )
-    assert len(pb.AnswerOptions.DESCRIPTOR.fields) == len(Options.__dataclass_fields__)
+    options = Options(offset_unit=OffsetUnit.UTF8, max_sequence_tokens=3, doc_stride_tokens=4)
+    assert read_logits_request(message) == Question("Wer?", ("Anna 😀",), options, "context")
+    unknown = pb.ComputeLogitsRequest.FromString(b"\x18\x09")  # offset_encoding = 9
+    assert read_logits_request(unknown).options.offset_unit is None
 
 
 def test_no_options_are_the_defaults() -> None:
@@ -67,18 +100,18 @@ def test_offset_encodings(number: int, unit: OffsetUnit | None) -> None:
     assert read_question(parsed).options.offset_unit is unit
 
 
+# A span counts in code points, an answer in the caller's unit: here they differ.
+SPAN = Span(2, 6, score=7.5, probability=0.75, start_logit=4.0, end_logit=3.5)
+
+
+def stages(timing: pb.Timing) -> list[int]:
+    """Nanoseconds."""
+    names = ("tokenize", "queue", "infer", "decode", "total")
+    return [getattr(timing, name).ToNanoseconds() for name in names]
+
+
 def test_a_reply() -> None:
-    # A span counts in code points, an answer in the caller's unit: here they differ.
-    span = Span(2, 6, score=7.5, probability=0.75, start_logit=4.0, end_logit=3.5)
-    found = AnswerSet(
-        answers=[FoundAnswer("Anna", 3, 7, span)],
-        no_answer=False,
-        no_answer_probability=0.125,
-        question_tokens=5,
-        context_tokens=700,
-        windows=3,
-        seconds=StageSeconds(tokenize=0.001, queue=0.0, infer=1.5, decode=2.25),
-    )
+    found = AnswerSet([FoundAnswer("Anna", 0, 3, 7, SPAN)], False, 0.125, COST)
     reply = write_answers(found, "12", 4.0)
     [answer] = reply.answers
     assert (answer.text, answer.start, answer.end, answer.document_index) == ("Anna", 3, 7, 0)
@@ -87,16 +120,49 @@ def test_a_reply() -> None:
     assert (reply.no_answer, reply.no_answer_probability) == (False, 0.125)
     assert reply.model_version == "12"
     assert reply.usage == pb.Usage(question_tokens=5, context_tokens=700, windows=3)
-    stages = ("tokenize", "queue", "infer", "decode", "total")
-    times = [getattr(reply.timing, stage).ToNanoseconds() for stage in stages]
-    assert times == [1_000_000, 0, 1_500_000_000, 2_250_000_000, 4_000_000_000]
+    assert stages(reply.timing) == [1_000_000, 0, 1_500_000_000, 2_250_000_000, 4_000_000_000]
 
 
 def test_a_reply_without_answer() -> None:
-    seconds = StageSeconds(0.0, 0.0, 0.0, 0.0)
-    reply = write_answers(AnswerSet([], True, 0.5, 1, 1, 1, seconds), "1", 0.0)
+    reply = write_answers(AnswerSet([], True, 0.5, COST), "1", 0.0)
     assert reply.no_answer
     assert not reply.answers
+
+
+def test_a_reply_about_documents() -> None:
+    answers = [FoundAnswer("Anna", 2, 3, 7, SPAN), FoundAnswer("é", 0, 0, 2, SPAN)]
+    found = AnswerSet(answers, False, 0.125, COST)
+    reply = write_document_answers(found, ["a", "", "a"], "12", 4.0)
+    told = [(one.text, one.document_index, one.start, one.end) for one in reply.answers]
+    assert told == [("Anna", 2, 3, 7), ("é", 0, 0, 2)]
+    assert list(reply.document_ids) == ["a", "", "a"]
+    assert (reply.no_answer, reply.no_answer_probability) == (False, 0.125)
+    assert reply.model_version == "12"
+    assert reply.usage == pb.Usage(question_tokens=5, context_tokens=700, windows=3)
+    assert stages(reply.timing) == [1_000_000, 0, 1_500_000_000, 2_250_000_000, 4_000_000_000]
+    assert write_document_answers(AnswerSet([], True, 1.0, COST), [], "1", 0.0).no_answer
+
+
+def test_a_reply_with_logits() -> None:
+    window = TokenWindow(
+        token_ids=[101, 7],
+        tokens=["[CLS]", "##é"],
+        sequence_ids=[0, 2],
+        starts=[0, 3],
+        ends=[0, 5],
+        start_logits=[-1.5, 2.0],
+        end_logits=[0.25, 1e30],
+    )
+    reply = write_logits(LogitSet([window, window], COST), "12", 4.0)
+    assert len(reply.windows) == 2
+    for told in reply.windows:
+        for field in pb.Window.DESCRIPTOR.fields:
+            values = getattr(window, field.name)
+            assert list(getattr(told, field.name)) == pytest.approx(values), field.name
+    assert len(pb.Window.DESCRIPTOR.fields) == len(TokenWindow.__dataclass_fields__)
+    assert reply.model_version == "12"
+    assert reply.usage == pb.Usage(question_tokens=5, context_tokens=700, windows=3)
+    assert stages(reply.timing)[-1] == 4_000_000_000
 
 
 @given(st.floats(0, 1e6))

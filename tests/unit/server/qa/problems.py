@@ -13,18 +13,30 @@ LOGITS = ("plain", "rounded", "constant", "huge", "apart")
 
 
 @st.composite
-def problems(draw: st.DrawFn) -> Problem:
+def problems(draw: st.DrawFn, most_documents: int = 1) -> Problem:
     """Any overlap up to all but one token, any mix of token offsets, ties and extremes."""
-    tokens = draw(st.integers(1, 24))
+    sizes = draw(st.lists(st.integers(1, 24), min_size=1, max_size=most_documents))
     room = draw(st.integers(1, 26))
     doc_stride = draw(st.integers(0, room - 1) | st.just(room - 1))
-    windows = cut_windows(range(tokens), room, doc_stride)
     head = draw(st.integers(2, 4))
-    total = sum(head + len(window) + 1 for window in windows)
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
-    starts, ends = draw_logits(rng, draw(st.sampled_from(LOGITS)), total)
-    places = draw_offsets(rng, tokens, draw(st.sampled_from([(1.0, 0, 0), (0.5, 0.3, 0.2)])))
-    return Problem(windows, head, starts, ends, *places)
+    shares = draw(st.sampled_from([(1.0, 0, 0), (0.5, 0.3, 0.2)]))
+    windows: list[list[int]] = []
+    documents: list[int] = []
+    token_starts: list[int] = []
+    token_ends: list[int] = []
+    base = 0
+    for document, tokens in enumerate(sizes):
+        first = len(token_starts)
+        windows += cut_windows(range(first, first + tokens), room, doc_stride)
+        documents += [document] * (len(windows) - len(documents))
+        starts, ends = draw_offsets(rng, tokens, shares)
+        token_starts += [base + place for place in starts]
+        token_ends += [base + place for place in ends]
+        base += max(ends) + int(rng.integers(0, 3))
+    total = sum(head + len(window) + 1 for window in windows)
+    logits = draw_logits(rng, draw(st.sampled_from(LOGITS)), total)
+    return Problem(windows, head, *logits, token_starts, token_ends, documents)
 
 
 def draw_logits(rng: np.random.Generator, kind: str, size: int) -> tuple[list[float], list[float]]:
@@ -64,8 +76,9 @@ def draw_offsets(
 
 
 def run_decoder(
-    problem: Problem, top_k: int, max_answer_tokens: int, *, allow_no_answer: bool = False
+    problem: Problem, top_k: int, max_answer_tokens: int, no_answer_threshold: float | None = None
 ) -> Decoded:
+    documents = problem.documents or [0]
     return decode(
         np.array(problem.start_logits, dtype=np.float32),
         np.array(problem.end_logits, dtype=np.float32),
@@ -78,7 +91,8 @@ def run_decoder(
         integers(problem.token_ends),
         top_k=top_k,
         max_answer_tokens=max_answer_tokens,
-        allow_no_answer=allow_no_answer,
+        no_answer_threshold=no_answer_threshold,
+        first_windows=integers([documents.index(n) for n in range(max(documents) + 1)]),
     )
 
 

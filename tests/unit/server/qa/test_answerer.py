@@ -1,9 +1,5 @@
 """A question from text to spans, with a real tokenizer; only the model is played."""
 
-import asyncio
-import zlib
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
@@ -14,61 +10,23 @@ from hypothesis import strategies as st
 
 from spanqa_server.errors import InvalidRequestError
 from spanqa_server.qa import answerer as module
-from spanqa_server.qa.answerer import Answerer, AnswerSet, Inference, Logits, null_wins
-from spanqa_server.qa.decoder import Decoded, Span
+from spanqa_server.qa import tokenizer as tokenizer_module
+from spanqa_server.qa.answerer import Logits
 from spanqa_server.qa.offsets import OffsetUnit
-from spanqa_server.qa.requests import Limits, ModelDefaults, Options, Question
 from spanqa_server.qa.tokenizer import LONG_TEXT, TextTokenizer
 from spanqa_server.qa.windows import PackedWindows
+from unit.server.qa.played import (
+    TEXTS,
+    TOKENIZERS,
+    NoThreads,
+    PlayedModel,
+    SpyThreads,
+    ask,
+    cut,
+    make_answerer,
+)
 from unit.server.reference import cut_windows
-from unit.server.vocabulary import HANGUL, make_tokenizer
-
-TOKENIZERS = {
-    "cased": TextTokenizer(make_tokenizer(lowercase=False)),
-    "uncased": TextTokenizer(make_tokenizer(lowercase=True)),
-}
-ENCODINGS = {OffsetUnit.UTF8: ("utf-8", 1), OffsetUnit.UTF16: ("utf-16-le", 2)}
-TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60)
-
-
-@dataclass
-class PlayedModel:
-    """Logits that are a function of the tokens; [CLS] gets `null` if there is one."""
-
-    null: float | None = None
-    asked: list[PackedWindows] = field(default_factory=list)
-
-    async def infer(self, packed: PackedWindows) -> Logits:
-        self.asked.append(packed)
-        rng = np.random.default_rng(zlib.crc32(packed.input_ids.tobytes()))
-        logits = rng.normal(size=(2, len(packed.input_ids))).astype(np.float32) * 3
-        if self.null is not None:
-            logits[:, packed.input_ids == TOKENIZERS["cased"].cls_id] = self.null
-        return Logits(logits[0], logits[1], queue_seconds=0.25, infer_seconds=0.5)
-
-
-def make_answerer(name: str = "cased", model: Inference | None = None) -> Answerer:
-    limits = Limits(
-        max_question_tokens=100,
-        max_context_bytes=1 << 20,
-        max_top_k=100,
-        max_answer_tokens=64,
-        max_sequence_tokens=512,
-        max_windows=10_000,
-    )
-    defaults = ModelDefaults(384, 128, has_no_answer=True)
-    return Answerer(TOKENIZERS[name], defaults, limits, model or PlayedModel())
-
-
-def ask(answerer: Answerer, question: str, context: str, **options: Any) -> AnswerSet:
-    return asyncio.run(answerer.answer(Question(question, context, Options(**options))))
-
-
-def cut(text: str, start: int, end: int, unit: OffsetUnit) -> str:
-    if unit is OffsetUnit.UTF32:
-        return text[start:end]
-    encoding, width = ENCODINGS[unit]
-    return text.encode(encoding)[start * width : end * width].decode(encoding)
+from unit.server.vocabulary import HANGUL
 
 
 @given(
@@ -112,6 +70,7 @@ def test_invariants(
     assert 1 <= len(places) <= (top_k or 1)
     assert len(set(places)) == len(places)
     for answer in found.answers:
+        assert answer.document == 0
         assert cut(context, answer.start, answer.end, unit) == answer.text != ""
     order = [(-a.span.score, a.span.start, a.span.end) for a in found.answers]
     assert order == sorted(order)
@@ -154,13 +113,6 @@ def test_no_answer_wins_by_more_than_the_threshold(
     assert plain.answers == [best]
 
 
-def test_no_answer_needs_more_than_the_threshold() -> None:
-    span = Span(0, 1, score=2.0, probability=0.2, start_logit=1.0, end_logit=1.0)
-    assert not null_wins(Decoded([span], 3.0, 0.5), 1.0)
-    assert null_wins(Decoded([span], 3.0, 0.5), 0.999)
-    assert null_wins(Decoded([], -100.0, 1.0), 1.0)
-
-
 class SureModel:
     """Sure that an answer starts with one word, and ends with another."""
 
@@ -196,11 +148,11 @@ def test_what_the_model_is_asked_and_what_is_counted() -> None:
     [packed] = model.asked
     whole = [[*head, *window, tokenizer.sep_id] for window in windows]
     assert packed.input_ids.tolist() == list(chain.from_iterable(whole))
-    assert (found.question_tokens, found.context_tokens) == (3, 20)
-    assert found.windows == len(windows) == 9
-    assert (found.seconds.queue, found.seconds.infer) == (0.25, 0.5)
-    assert found.seconds.tokenize > 0
-    assert found.seconds.decode > 0
+    assert (found.cost.question_tokens, found.cost.context_tokens) == (3, 20)
+    assert found.cost.windows == len(windows) == 9
+    assert (found.cost.seconds.queue, found.cost.seconds.infer) == (0.25, 0.5)
+    assert found.cost.seconds.tokenize > 0
+    assert found.cost.seconds.decode > 0
 
 
 def test_the_model_is_not_asked_about_a_bad_request() -> None:
@@ -216,21 +168,14 @@ def test_long_texts_are_worked_on_in_threads_with_equal_results(
 ) -> None:
     context = f"the light keeper was Anna é😀 {HANGUL} " * 800
     assert len(context) > LONG_TEXT
-    submit, threaded = ThreadPoolExecutor.submit, []
-
-    def spy(executor: ThreadPoolExecutor, work: Any) -> Any:
-        threaded.append(work)
-        return submit(executor, work)
-
-    monkeypatch.setattr(ThreadPoolExecutor, "submit", spy)
-    options = {"top_k": 20, "offset_unit": OffsetUnit.UTF16}
-    long = ask(make_answerer("uncased"), "who ?", context, **options)
-    assert long.windows > module.MANY_WINDOWS
-    assert len(threaded) == 2
-    monkeypatch.setattr(module, "LONG_TEXT", len(context))
-    monkeypatch.setattr(module, "MANY_WINDOWS", long.windows)
-    direct = ask(make_answerer("uncased"), "who ?", context, **options)
-    assert len(threaded) == 2
+    threads = SpyThreads()
+    options: dict[str, Any] = {"top_k": 20, "offset_unit": OffsetUnit.UTF16}
+    long = ask(make_answerer("uncased", threads=threads), "who ?", context, **options)
+    assert long.cost.windows > module.MANY_WINDOWS
+    assert len(threads.given) == 3, "tokenizing, cutting and decoding"
+    monkeypatch.setattr(tokenizer_module, "LONG_TEXT", len(context))
+    monkeypatch.setattr(module, "MANY_WINDOWS", long.cost.windows)
+    direct = ask(make_answerer("uncased", threads=NoThreads()), "who ?", context, **options)
     assert direct.answers == long.answers
     assert len(direct.answers) == 20
-    assert direct.context_tokens == long.context_tokens
+    assert direct.cost.context_tokens == long.cost.context_tokens

@@ -9,21 +9,28 @@ from hypothesis import strategies as st
 from unit.server.qa.problems import problems, run_decoder
 from unit.server.reference import Problem, solve
 
-EVERY_SPAN = 1000
+EVERY_SPAN = 10_000
+THRESHOLDS = st.none() | st.just(1e6) | st.integers(-6, 6).map(float) | st.floats(-30, 30)
 
 
-@given(problems(), st.integers(1, 12) | st.just(EVERY_SPAN), st.integers(1, 30), st.booleans())
+@given(
+    problems() | problems(most_documents=4),
+    st.integers(1, 12) | st.just(EVERY_SPAN),
+    st.integers(1, 30),
+    THRESHOLDS,
+)
 @settings(deadline=None, max_examples=600)
 def test_equals_brute_force(
-    problem: Problem, top_k: int, max_answer_tokens: int, allow_no_answer: bool
+    problem: Problem, top_k: int, max_answer_tokens: int, threshold: float | None
 ) -> None:
-    expected = solve(problem, max_answer_tokens, allow_no_answer=allow_no_answer)
-    decoded = run_decoder(problem, top_k, max_answer_tokens, allow_no_answer=allow_no_answer)
+    expected = solve(problem, max_answer_tokens, threshold)
+    decoded = run_decoder(problem, top_k, max_answer_tokens, threshold)
     found = [(span.start, span.end, span.score) for span in decoded.spans]
     assert found == [span[:3] for span in expected.spans[:top_k]]
     for span, (_, _, score, probability) in zip(decoded.spans, expected.spans, strict=False):
         assert abs(span.probability - probability) <= 1e-9
         assert span.start_logit + span.end_logit == score
+    assert decoded.no_answer is expected.no_answer
     assert decoded.null_score == expected.null_score
     assert abs(decoded.null_probability - expected.null_probability) <= 1e-9
     probabilities = [decoded.null_probability, *(span.probability for span in decoded.spans)]
@@ -31,13 +38,13 @@ def test_equals_brute_force(
     assert sum(probabilities) <= 1 + 1e-9
 
 
-@given(problems(), st.integers(1, 12), st.integers(1, 30))
-@settings(deadline=None, max_examples=300)
+@given(problems(most_documents=3), st.integers(1, 12), st.integers(1, 30), THRESHOLDS)
+@settings(deadline=None, max_examples=200)
 def test_fewer_answers_are_the_first_of_more(
-    problem: Problem, top_k: int, max_answer_tokens: int
+    problem: Problem, top_k: int, max_answer_tokens: int, threshold: float | None
 ) -> None:
-    every = run_decoder(problem, EVERY_SPAN, max_answer_tokens)
-    assert run_decoder(problem, top_k, max_answer_tokens).spans == every.spans[:top_k]
+    every = run_decoder(problem, EVERY_SPAN, max_answer_tokens, threshold)
+    assert run_decoder(problem, top_k, max_answer_tokens, threshold).spans == every.spans[:top_k]
 
 
 def single(starts: list[float], ends: list[float]) -> Problem:
@@ -101,10 +108,11 @@ def test_spans_with_the_same_text_are_one_answer_but_every_term_of_the_sum() -> 
 
 def test_no_token_with_text_means_no_span() -> None:
     problem = Problem([[0, 1]], 2, [1.0] * 5, [1.0] * 5, [3, 4], [3, 2])
-    decoded = run_decoder(problem, 3, 30, allow_no_answer=True)
+    decoded = run_decoder(problem, 3, 30, no_answer_threshold=1e6)
     assert decoded.spans == []
-    assert (decoded.null_score, decoded.null_probability) == (2.0, 1.0)
-    assert run_decoder(problem, 3, 30).spans == []
+    assert (decoded.no_answer, decoded.null_score, decoded.null_probability) == (True, 2.0, 1.0)
+    plain = run_decoder(problem, 3, 30)
+    assert (plain.spans, plain.no_answer) == ([], False)
 
 
 @pytest.mark.parametrize("gap", [100.0, 299.0, 301.0, 1e4])
@@ -126,8 +134,8 @@ def test_probabilities_of_logits_beyond_any_model() -> None:
 def test_no_answer_is_the_lowest_of_the_windows_and_one_more_term() -> None:
     starts = [3.0, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0]
     problem = Problem([[0], [1]], 2, starts, starts, [0, 1], [1, 2])
-    decoded = run_decoder(problem, 5, 30, allow_no_answer=True)
-    assert decoded.null_score == 2.0
+    decoded = run_decoder(problem, 5, 30, no_answer_threshold=0.0)
+    assert (decoded.no_answer, decoded.null_score) == (False, 2.0)
     assert decoded.null_probability == pytest.approx(1 / 3, abs=1e-12)
     assert [span.probability for span in decoded.spans] == pytest.approx([1 / 3] * 2, abs=1e-12)
     plain = run_decoder(problem, 5, 30)

@@ -1,5 +1,6 @@
 """Offsets in every unit, for any text that UTF-8 can hold."""
 
+import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -23,28 +24,56 @@ def test_encoded_slices_equal_code_point_slices(
 ) -> None:
     places = st.lists(st.integers(0, len(text)), max_size=12)
     positions = data.draw(places) if data else [0]
-    offsets = convert_offsets(text, positions, unit)
-    assert set(offsets) == set(positions)
+    offsets = convert(text, positions, unit)
+    assert len(offsets) == len(positions)
     encoding, width = ENCODINGS[unit]
     encoded = text.encode(encoding)
-    for start in positions:
-        for end in positions:
-            piece = encoded[offsets[start] * width : offsets[end] * width]
+    pairs = list(zip(positions, offsets, strict=True))
+    for start, first in pairs:
+        for end, last in pairs:
+            piece = encoded[first * width : last * width]
             assert piece.decode(encoding) == text[start:end]
+
+
+def convert(text: str, positions: list[int], unit: OffsetUnit) -> list[int]:
+    offsets: list[int] = convert_offsets(text, np.array(positions, dtype=np.int64), unit).tolist()
+    return offsets
 
 
 @pytest.mark.parametrize(
     ("unit", "expected"),
     [
-        (OffsetUnit.UTF8, {0: 0, 1: 1, 2: 3, 3: 6, 4: 10}),
-        (OffsetUnit.UTF16, {0: 0, 1: 1, 2: 2, 3: 3, 4: 5}),
-        (OffsetUnit.UTF32, {0: 0, 1: 1, 2: 2, 3: 3, 4: 4}),
+        (OffsetUnit.UTF8, [0, 1, 3, 6, 10]),
+        (OffsetUnit.UTF16, [0, 1, 2, 3, 5]),
+        (OffsetUnit.UTF32, [0, 1, 2, 3, 4]),
     ],
 )
-def test_widths_of_one_to_four_bytes(unit: OffsetUnit, expected: dict[int, int]) -> None:
-    assert convert_offsets("aé東😀", range(5), unit) == expected
+def test_widths_of_one_to_four_bytes(unit: OffsetUnit, expected: list[int]) -> None:
+    assert convert("aé東😀", [0, 1, 2, 3, 4], unit) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "utf8", "utf16"),
+    [
+        *[("\x7f", 1, 1), ("\x80", 2, 1), ("\u07ff", 2, 1), ("\u0800", 3, 1), ("\uffff", 3, 1)],
+        *[("\U00010000", 4, 2), ("\U0010ffff", 4, 2)],
+    ],
+)
+def test_the_first_and_last_character_of_every_width(text: str, utf8: int, utf16: int) -> None:
+    assert convert(text, [1], OffsetUnit.UTF8) == [utf8]
+    assert convert(text, [1], OffsetUnit.UTF16) == [utf16]
 
 
 def test_order_and_repetition_of_positions_do_not_matter() -> None:
-    offsets = convert_offsets("é😀é😀", [4, 0, 2, 4, 2], OffsetUnit.UTF16)
-    assert offsets == {0: 0, 2: 3, 4: 6}
+    assert convert("é😀é😀", [4, 0, 2, 4, 2], OffsetUnit.UTF16) == [6, 0, 3, 6, 3]
+
+
+@pytest.mark.parametrize("text", ["abcd", "é😀é😀"])
+@pytest.mark.parametrize("unit", OffsetUnit)
+@pytest.mark.parametrize("shape", [(6,), (2, 3), (3, 2), (0,), (2, 0)])
+def test_positions_of_any_shape(text: str, unit: OffsetUnit, shape: tuple[int, ...]) -> None:
+    positions = np.resize(np.array([4, 0, 1, 2, 2, 3]), shape).astype(np.int64)
+    offsets = convert_offsets(text, positions, unit)
+    assert offsets.shape == shape
+    assert offsets.dtype == np.int64
+    assert offsets.ravel().tolist() == convert(text, positions.ravel().tolist(), unit)

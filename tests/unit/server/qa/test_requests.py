@@ -28,6 +28,8 @@ LIMITS = Limits(
     max_answer_tokens=40,
     max_sequence_tokens=512,
     max_windows=100,
+    max_documents=3,
+    max_logits_tokens=600,
 )
 MODEL = ModelDefaults(max_sequence_tokens=384, doc_stride_tokens=128, has_no_answer=False)
 NO_ANSWER_MODEL = ModelDefaults(384, 128, has_no_answer=True)
@@ -43,7 +45,7 @@ def violations(call: Callable[[], object]) -> dict[str, str]:
 
 
 def check(question: str = "Who?", context: str = "Anna.", **options: Any) -> None:
-    check_request(Question(question, context, Options(**options)), LIMITS, MODEL)
+    check_request(Question(question, (context,), Options(**options)), LIMITS, MODEL)
 
 
 def resolve(question_tokens: int, context_tokens: int, **options: int) -> WindowSize:
@@ -53,7 +55,7 @@ def resolve(question_tokens: int, context_tokens: int, **options: int) -> Window
         LIMITS,
         MODEL,
         question_tokens=question_tokens,
-        context_tokens=context_tokens,
+        text_tokens=[context_tokens],
     )
 
 
@@ -126,7 +128,7 @@ def test_every_violation_is_told_at_once() -> None:
         doc_stride_tokens=-5,
         min_probability=math.nan,
     )
-    found = violations(lambda: check_request(Question("", " ", options), LIMITS, MODEL))
+    found = violations(lambda: check_request(Question("", (" ",), options), LIMITS, MODEL))
     texts = {"question", "context"}
     names = {
         *("top_k", "max_answer_tokens", "allow_no_answer", "no_answer_threshold"),
@@ -139,7 +141,7 @@ def test_what_is_allowed() -> None:
     check(context="x" * 1000)
     check(min_probability=1.0, no_answer_threshold=-1e30)
     allowed = Options(allow_no_answer=True)
-    check_request(Question("Who?", "Anna.", allowed), LIMITS, NO_ANSWER_MODEL)
+    check_request(Question("Who?", ("Anna.",), allowed), LIMITS, NO_ANSWER_MODEL)
 
 
 @pytest.mark.parametrize(
@@ -207,9 +209,7 @@ def test_windows_fit_or_are_refused(question: int, sequence: int, stride: int, m
     options = Options(max_sequence_tokens=sequence, doc_stride_tokens=stride)
     defaults = ModelDefaults(384, model, has_no_answer=False)
     try:
-        size = resolve_windows(
-            options, LIMITS, defaults, question_tokens=question, context_tokens=1
-        )
+        size = resolve_windows(options, LIMITS, defaults, question_tokens=question, text_tokens=[1])
     except InvalidRequestError:
         room = (sequence or 384) - question - SPECIAL_TOKENS
         assert room < 1 or stride >= room, "a good request was refused"

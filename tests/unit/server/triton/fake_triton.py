@@ -12,7 +12,7 @@ import numpy as np
 from tritonclient.grpc import service_pb2
 
 from spanqa_server.qa.windows import PackedWindows, pack_windows, plan_windows
-from spanqa_server.triton.client import TritonInference
+from spanqa_server.triton.client import Triton, VersionInference
 from spanqa_server.triton.dispatcher import TokenBudget
 
 Behaviour = Callable[[Any, Any], Awaitable[Any]]
@@ -23,7 +23,9 @@ class FakeTriton:
 
     def __init__(self) -> None:
         self.behave: Behaviour = echo
-        self.ready = True
+        self.ready = {"3"}
+        self.ready_error: grpc.StatusCode | None = None
+        self.before_ready: Callable[[], Awaitable[object]] | None = None
         self.requests: list[Any] = []
         self.asked = asyncio.Event()
         self.given_up = asyncio.Event()
@@ -39,7 +41,11 @@ class FakeTriton:
             raise
 
     async def model_ready(self, request: Any, context: Any) -> Any:
-        ready = self.ready and (request.name, request.version) == ("bert_qa", "3")
+        if self.before_ready:
+            await self.before_ready()
+        if self.ready_error:
+            await context.abort(self.ready_error, "not now")
+        ready = request.name == "bert_qa" and request.version in self.ready
         return service_pb2.ModelReadyResponse(ready=ready)
 
     def inputs(self, at: int = 0) -> dict[str, list[int]]:
@@ -118,17 +124,25 @@ async def running_triton() -> AsyncIterator[FakeTriton]:
 
 
 @asynccontextmanager
-async def connected(
+async def reaching(
     *addresses: str, budget: TokenBudget | None = None, max_chunk_tokens: int = 4096
-) -> AsyncIterator[TritonInference]:
-    inference = TritonInference(
+) -> AsyncIterator[Triton]:
+    triton = Triton(
         list(addresses),
         "bert_qa",
-        "3",
         budget=budget or TokenBudget(10_000),
         max_chunk_tokens=max_chunk_tokens,
     )
     try:
-        yield inference
+        yield triton
     finally:
-        await inference.close()
+        await triton.close()
+
+
+@asynccontextmanager
+async def connected(
+    *addresses: str, budget: TokenBudget | None = None, max_chunk_tokens: int = 4096
+) -> AsyncIterator[VersionInference]:
+    """Inference with version 3."""
+    async with reaching(*addresses, budget=budget, max_chunk_tokens=max_chunk_tokens) as triton:
+        yield VersionInference(triton, "3")

@@ -15,8 +15,14 @@ from spanqa_server.errors import (
     OverloadedError,
     ServerError,
     StartupError,
+    VersionGoneError,
 )
-from spanqa_server.triton.client import build_request, channel_target, map_error
+from spanqa_server.triton.client import (
+    VersionInference,
+    build_request,
+    channel_target,
+    map_error,
+)
 from spanqa_server.triton.dispatcher import TokenBudget
 from unit.server.triton.fake_triton import (
     FakeTriton,
@@ -24,6 +30,7 @@ from unit.server.triton.fake_triton import (
     echo,
     give,
     pack,
+    reaching,
     refuse,
     reply,
     running_triton,
@@ -60,6 +67,7 @@ async def test_logits_of_one_chunk(triton: FakeTriton) -> None:
     assert logits.queue_seconds >= 0
     assert logits.infer_seconds > 0
     [request] = triton.requests
+    assert (request.model_name, request.model_version) == ("bert_qa", "3")
     assert request.parameters["priority"].uint64_param == 1
     assert budget.in_flight == 0
 
@@ -71,7 +79,17 @@ async def test_logits_of_one_chunk(triton: FakeTriton) -> None:
         (Code.DEADLINE_EXCEEDED, "Deadline Exceeded", DeadlineError),
         (Code.UNAVAILABLE, "[request id: 1] Exceeds maximum queue size", OverloadedError),
         (Code.UNAVAILABLE, "Server is stopping, scheduler", ModelUnavailableError),
-        (Code.NOT_FOUND, "Request for unknown model: 'bert_qa'", ModelUnavailableError),
+        (Code.NOT_FOUND, "no such thing", ModelUnavailableError),
+        (
+            Code.NOT_FOUND,
+            "Request for unknown model: 'bert_qa' version 2 is not found",
+            VersionGoneError,
+        ),
+        (
+            Code.UNAVAILABLE,
+            "Request for unknown model: 'bert_qa' version 2 is not at ready state",
+            VersionGoneError,
+        ),
         (Code.INVALID_ARGUMENT, "unexpected shape for input", InferenceError),
         (Code.INTERNAL, "PyTorch execute failure", InferenceError),
         (Code.UNKNOWN, "", InferenceError),
@@ -130,14 +148,13 @@ async def test_nobody_listens() -> None:
     async with connected(address) as inference:
         with pytest.raises(ModelUnavailableError, match="cannot be reached"):
             await inference.infer(pack())
-        assert not await inference.is_ready(within=5)
 
 
-async def test_is_ready(triton: FakeTriton) -> None:
-    async with connected(triton.address) as inference:
-        assert await inference.is_ready(within=5)
-        triton.ready = False
-        assert not await inference.is_ready(within=5)
+async def test_each_version_is_asked_for_by_its_number(triton: FakeTriton) -> None:
+    async with reaching(triton.address) as client:
+        for version in ("4", "7"):
+            await VersionInference(client, version).infer(pack())
+    assert [request.model_version for request in triton.requests] == ["4", "7"]
 
 
 async def test_several_servers_are_asked_in_turn(triton: FakeTriton) -> None:

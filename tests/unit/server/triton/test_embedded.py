@@ -1,4 +1,4 @@
-"""The embedded Triton's pure parts: its command, its environment, its last words."""
+"""The embedded Triton without Triton: its command, its environment, its last words."""
 
 import os
 import sys
@@ -9,26 +9,6 @@ import pytest
 
 from spanqa_server.errors import StartupError
 from spanqa_server.triton import embedded
-
-PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
-
-
-@pytest.fixture
-def package(tmp_path: Path) -> Path:
-    """The wheel's files, as far as they are looked at."""
-    package = tmp_path / "site-packages" / "pytriton" / "tritonserver"
-    for name in (
-        "bin/tritonserver",
-        "backends/python/libtriton_python.so",
-        "backends/python/triton_python_backend_utils.py",
-        f"python_backend_stubs/{PYTHON}/triton_python_backend_stub",
-        "python_backend_stubs/3.8/triton_python_backend_stub",
-    ):
-        file = package / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(name)
-    (package / "backends" / "python" / "folder").mkdir()
-    return package
 
 
 def look_in(monkeypatch: pytest.MonkeyPatch, *directories: Path) -> None:
@@ -62,36 +42,25 @@ async def test_start_without_the_wheel_starts_nothing(
     await triton.stop()
 
 
-def test_the_backend_gets_the_stub_of_this_python(package: Path, tmp_path: Path) -> None:
-    backends = tmp_path / "backends"
-    backends.mkdir()
-    embedded.link_backend(package, backends)
-    assert {file.name: file.read_text() for file in (backends / "python").iterdir()} == {
-        "libtriton_python.so": "backends/python/libtriton_python.so",
-        "triton_python_backend_utils.py": "backends/python/triton_python_backend_utils.py",
-        "triton_python_backend_stub": (f"python_backend_stubs/{PYTHON}/triton_python_backend_stub"),
-    }
-
-
-def test_no_stub_for_this_python(package: Path, tmp_path: Path) -> None:
-    (package / "python_backend_stubs" / PYTHON / "triton_python_backend_stub").unlink()
-    with pytest.raises(StartupError, match=rf"no Triton stub for Python {PYTHON}: use Python 3"):
-        embedded.link_backend(package, tmp_path)
-
-
 def test_it_listens_on_loopback_only() -> None:
     triton = embedded.EmbeddedTriton(Path("repository"), threads=0)
     host, _, port = triton.address.rpartition(":")
     assert host == "127.0.0.1"
-    command = embedded.triton_command(Path("package"), Path("models"), Path("b"), triton.address)
+    command = embedded.triton_command(Path("package"), Path("own"), triton.address)
     assert command[4:6] == [str(os.getpid()), str(Path("package/bin/tritonserver"))]
     options = dict(part.split("=") for part in command if part.startswith("--") and "=" in part)
     assert options["--grpc-address"] == "127.0.0.1"
     assert options["--grpc-port"] == port != "0"
     assert (options["--allow-http"], options["--allow-metrics"]) == ("false", "false")
-    assert options["--model-repository"] == "models"
+    assert options["--model-repository"] == "own/repository"
     assert options["--model-config-name"] == "embedded"
-    assert options["--backend-directory"] == "b"
+    assert options["--backend-directory"] == "own/backends"
+
+
+def test_it_sees_what_is_offered_within_a_second() -> None:
+    command = embedded.triton_command(Path("package"), Path("own"), "127.0.0.1:1")
+    assert "--model-control-mode=poll" in command
+    assert "--repository-poll-secs=1" in command
 
 
 def test_every_triton_gets_a_port_of_its_own() -> None:

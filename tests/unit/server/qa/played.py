@@ -1,0 +1,120 @@
+"""An answerer with a real tokenizer and a played model, and how it is asked."""
+
+import asyncio
+import zlib
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, ParamSpec, TypeVar
+
+import numpy as np
+from hypothesis import strategies as st
+
+from spanqa_server.qa.answerer import Answerer, Inference, Logits
+from spanqa_server.qa.offsets import OffsetUnit
+from spanqa_server.qa.requests import Limits, ModelDefaults, Options, Question
+from spanqa_server.qa.results import AnswerSet, LogitSet
+from spanqa_server.qa.tokenizer import TextTokenizer
+from spanqa_server.qa.windows import PackedWindows
+from unit.server.vocabulary import make_tokenizer
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+TOKENIZERS = {
+    "cased": TextTokenizer(make_tokenizer(lowercase=False)),
+    "uncased": TextTokenizer(make_tokenizer(lowercase=True)),
+}
+ENCODINGS = {OffsetUnit.UTF8: ("utf-8", 1), OffsetUnit.UTF16: ("utf-16-le", 2)}
+THREADS = ThreadPoolExecutor(2)
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60)
+
+
+@dataclass
+class PlayedModel:
+    """Logits that are a function of the tokens; [CLS] gets `null` if there is one."""
+
+    null: float | None = None
+    asked: list[PackedWindows] = field(default_factory=list)
+    given: list[Logits] = field(default_factory=list)
+
+    async def infer(self, packed: PackedWindows) -> Logits:
+        self.asked.append(packed)
+        rng = np.random.default_rng(zlib.crc32(packed.input_ids.tobytes()))
+        logits = rng.normal(size=(2, len(packed.input_ids))).astype(np.float32) * 3
+        if self.null is not None:
+            logits[:, packed.input_ids == TOKENIZERS["cased"].cls_id] = self.null
+        self.given.append(Logits(logits[0], logits[1], queue_seconds=0.25, infer_seconds=0.5))
+        return self.given[-1]
+
+
+class SpyThreads(Executor):
+    """Real threads, and a list of the work that they were given."""
+
+    def __init__(self) -> None:
+        self.given: list[Callable[..., object]] = []
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        self.given.append(fn)
+        return THREADS.submit(fn, *args, **kwargs)
+
+
+class NoThreads(Executor):
+    """For questions so short that all work on them stays on the event loop."""
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        raise AssertionError("short work went to a thread")
+
+
+def make_limits(**changed: int) -> Limits:
+    limits = {
+        "max_question_tokens": 100,
+        "max_context_bytes": 1 << 20,
+        "max_top_k": 100,
+        "max_answer_tokens": 64,
+        "max_sequence_tokens": 512,
+        "max_windows": 10_000,
+        "max_documents": 50,
+        "max_logits_tokens": 100_000,
+    }
+    return Limits(**limits | changed)
+
+
+def make_answerer(
+    name: str = "cased",
+    model: Inference | None = None,
+    threads: Executor | None = None,
+    **limits: int,
+) -> Answerer:
+    return Answerer(
+        TOKENIZERS[name],
+        ModelDefaults(384, 128, has_no_answer=True),
+        make_limits(**limits),
+        model or PlayedModel(),
+        threads or THREADS,
+    )
+
+
+def ask(answerer: Answerer, question: str, *texts: str, **options: Any) -> AnswerSet:
+    return asyncio.run(answer(answerer, Question(question, texts, Options(**options), "documents")))
+
+
+async def answer(answerer: Answerer, question: Question) -> AnswerSet:
+    with answerer.texts() as texts:
+        return await answerer.answer(question, texts)
+
+
+def ask_logits(answerer: Answerer, question: str, context: str, **options: Any) -> LogitSet:
+    async def compute() -> LogitSet:
+        with answerer.texts() as texts:
+            request = Question(question, (context,), Options(**options))
+            return await answerer.compute_logits(request, texts)
+
+    return asyncio.run(compute())
+
+
+def cut(text: str, start: int, end: int, unit: OffsetUnit) -> str:
+    if unit is OffsetUnit.UTF32:
+        return text[start:end]
+    encoding, width = ENCODINGS[unit]
+    return text.encode(encoding)[start * width : end * width].decode(encoding)
