@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 from spanqa_model.errors import ModelError
 from spanqa_model.export import STEPS, Device, Dtype, default_device, default_dtype, export
+from spanqa_model.finetune.command import finetune_command
 from spanqa_model.presets import PRESETS, Source
 from spanqa_model.versions import version_exists
 
@@ -25,6 +26,9 @@ app = typer.Typer(
 @app.callback()
 def group() -> None:
     """Make model versions for SpanQA."""
+
+
+app.command(name="finetune")(finetune_command)
 
 
 @app.command(name="export")

@@ -13,5 +13,13 @@ class HubError(ModelError):
     """The Hugging Face hub did not deliver."""
 
 
+class DataError(ModelError):
+    """A file of questions cannot be read or is not SQuAD."""
+
+
+class FinetuneError(ModelError):
+    """The fine-tuning run cannot begin or go on."""
+
+
 class ExportError(ModelError):
     """The version could not be made."""

@@ -1,7 +1,7 @@
 """The export: checkpoint → packed module → TorchScript → a model version on disk."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +13,7 @@ from spanqa_model.errors import ExportError
 from spanqa_model.lora import merge_adapter
 from spanqa_model.parity import ParityReport, compare
 from spanqa_model.presets import Source, fetch, sha256_of, verify_weights
+from spanqa_model.training_facts import TrainingFacts, settle_facts
 from spanqa_model.versions import MODEL_NAME, next_version, staged_version, write_manifest
 
 Device = Literal["cpu", "cuda"]
@@ -56,7 +57,8 @@ def export(
         fetched = fetch(source)
         on_step("reading the checkpoint")
         checkpoint = load_checkpoint(fetched.directory)
-        check_limits(source, checkpoint.config.max_position_embeddings)
+        facts = settle_facts(source, fetched.directory)
+        check_limits(facts, checkpoint.config.max_position_embeddings)
         on_step("verifying the weights")
         weights_sha256 = verify_weights(checkpoint.weights_file, source.weights_sha256)
         on_step("building the packed module")
@@ -70,7 +72,7 @@ def export(
         checkpoint.tokenizer.save(str(staging / "tokenizer.json"))
         on_step("comparing with the eager module")
         parity = compare(
-            module, model_file, checkpoint.config.vocab_size, source.max_sequence_tokens
+            module, model_file, checkpoint.config.vocab_size, facts.max_sequence_tokens
         )
         on_step("writing the version")
         write_manifest(
@@ -83,10 +85,8 @@ def export(
                 "model_sha256": sha256_of(model_file),
                 "dtype": dtype,
                 "device": device,
-                "max_sequence_tokens": source.max_sequence_tokens,
-                "doc_stride_tokens": source.doc_stride_tokens,
+                **asdict(facts),
                 "max_position_embeddings": checkpoint.config.max_position_embeddings,
-                "has_no_answer": source.has_no_answer,
                 "license": source.license,
                 "exact_match": source.exact_match,
                 "f1": source.f1,
@@ -95,16 +95,16 @@ def export(
     return Exported(number, repository / MODEL_NAME / str(number), dtype, parity)
 
 
-def check_limits(source: Source, positions: int) -> None:
-    if not 8 <= source.max_sequence_tokens <= positions:
+def check_limits(facts: TrainingFacts, positions: int) -> None:
+    if not 8 <= facts.max_sequence_tokens <= positions:
         raise ExportError(
-            f"--max-sequence-tokens {source.max_sequence_tokens}: the model has {positions} "
+            f"--max-sequence-tokens {facts.max_sequence_tokens}: the model has {positions} "
             "positions; choose 8 to that"
         )
-    if not 0 < source.doc_stride_tokens < source.max_sequence_tokens - 3:
+    if not 0 < facts.doc_stride_tokens < facts.max_sequence_tokens - 3:
         raise ExportError(
-            f"--doc-stride-tokens {source.doc_stride_tokens}: must be positive and smaller than "
-            f"a window's room, {source.max_sequence_tokens} - 3"
+            f"--doc-stride-tokens {facts.doc_stride_tokens}: must be positive and smaller than "
+            f"a window's room, {facts.max_sequence_tokens} - 3"
         )
 
 

@@ -12,7 +12,8 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, Repo
 from spanqa_model.errors import CheckpointError, HubError
 
 ADAPTERS = Path(__file__).parent / "adapters"
-TOKENIZER_FILES = ["config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt"]
+FACTS = "spanqa.json"
+SMALL_FILES = ["config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt", FACTS]
 
 
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
@@ -31,9 +32,10 @@ class Source:
     license: str = ""
     exact_match: float | None = None
     f1: float | None = None
-    has_no_answer: bool = False
-    max_sequence_tokens: int = 384
-    doc_stride_tokens: int = 128
+    # None: what the checkpoint's spanqa.json says, or the default of `TrainingFacts`
+    has_no_answer: bool | None = None
+    max_sequence_tokens: int | None = None
+    doc_stride_tokens: int | None = None
 
 
 PRESETS = {
@@ -97,7 +99,7 @@ def download(repository: str, revision: str) -> Path:
         for weights in ("model.safetensors", "pytorch_model.bin"):
             last = Path(
                 snapshot_download(
-                    repository, revision=revision, allow_patterns=[*TOKENIZER_FILES, weights]
+                    repository, revision=revision, allow_patterns=[*SMALL_FILES, weights]
                 )
             )
             if (last / weights).exists():

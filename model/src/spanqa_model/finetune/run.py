@@ -1,0 +1,185 @@
+"""A fine-tuning run from its settings to its result and figures."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, distributed
+
+from spanqa_model.checkpoint import Checkpoint, load_checkpoint
+from spanqa_model.export import Device, check_limits, default_device
+from spanqa_model.finetune.data import Question, evaluation_questions, training_questions
+from spanqa_model.finetune.evaluation import evaluate
+from spanqa_model.finetune.features import TrainingWindows, Windows
+from spanqa_model.finetune.model import add_lora, build_model
+from spanqa_model.finetune.progress import Reporter
+from spanqa_model.finetune.results import save_result
+from spanqa_model.finetune.rundir import METRICS, RunDirectory, is_last
+from spanqa_model.finetune.settings import Settings
+from spanqa_model.finetune.training import Trained, train, training_arguments
+from spanqa_model.lora import merge_adapter
+from spanqa_model.presets import fetch, sha256_of, verify_weights
+from spanqa_model.training_facts import TrainingFacts
+
+Weights = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """All that a run reads, checked."""
+
+    settings: Settings
+    directory: Path  # of the base
+    base: Checkpoint
+    base_sha256: str
+    train_questions: Sequence[Question]
+    dev_questions: Sequence[Question]
+    facts: TrainingFacts
+    windows: Windows
+    device: Device
+
+
+def finetune(settings: Settings, reporter: Reporter) -> dict[str, Any] | None:
+    """Train, save, evaluate; go on where an earlier call with the same settings was cut off.
+
+    Under torchrun every process calls this; the first one saves and evaluates.
+
+    Returns:
+        what metrics.json holds; None in the other processes.
+
+    Raises:
+        ModelError: the inputs, the settings or the output directory do not do, or the loss
+            is no number any more.
+    """
+    inputs = read_inputs(settings)
+    arguments = training_arguments(settings, cuda=inputs.device == "cuda")
+    first = arguments.process_index == 0
+    run = RunDirectory(settings.output)
+    with run.locked() if first else nullcontext():
+        with arguments.main_process_first(local=False):
+            if first:
+                run.begin(identity(inputs, arguments.world_size), restart=settings.restart)
+            else:
+                run.load()
+        if first and settings.eval_before and settings.dev and "before" not in run.state:
+            run.update(before=evaluate_weights(inputs, inputs.base.state_dict, reporter))
+        if not run.state.get("saved"):
+            trained = train_or_resume(inputs, arguments, run, reporter)
+            if first:
+                save(inputs, run, trained)
+        if distributed.is_initialized():
+            distributed.destroy_process_group()
+        return conclude(inputs, run, reporter) if first else None
+
+
+def read_inputs(settings: Settings) -> Inputs:
+    fetched = fetch(settings.base)
+    base = load_checkpoint(fetched.directory)
+    train_questions = training_questions(settings.train, settings.limit_train)
+    dev_questions = evaluation_questions(settings.dev, settings.limit_dev) if settings.dev else []
+    facts = TrainingFacts(
+        settings.max_sequence_tokens,
+        settings.doc_stride_tokens,
+        has_no_answer=not all(question.answerable for question in train_questions),
+    )
+    check_limits(facts, base.config.max_position_embeddings)
+    return Inputs(
+        settings=settings,
+        directory=fetched.directory,
+        base=base,
+        base_sha256=verify_weights(base.weights_file, settings.base.weights_sha256),
+        train_questions=train_questions,
+        dev_questions=dev_questions,
+        facts=facts,
+        windows=Windows(
+            base.tokenizer,
+            max_sequence_tokens=settings.max_sequence_tokens,
+            doc_stride_tokens=settings.doc_stride_tokens,
+        ),
+        device=default_device(),
+    )
+
+
+def identity(inputs: Inputs, processes: int) -> dict[str, Any]:
+    return inputs.settings.identity(
+        base_sha256=inputs.base_sha256,
+        train_sha256=sha256_of(inputs.settings.train),
+        processes=processes,
+    )
+
+
+def train_or_resume(
+    inputs: Inputs, arguments: Any, run: RunDirectory, reporter: Reporter
+) -> Trained | None:
+    """Train up to the last step's checkpoint; None where it is there already."""
+    settings, checkpoint = inputs.settings, run.last_checkpoint()
+    if checkpoint is not None:
+        if is_last(checkpoint):
+            return None
+        reporter.say(f"going on from {checkpoint}")
+    questions = inputs.train_questions
+    with reporter.phase("cutting windows", "questions", len(questions)) as phase:
+        windows = TrainingWindows(inputs.windows.cut(questions, phase.update), questions)
+    model = build_model(
+        inputs.directory,
+        inputs.base.state_dict,
+        seed=settings.seed,
+        dropout=settings.dropout,
+        device=inputs.device,
+    )
+    if settings.lora:
+        model = add_lora(
+            model,
+            rank=settings.lora_rank,
+            alpha=settings.lora_alpha,
+            bfloat16=settings.bfloat16,
+        )
+    return train(model, windows, arguments, reporter, checkpoint=checkpoint)
+
+
+def save(inputs: Inputs, run: RunDirectory, trained: Trained | None) -> None:
+    checkpoint = run.last_checkpoint()
+    assert checkpoint is not None
+    save_result(
+        checkpoint,
+        run.path,
+        base=inputs.settings.base,
+        tokenizer=inputs.base.tokenizer,
+        facts=inputs.facts,
+    )
+    run.update(saved=True, training=asdict(trained) if trained else None)
+
+
+def conclude(inputs: Inputs, run: RunDirectory, reporter: Reporter) -> dict[str, Any]:
+    """Evaluate what was saved, and say that the run is finished."""
+    run.remove_checkpoints()
+    metrics = {"training": run.state["training"]}
+    if inputs.settings.dev:
+        metrics["before"] = run.state.get("before")
+        metrics["after"] = evaluate_weights(inputs, saved_weights(inputs, run.path), reporter)
+    run.write(METRICS, metrics)
+    return metrics
+
+
+def saved_weights(inputs: Inputs, output: Path) -> Weights:
+    """The weights as the exporter will read them."""
+    if inputs.settings.lora:
+        return merge_adapter(inputs.base.state_dict, output)
+    return load_checkpoint(output).state_dict
+
+
+def evaluate_weights(inputs: Inputs, weights: Weights, reporter: Reporter) -> dict[str, float]:
+    """Exact match and F1 of these weights on the dev questions; without a head, of a new one."""
+    windows = list(inputs.windows.cut(inputs.dev_questions))
+    model = build_model(inputs.directory, weights, seed=inputs.settings.seed, device=inputs.device)
+    with reporter.phase("evaluating", "windows", len(windows)) as phase:
+        return evaluate(
+            model,
+            inputs.dev_questions,
+            windows,
+            bfloat16=inputs.settings.bfloat16,
+            no_answer=inputs.facts.has_no_answer,
+            on_done=phase.update,
+        )

@@ -1,0 +1,165 @@
+"""A run's output directory: what was begun there, and how far it came.
+
+`finetune.json` says with which settings the run was begun and whether its weights are saved;
+it is replaced as a whole. A checkpoint counts from the moment when its marker is there, which
+is written last. `metrics.json` is the last file of all.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+
+from spanqa_model.errors import FinetuneError
+from spanqa_model.versions import sync
+
+STATE = "finetune.json"
+METRICS = "metrics.json"
+MARKER = "complete"
+CHECKPOINTS = "checkpoint-*"
+
+
+class RunDirectory:
+    """The output directory of a run; `state` is what finetune.json holds.
+
+    Raises:
+        FinetuneError: (by its methods) the directory is another run's, finished, or cannot
+            be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.state: dict[str, Any] = {}
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Make the directory where it is missing, and keep other runs out of it.
+
+        Files that cannot be written in the block are a FinetuneError, too.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self.path, os.O_RDONLY)
+        except OSError as error:
+            raise FinetuneError(f"--output {self.path}: {error.strerror}") from None
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise FinetuneError(f"--output {self.path}: another run is writing there") from None
+            try:
+                yield
+            except (OSError, SafetensorError) as error:
+                raise cannot_write(self.path, error) from None
+        finally:
+            os.close(descriptor)
+
+    def begin(self, identity: dict[str, Any], *, restart: bool) -> None:
+        """Begin a run here, or go on with the one that was begun with the same identity."""
+        if (self.path / STATE).exists() and restart:
+            self.clear()
+        self.load()
+        if not self.state:
+            self._draft(STATE).unlink(missing_ok=True)
+            if any(self.path.iterdir()):
+                raise FinetuneError(
+                    f"--output {self.path}: holds files of something else; choose another one"
+                )
+            self.update(settings=identity)
+        self._check_identity(identity)
+        if (self.path / METRICS).exists():
+            raise FinetuneError(
+                f"--output {self.path}: finished already ({METRICS} is there); choose another "
+                "one, or begin anew with --restart"
+            )
+        self.remove_checkpoints(keep=self.last_checkpoint())
+
+    def load(self) -> None:
+        """Read finetune.json; an empty state where there is none."""
+        try:
+            self.state = json.loads((self.path / STATE).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            self.state = {}
+        except (OSError, ValueError) as error:
+            raise FinetuneError(
+                f"{self.path / STATE}: not readable ({error}); begin anew with --restart"
+            ) from None
+
+    def update(self, **changes: Any) -> None:
+        """Change the state, on disk too."""
+        self.state |= changes
+        self.write(STATE, self.state)
+
+    def write(self, name: str, content: dict[str, Any]) -> None:
+        """Write a JSON file, whole or not at all."""
+        draft = self._draft(name)
+        draft.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        sync(draft)
+        draft.replace(self.path / name)
+        sync(self.path)
+
+    def _draft(self, name: str) -> Path:
+        return self.path / f".{name}.new"
+
+    def clear(self) -> None:
+        """Remove everything in the directory; finetune.json goes last."""
+        self.remove_checkpoints()
+        for entry in sorted(self.path.iterdir(), key=lambda entry: entry.name == STATE):
+            if entry.is_dir():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
+
+    def last_checkpoint(self) -> Path | None:
+        """The complete checkpoint with the most steps."""
+        complete = [marker.parent for marker in self.path.glob(f"{CHECKPOINTS}/{MARKER}")]
+        return max(complete, key=checkpoint_step, default=None)
+
+    def remove_checkpoints(self, keep: Path | None = None) -> None:
+        for checkpoint in self.path.glob(CHECKPOINTS):
+            if checkpoint != keep:
+                (checkpoint / MARKER).unlink(missing_ok=True)  # first: a rest must not count
+                shutil.rmtree(checkpoint)
+
+    def _check_identity(self, identity: dict[str, Any]) -> None:
+        begun = self.state.get("settings", {})
+        for name, value in identity.items():
+            if begun.get(name) != value:
+                change = f"{begun.get(name)}, not {value}"
+                if name in ("--base", "--train"):
+                    change = "other data"
+                raise FinetuneError(
+                    f"--output {self.path}: was begun with {name} {change}; give the same "
+                    "settings, choose another --output, or begin anew with --restart"
+                )
+
+
+def cannot_write(directory: Path, error: Exception) -> FinetuneError:
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return FinetuneError(
+        f"cannot write to {directory}: {reason}; when there is room, the same command goes on"
+    )
+
+
+def checkpoint_step(checkpoint: Path) -> int:
+    return int(checkpoint.name.rpartition("-")[2])
+
+
+def is_last(checkpoint: Path) -> bool:
+    """Whether the training was at its last step there."""
+    state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+    return bool(state["global_step"] >= state["max_steps"])
+
+
+def complete_checkpoint(checkpoint: Path) -> None:
+    """Mark a checkpoint as complete, once all of it is on the disk."""
+    for file in (*checkpoint.iterdir(), checkpoint):
+        sync(file)
+    (checkpoint / MARKER).touch()
+    sync(checkpoint)

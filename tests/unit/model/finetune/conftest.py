@@ -1,0 +1,30 @@
+"""What the tests of fine-tuning share."""
+
+from pathlib import Path
+
+import pytest
+
+from unit.model.finetune.squad import document, write
+from unit.model.tiny import reference_model, write_vocabulary
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny BERT without a head; not to be changed."""
+    directory = tmp_path_factory.mktemp("base") / "tiny-base"
+    reference_model().bert.save_pretrained(directory)
+    write_vocabulary(directory)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def questions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Answerable questions; a file not to be changed."""
+    return write(tmp_path_factory.mktemp("squad") / "v1.json", document(64))
+
+
+@pytest.fixture(scope="session")
+def questions_v2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Questions of which every third has no answer; a file not to be changed."""
+    content = document(64, unanswerable_every=3)
+    return write(tmp_path_factory.mktemp("squad") / "v2.json", content)

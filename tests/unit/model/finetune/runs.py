@@ -1,0 +1,41 @@
+"""Small runs in this process."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from safetensors.torch import load_file
+from torch import Tensor
+
+from spanqa_model.finetune.progress import Reporter
+from spanqa_model.finetune.run import finetune
+from spanqa_model.finetune.settings import Settings
+from spanqa_model.presets import Source
+
+SMALL = {
+    "max_sequence_tokens": 48,
+    "doc_stride_tokens": 8,
+    "batch_size": 8,
+    "learning_rate": 3e-3,
+    "dtype": "float32",
+    "save_steps": 3,
+}
+
+
+def settings(base: Path, train: Path, output: Path, **changes: Any) -> Settings:
+    source = Source(name=base.name, repository=str(base))
+    return Settings(base=source, train=train, output=output, **(SMALL | changes))
+
+
+def run(base: Path, train: Path, output: Path, **changes: Any) -> tuple[dict[str, Any], str]:
+    """Fine-tune; returns what metrics.json holds and what was shown."""
+    shown = io.StringIO()
+    metrics = finetune(settings(base, train, output, **changes), Reporter(Console(file=shown)))
+    assert metrics is not None
+    return metrics, shown.getvalue()
+
+
+def result_weights(output: Path) -> dict[str, Tensor]:
+    (file,) = output.glob("*.safetensors")
+    return load_file(file)
