@@ -39,7 +39,7 @@ HELD = 2
 PATIENCE_SECONDS = 10.0
 # One token each, which the smallest limits allow.
 TRIAL = Question("a", ("a",), Options())
-TRIAL_SECONDS = 10.0
+TRIAL_SECONDS, TRIAL_PAUSE_SECONDS = 10.0, 30.0
 
 
 class Host(Protocol):
@@ -62,6 +62,7 @@ class Known:
     version: ModelVersion | None = None
     model: ServedModel | None = None
     tried: bool = False
+    try_again_at: float = 0.0
     failure: str = ""
 
 
@@ -186,12 +187,16 @@ class Rollout:
         if known.model is None or not await self._host.is_ready(file.number):
             return False
         if not known.tried:
+            if now() < known.try_again_at:
+                return False
             try:
                 with known.model.answerer.texts() as texts:
                     async with Deadline.after(TRIAL_SECONDS).bounds():
                         await known.model.answerer.answer(TRIAL, texts)
             except (ModelUnavailableError, OverloadedError, DeadlineError) as error:
                 logger.warning("model version %s cannot be tried yet: %s", file.number, error)
+                if isinstance(error, DeadlineError):  # health is not looked at meanwhile
+                    known.try_again_at = now() + TRIAL_PAUSE_SECONDS
                 return False
             except Exception as error:  # tokenizers raise bare Exception
                 self._fail(file, f"it failed on a trial question ({error})")

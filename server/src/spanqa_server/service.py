@@ -159,7 +159,11 @@ async def until_stopped(
     was_ready: bool | None = None
     ever_ready = False
     while not stop.is_set():
-        ready = await rollout.look()
+        try:
+            ready = await rollout.look()
+        except OSError as error:  # a disk that is full or out of reach
+            logger.error("cannot look for model versions: %s", error)
+            ready = bool(was_ready)
         if ready != was_ready:
             was_ready = ready
             metrics.MODEL_READY.set(ready)

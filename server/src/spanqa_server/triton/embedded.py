@@ -54,12 +54,10 @@ class EmbeddedTriton:
 
     def offer(self, versions: dict[str, Path]) -> None:
         """Let Triton have these versions, and no others, within its next poll."""
-        if versions == self._offered:
-            return
         self._offered = dict(versions)
         self._load_failures = {n: why for n, why in self._load_failures.items() if n in versions}
         if self._directory:
-            link_versions(view_of(self._directory.name), versions)
+            self._link(Path(self._directory.name))
 
     def load_failures(self) -> dict[str, str]:
         """Offered versions that Triton could not load, and why, in its words."""
@@ -97,10 +95,7 @@ class EmbeddedTriton:
         self._directory = tempfile.TemporaryDirectory(
             prefix="spanqa-triton-", ignore_cleanup_errors=True
         )
-        link_backend(package, Path(self._directory.name))
-        view = view_of(self._directory.name)
-        link_configurations(view, self._repository / view.name)
-        link_versions(view, self._offered)
+        self._link(Path(self._directory.name))
         self.last_lines.clear()
         command = triton_command(package, Path(self._directory.name), self.address)
         self._process = await asyncio.create_subprocess_exec(
@@ -112,6 +107,13 @@ class EmbeddedTriton:
             start_new_session=True,
         )
         logger.info("embedded Triton starts on %s (pid %d)", self.address, self._process.pid)
+
+    def _link(self, directory: Path) -> None:
+        """Lay out what Triton sees, or what is missing of it."""
+        link_backend(pytriton_package(), directory)
+        view = view_of(directory)
+        link_configurations(view, self._repository / view.name)
+        link_versions(view, self._offered)
 
     async def _watch(self, package: Path) -> None:
         backoff = FIRST_BACKOFF

@@ -1,4 +1,8 @@
-"""What the embedded Triton sees: links to its backend and to the versions that it may load."""
+"""What the embedded Triton sees: links to its backend and to the versions that it may load.
+
+They lie in a temporary directory, which a cleaner may thin out while the server runs: each
+function adds what is missing.
+"""
 
 import sys
 from pathlib import Path
@@ -17,32 +21,35 @@ def link_backend(package: Path, directory: Path) -> None:
             "or name a Triton server with --triton HOST:PORT"
         )
     backend = directory / "backends" / "python"
-    backend.mkdir(parents=True)
+    backend.mkdir(parents=True, exist_ok=True)
     for file in (*(package / "backends" / "python").iterdir(), stub):
         if file.is_file():
-            (backend / file.name).symlink_to(file)
+            link(backend / file.name, file)
 
 
-def view_of(directory: str) -> Path:
+def view_of(directory: Path) -> Path:
     """The model's directory in the repository that Triton sees: links to what it may load.
 
     Triton loads all versions that it sees or none: a broken one would stop the others.
     """
-    return Path(directory) / "repository" / MODEL_NAME
+    return directory / "repository" / MODEL_NAME
 
 
 def link_configurations(view: Path, model: Path) -> None:
-    view.mkdir(parents=True)
+    view.mkdir(parents=True, exist_ok=True)
     for name in ("config.pbtxt", "configs", "warmup"):
-        (view / name).symlink_to(model / name)
+        link(view / name, model / name)
 
 
 def link_versions(view: Path, versions: dict[str, Path]) -> None:
     """Make the view hold exactly these versions."""
-    for link in view.iterdir():
-        if link.name.isdecimal() and link.name not in versions:
-            link.unlink()
+    for entry in view.iterdir():
+        if entry.name.isdecimal() and entry.name not in versions:
+            entry.unlink()
     for number, directory in versions.items():
-        link = view / number
-        if not link.is_symlink():
-            link.symlink_to(directory.resolve())
+        link(view / number, directory.resolve())
+
+
+def link(path: Path, target: Path) -> None:
+    if not path.is_symlink():
+        path.symlink_to(target)

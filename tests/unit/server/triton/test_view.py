@@ -1,5 +1,6 @@
 """What the embedded Triton sees: its backend, its configuration, and the versions offered."""
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -31,7 +32,7 @@ def model(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def view(tmp_path: Path, model: Path) -> Path:
-    view = view_of(str(tmp_path / "own"))
+    view = view_of(tmp_path / "own")
     link_configurations(view, model)
     return view
 
@@ -108,3 +109,15 @@ def test_a_relative_repository(
     link_versions(view, {"1": Path("bert_qa") / "1"})
     monkeypatch.chdir(tmp_path)
     assert seen(view) == {"1": "model 1"}
+
+
+def test_what_a_cleaner_took_away_comes_back(package: Path, model: Path, tmp_path: Path) -> None:
+    directory = tmp_path / "own"
+    for _ in range(2):
+        link_backend(package, directory)
+        link_configurations(view_of(directory), model)
+        offer(view_of(directory), model, "1")
+        links = [file for file in directory.rglob("*") if file.is_symlink()]
+        assert len(links) == 7
+        shutil.rmtree(directory)
+    assert (model / "1").is_dir(), "links went, not what they name"
