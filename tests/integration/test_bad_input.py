@@ -5,11 +5,10 @@ from typing import Any
 
 import grpc
 import pytest
-from google.rpc import error_details_pb2
-from grpc_status import rpc_status
 
 from spanqa.v1 import question_answering_pb2 as pb
 from spanqa.v1.question_answering_pb2_grpc import QuestionAnsweringServiceStub
+from support.answers import reason, status_of, violations
 
 QUESTION, CONTEXT = "Where was Marie Curie born?", "Marie Curie was born in Warsaw."
 ANSWER = "/spanqa.v1.QuestionAnsweringService/Answer"
@@ -20,19 +19,6 @@ def _the_next_call_is_answered(stub: QuestionAnsweringServiceStub) -> Iterator[N
     yield
     good = stub.Answer(pb.AnswerRequest(question=QUESTION, context=CONTEXT), timeout=30)
     assert good.answers[0].text == "Warsaw"
-
-
-def details(error: grpc.RpcError) -> tuple[error_details_pb2.BadRequest, str]:
-    """The BadRequest and the reason of an INVALID_ARGUMENT."""
-    assert isinstance(error, grpc.Call)
-    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
-    status = rpc_status.from_call(error)
-    assert status is not None
-    bad, info = error_details_pb2.BadRequest(), error_details_pb2.ErrorInfo()
-    for detail in status.details:
-        detail.Unpack(bad if detail.Is(bad.DESCRIPTOR) else info)
-    assert info.domain == "spanqa.v1"
-    return bad, info.reason
 
 
 CASES = {
@@ -83,20 +69,20 @@ def test_the_field_and_the_limit_are_named(stub: QuestionAnsweringServiceStub, c
     )
     with pytest.raises(grpc.RpcError) as raised:
         stub.Answer(request, timeout=30)
-    bad, reason = details(raised.value)
-    assert reason == "INVALID_REQUEST"
-    assert [violation.field for violation in bad.field_violations] == [field]
-    assert told in bad.field_violations[0].description
-    assert field in (raised.value.details() or "")
+    status = status_of(raised.value)
+    assert reason(status) == "INVALID_REQUEST"
+    [(named, description)] = violations(status).items()
+    assert named == field
+    assert told in description
+    assert field in status.message
 
 
 def test_all_violations_are_told_at_once(stub: QuestionAnsweringServiceStub) -> None:
     options = pb.AnswerOptions(top_k=-1, min_probability=2)
     with pytest.raises(grpc.RpcError) as raised:
         stub.Answer(pb.AnswerRequest(context=CONTEXT, options=options), timeout=30)
-    bad, _ = details(raised.value)
-    fields = [violation.field for violation in bad.field_violations]
-    assert fields == ["question", "options.top_k", "options.min_probability"]
+    fields = violations(status_of(raised.value))
+    assert list(fields) == ["question", "options.top_k", "options.min_probability"]
 
 
 @pytest.mark.parametrize(
@@ -108,9 +94,9 @@ def test_bytes_that_are_no_request(channel: grpc.Channel, raw: bytes) -> None:
     call: Any = channel.unary_unary(ANSWER)
     with pytest.raises(grpc.RpcError) as raised:
         call(raw, timeout=30)
-    _, reason = details(raised.value)
-    assert reason == "MALFORMED_REQUEST"
-    assert "spanqa.v1.AnswerRequest" in (raised.value.details() or "")
+    status = status_of(raised.value)
+    assert reason(status) == "MALFORMED_REQUEST"
+    assert "spanqa.v1.AnswerRequest" in status.message
 
 
 def test_a_message_over_the_limit(channel: grpc.Channel) -> None:

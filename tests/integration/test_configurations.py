@@ -12,12 +12,8 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
-from spanqa_server.triton.embedded import (
-    link_backend,
-    pytriton_package,
-    triton_command,
-    triton_environment,
-)
+from spanqa_server.triton.embedded import pytriton_package, triton_command, triton_environment
+from spanqa_server.triton.view import link_backend, link_configurations, link_versions, view_of
 from support.processes import free_port
 
 MODEL = Path(__file__).parents[2] / "model_repository" / "bert_qa"
@@ -45,18 +41,20 @@ def test_both_have_the_same_tensors_and_queue() -> None:
 def test_triton_takes_the_production_configuration(model_repository: Path, tmp_path: Path) -> None:
     """All of it but the libtorch backend and the GPU, which are not here: queue, ragged
     tensors, scatter, warm-up of one window and of a full batch."""
-    repository = tmp_path / "repository"
-    shutil.copytree(model_repository, repository)
+    model = tmp_path / "bert_qa"
+    shutil.copytree(model_repository / "bert_qa", model)
     config = (MODEL / "config.pbtxt").read_text()
     config = config.replace('platform: "pytorch_libtorch"', 'backend: "python"')
     config, gpus = re.subn("KIND_GPU", "KIND_CPU", config)
     assert gpus == 1
-    (repository / "bert_qa" / "configs" / "embedded.pbtxt").write_text(config)
+    (model / "configs" / "embedded.pbtxt").write_text(config)
     package, address = pytriton_package(), f"127.0.0.1:{free_port()}"
-    with tempfile.TemporaryDirectory() as backends, (tmp_path / "log").open("wb") as log:
-        link_backend(package, Path(backends))
+    with tempfile.TemporaryDirectory() as directory, (tmp_path / "log").open("wb") as log:
+        link_backend(package, Path(directory))
+        link_configurations(view_of(directory), model)
+        link_versions(view_of(directory), {"1": model / "1"})
         triton = subprocess.Popen(
-            triton_command(package, repository, Path(backends), address),
+            triton_command(package, Path(directory), address),
             env=triton_environment(package, 0),
             stdout=log,
             stderr=log,

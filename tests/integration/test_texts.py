@@ -9,6 +9,7 @@ from spanqa.v1 import question_answering_pb2 as pb
 from spanqa.v1.question_answering_pb2_grpc import QuestionAnsweringServiceStub
 from support.answers import UNITS, cut, reason, status_of
 
+SERVICE = "/spanqa.v1.QuestionAnsweringService/"
 WHERE = "Where was Marie Curie born?"
 BORN = "Marie Curie was born in {} in 1867."
 PLAIN = BORN.format("Warsaw")
@@ -37,6 +38,14 @@ RIGHT = {
     "ideographic spaces": (WHERE, PLAIN.replace(" ", "\u3000"), "Warsaw"),
     "tabs and odd spaces": (WHERE, PLAIN.replace(" ", "\t\u2009\u205f"), "Warsaw"),
     "line separators": (WHERE, PLAIN.replace(" ", "\u2028\u0085\x0b\x0c"), None),
+    "full width": (WHERE, BORN.format("Ｗａｒｓａｗ"), None),
+    "soft hyphens": (WHERE, BORN.format("War\u00adsaw"), "War\u00adsaw"),
+    "noncharacters": (WHERE, "\ufffe\uffff\U0010ffff" + PLAIN, "Warsaw"),
+    "one word of 20,000 letters": ("What?", "a" * 20_000, "a" * 20_000),
+    "only Chinese": ("居里夫人出生在哪里?", "居里夫人出生在华沙。她1891年搬到巴黎。", None),
+    "only Arabic": ("ما اسمها؟", "اسمها ماري كوري. وُلدت في وارسو سنة ١٨٦٧.", None),
+    "only Devanagari": ("Where?", "मैरी क्यूरी का जन्म वारसॉ में हुआ था।", None),
+    "only punctuation": ("?", "!!! ... ???", None),
     "a byte order mark": (WHERE, "\ufeff" + PLAIN, "Warsaw"),
     "special tokens": (
         "Which token ends a segment?",
@@ -58,6 +67,14 @@ def ask(
         question=question, context=context, options=pb.AnswerOptions(**options)
     )
     return stub.Answer(request, timeout=60)
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_a_question_of_any_kind(stub: QuestionAnsweringServiceStub, name: str) -> None:
+    answers = ask(stub, f"{WHERE} {RIGHT[name][1][:60]}", PLAIN, top_k=20).answers
+    assert answers
+    for answer in answers:
+        assert PLAIN[answer.start : answer.end] == answer.text != ""
 
 
 @pytest.mark.parametrize("name", RIGHT)
@@ -121,10 +138,52 @@ def test_special_tokens_that_a_user_writes_are_text(
 @pytest.mark.parametrize("field", [1, 2])
 @pytest.mark.parametrize("raw", [b"\xed\xa0\x80", b"\xed\xb0\x80", b"a\xed\xa0\xbd\xed\xb8\x80b"])
 def test_lone_surrogates_are_refused(channel: grpc.Channel, field: int, raw: bytes) -> None:
-    call: Any = channel.unary_unary("/spanqa.v1.QuestionAnsweringService/Answer")
+    call: Any = channel.unary_unary(f"{SERVICE}Answer")
     good = pb.AnswerRequest(question=WHERE, context=PLAIN).SerializeToString()
     with pytest.raises(grpc.RpcError) as raised:
         call(good + bytes([field << 3 | 2, len(raw)]) + raw, timeout=30)
     status = status_of(raised.value)
     assert reason(status) == "MALFORMED_REQUEST"
     assert "not UTF-8" in status.message
+
+
+def lone_surrogates(request: Any, text: str) -> bytes:
+    """The serialized request with a placeholder of the same length made a lone surrogate."""
+    raw: bytes = request.SerializeToString()
+    assert raw.count(text.encode()) == 1
+    return raw.replace(text.encode(), b"\xed\xa0\x80")
+
+
+PAIR = pb.AnswerRequest(question="Where?", context="She was born in XXX.")
+DOCUMENTS = [pb.Document(id="first", text="It rains."), pb.Document(text="She was born in XXX.")]
+MALFORMED: dict[str, tuple[str, Any]] = {
+    "question": ("Answer", pb.AnswerRequest(question="XXX", context=PLAIN)),
+    "context": ("Answer", PAIR),
+    "item": ("BatchAnswer", pb.BatchAnswerRequest(requests=[pb.AnswerRequest(), PAIR])),
+    "document": ("AnswerFromDocuments", pb.AnswerFromDocumentsRequest(documents=DOCUMENTS)),
+    "document id": (
+        "AnswerFromDocuments",
+        pb.AnswerFromDocumentsRequest(documents=[pb.Document(id="XXX", text="It rains.")]),
+    ),
+    "logits": ("ComputeLogits", pb.ComputeLogitsRequest(question="XXX", context=PLAIN)),
+}
+
+
+@pytest.mark.parametrize("case", MALFORMED)
+def test_lone_surrogates_are_refused_by_every_method(channel: grpc.Channel, case: str) -> None:
+    method, request = MALFORMED[case]
+    call: Any = channel.unary_unary(SERVICE + method)
+    with pytest.raises(grpc.RpcError) as raised:
+        call(lone_surrogates(request, "XXX"), timeout=30)
+    status = status_of(raised.value)
+    assert reason(status) == "MALFORMED_REQUEST"
+    assert type(request).DESCRIPTOR.full_name in status.message
+
+
+@pytest.mark.parametrize("entry", [{"id": "XXX"}, {"id": "1", "request": PAIR}])
+def test_lone_surrogates_end_a_stream(channel: grpc.Channel, entry: dict[str, Any]) -> None:
+    raw = lone_surrogates(pb.StreamAnswerRequest(**entry), "XXX")
+    call: Any = channel.stream_stream(f"{SERVICE}StreamAnswer")
+    with pytest.raises(grpc.RpcError) as raised:
+        list(call(iter([raw]), timeout=30))
+    assert reason(status_of(raised.value)) == "MALFORMED_REQUEST"

@@ -3,23 +3,32 @@
 import asyncio
 import json
 import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
-import grpc
 import numpy as np
 import pytest
-from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from spanqa_server.qa.answerer import Logits
 from spanqa_server.qa.windows import PackedWindows
-from spanqa_server.triton.client import TritonInference
+from spanqa_server.triton.client import Triton, VersionInference
 from spanqa_server.triton.dispatcher import TokenBudget
 from support.processes import BIN, RunningServer
+from support.triton import address_of, batch_statistics
 
 
-def triton_address(server: RunningServer) -> str:
-    connections = server.triton().net_connections("inet")
-    return next(f"127.0.0.1:{c.laddr.port}" for c in connections if c.status == "LISTEN")
+@asynccontextmanager
+async def inference(
+    server: RunningServer, *, in_flight: int = 1 << 20, chunk: int = 4096
+) -> AsyncIterator[VersionInference]:
+    """Version 1 on the server's Triton, past the frontend."""
+    budget = TokenBudget(in_flight)
+    triton = Triton([address_of(server)], "bert_qa", budget=budget, max_chunk_tokens=chunk)
+    try:
+        yield VersionInference(triton, "1")
+    finally:
+        await triton.close()
 
 
 def make_windows(seed: int, lengths: list[int]) -> PackedWindows:
@@ -32,31 +41,17 @@ def make_windows(seed: int, lengths: list[int]) -> PackedWindows:
     )
 
 
-def batch_statistics(address: str) -> tuple[int, int]:
-    """Requests and executions (batches) of the model so far."""
-    with grpc.insecure_channel(address) as channel:
-        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
-        request = service_pb2.ModelStatisticsRequest(name="bert_qa", version="1")
-        statistics = stub.ModelStatistics(request, timeout=10).model_stats[0]
-    return statistics.inference_count, statistics.execution_count
-
-
 async def test_a_window_alone_and_in_a_batch_of_32(server: RunningServer) -> None:
-    address = triton_address(server)
-    inference = TritonInference(
-        [address], "bert_qa", "1", budget=TokenBudget(1 << 20), max_chunk_tokens=4096
-    )
+    address = address_of(server)
     lengths = np.random.default_rng(7).integers(16, 385, 32).tolist()
     windows = [make_windows(i, [length]) for i, length in enumerate(lengths)]
-    try:
-        alone = [await inference.infer(window) for window in windows]
+    async with inference(server) as model:
+        alone = [await model.infer(window) for window in windows]
         before = batch_statistics(address)
-        blocker = asyncio.create_task(inference.infer(make_windows(99, [384] * 10)))
-        together = await asyncio.gather(*(inference.infer(window) for window in windows))
+        blocker = asyncio.create_task(model.infer(make_windows(99, [384] * 10)))
+        together = await asyncio.gather(*(model.infer(window) for window in windows))
         after = batch_statistics(address)
         await blocker
-    finally:
-        await inference.close()
     assert after[1] - before[1] <= 8  # the blocker's batch, and few for the other 32
     assert difference(alone, together) <= 1e-4
     print(f"largest difference alone / in a batch: {difference(alone, together):.2e}")
@@ -73,17 +68,8 @@ async def test_chunks_of_a_long_text_are_put_together_in_order(server: RunningSe
     packed = make_windows(3, [384, 17, 300, 384, 5, 384, 200])
     results = []
     for chunk in (100_000, 700):
-        inference = TritonInference(
-            [triton_address(server)],
-            "bert_qa",
-            "1",
-            budget=TokenBudget(1000),
-            max_chunk_tokens=chunk,
-        )
-        try:
-            results.append(await inference.infer(packed))
-        finally:
-            await inference.close()
+        async with inference(server, in_flight=1000, chunk=chunk) as model:
+            results.append(await model.infer(packed))
     assert difference(results[:1], results[1:]) <= 1e-4
 
 
@@ -100,15 +86,10 @@ async def test_a_bad_tensor_harms_nobody_else_in_the_batch(server: RunningServer
             good.input_ids * 1000, good.token_type_ids, good.window_lengths
         ),
     }[bad]
-    inference = TritonInference(
-        [triton_address(server)], "bert_qa", "1", budget=TokenBudget(1 << 20), max_chunk_tokens=4096
-    )
-    try:
-        expected = await inference.infer(good)
-        work = [inference.infer(wrong if i == 5 else good) for i in range(12)]
+    async with inference(server) as model:
+        expected = await model.infer(good)
+        work = [model.infer(wrong if i == 5 else good) for i in range(12)]
         results = await asyncio.gather(*work, return_exceptions=True)
-    finally:
-        await inference.close()
     assert [i for i, result in enumerate(results) if isinstance(result, Exception)] == [5]
     right = [result for result in results if isinstance(result, Logits)]
     assert difference(right, [expected] * 11) <= 1e-4
@@ -133,7 +114,7 @@ def test_batches_form_at_concurrency_32(server: RunningServer, tmp_path: Path) -
     ]
     data = tmp_path / "data.json"
     data.write_text(json.dumps({"version": "1.1", "data": [{"paragraphs": paragraphs}]}))
-    before = batch_statistics(triton_address(server))
+    before = batch_statistics(address_of(server))
     finished = subprocess.run(
         [
             *(str(BIN / "spanqa"), "evaluate", str(data), "--target", server.target),
@@ -144,7 +125,7 @@ def test_batches_form_at_concurrency_32(server: RunningServer, tmp_path: Path) -
         timeout=120,
         check=True,
     )
-    after = batch_statistics(triton_address(server))
+    after = batch_statistics(address_of(server))
     requests, batches = after[0] - before[0], after[1] - before[1]
     report = json.loads(finished.stdout)
     assert report["answered"] == requests == 320

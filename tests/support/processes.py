@@ -6,7 +6,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import urllib.request
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -18,6 +19,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 BIN = Path(sys.executable).parent
 SERVING = health_pb2.HealthCheckResponse.SERVING
 START_SECONDS = 90.0
+WORK_UNDER_WAY = ("spanqa_triton_tokens_in_flight", "spanqa_requests_waiting")
 
 
 def free_port() -> int:
@@ -34,6 +36,7 @@ class RunningServer:
     process: subprocess.Popen[bytes]
     target: str
     log: Path
+    metrics_port: int
 
     def children(self) -> list[psutil.Process]:
         """Every process that it started, directly or not."""
@@ -42,6 +45,30 @@ class RunningServer:
     def triton(self) -> psutil.Process:
         """Its embedded Triton."""
         return next(child for child in self.children() if child.name() == "tritonserver")
+
+    def metrics(self) -> dict[str, float]:
+        """Its own metrics by name and labels, as they are written: name{label="value"}."""
+        address = f"http://127.0.0.1:{self.metrics_port}/metrics"
+        with urllib.request.urlopen(address, timeout=5) as page:
+            lines = page.read().decode().splitlines()
+        parts = (line.rpartition(" ") for line in lines if line.startswith("spanqa_"))
+        return {name: float(value) for name, _, value in parts}
+
+    def wait_for_metrics(
+        self, condition: Callable[[dict[str, float]], bool], within: float = 10.0
+    ) -> dict[str, float]:
+        """Read the metrics until they are as wanted."""
+        give_up = monotonic() + within
+        while not condition(metrics := self.metrics()):
+            told = {name: value for name, value in metrics.items() if "_bucket" not in name}
+            assert monotonic() < give_up, f"not so after {within} s: {told}"
+        return metrics
+
+    def wait_until_idle(self, within: float = 10.0) -> dict[str, float]:
+        """Wait until nothing is at Triton and nothing waits to go there."""
+        return self.wait_for_metrics(
+            lambda now: all(now[name] == 0 for name in WORK_UNDER_WAY), within
+        )
 
     def stop(self, number: signal.Signals = signal.SIGTERM, within: float = 15.0) -> int:
         """Send a signal and return the exit code."""
@@ -65,15 +92,16 @@ def running_server(
     repository: Path, log: Path, *arguments: str, wait: bool = True
 ) -> Iterator[RunningServer]:
     """Run a server; at the end of the block it and all its children are gone."""
-    port = free_port()
+    port, metrics_port = free_port(), free_port()
+    ports = ("--port", str(port), "--metrics-port", str(metrics_port))
     with log.open("wb") as output:
         process = subprocess.Popen(
-            serve_command(repository, "--port", str(port), *arguments),
+            serve_command(repository, *ports, *arguments),
             stderr=output,
             stdout=output,
             env=clean_environment(),
         )
-    server = RunningServer(process, f"127.0.0.1:{port}", log)
+    server = RunningServer(process, f"127.0.0.1:{port}", log, metrics_port)
     children: list[psutil.Process] = []
     try:
         if wait:

@@ -103,12 +103,17 @@ def score(questions: Sequence[Question], predictions: Mapping[str, str]) -> dict
     """Exact match and F1 in percent, normalized and scored as by the official script.
 
     Returns:
-        `exact_match`, `f1` and `questions`; where there are any, the same of the answerable
-        and of the unanswerable ones.
+        `exact_match`, `f1` and `questions`; where some are unanswerable, the same of those
+        and of the others.
     """
     examples = [
         SimpleNamespace(qas_id=q.id, answers=[{"text": text} for text in q.answers])
         for q in questions
     ]
     scores = squad_evaluate(examples, dict(predictions))
-    return {name: scores[key] for key, name in SCORES.items() if key in scores}
+    split = "NoAns_total" in scores
+    return {
+        name: scores[key]
+        for key, name in SCORES.items()
+        if key in scores and (split or name in ("exact_match", "f1", "questions"))
+    }

@@ -28,7 +28,7 @@ class Trained:
     steps: int
     examples_per_second: float
     seconds: float
-    loss: float  # the mean of the last steps
+    loss: float | None  # the mean of the last steps; None after very few
 
 
 def training_arguments(settings: Settings, *, cuda: bool) -> TrainingArguments:
@@ -113,7 +113,7 @@ class TrainingProgress(TrainerCallback):  # type: ignore[misc]
     def __init__(self, phase: Phase) -> None:
         self._phase = phase
         self._examples_per_step = 0
-        self.loss = math.nan
+        self.loss: float | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._examples_per_step = examples_per_step(args)
@@ -128,13 +128,13 @@ class TrainingProgress(TrainerCallback):  # type: ignore[misc]
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
         if "loss" not in logs:
             return
-        self.loss = logs["loss"]
-        if not math.isfinite(self.loss):
+        self.loss = loss = logs["loss"]
+        if not math.isfinite(loss):
             raise FinetuneError(
-                f"the loss is {self.loss} at step {state.global_step}; lower --learning-rate "
+                f"the loss is {loss} at step {state.global_step}; lower --learning-rate "
                 "and begin anew with --restart"
             )
-        self._phase.note = f"loss {self.loss:.3f}"
+        self._phase.note = f"loss {loss:.3f}"
 
 
 def examples_per_step(arguments: TrainingArguments) -> int:

@@ -13,7 +13,7 @@ from spanqa_model.finetune.run import finetune
 from spanqa_model.finetune.settings import Settings
 from spanqa_model.presets import Source
 
-SMALL = {
+SMALL: dict[str, Any] = {
     "max_sequence_tokens": 48,
     "doc_stride_tokens": 8,
     "batch_size": 8,

@@ -19,9 +19,9 @@ QUESTION = "data[0].paragraphs[1].qas[0]."
 @pytest.mark.parametrize("suffix", ["json", "json.xz", "json.gz"])
 def test_a_file_is_read_packed_or_not(tmp_path: Path, suffix: str) -> None:
     content = json.dumps(document(3)).encode()
-    pack = {"json": bytes, "json.xz": lzma.compress, "json.gz": gzip.compress}[suffix]
+    packed = {"json": content, "json.xz": lzma.compress(content), "json.gz": gzip.compress(content)}
     file = tmp_path / f"train.{suffix}"
-    file.write_bytes(pack(content))
+    file.write_bytes(packed[suffix])
     questions = training_questions(file)
     assert [question.id for question in questions] == ["q0", "q1", "q2"]
     for question in questions:

@@ -1,7 +1,5 @@
 """Windows and labels."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch

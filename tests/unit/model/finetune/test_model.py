@@ -97,7 +97,7 @@ def test_token_types_reach_the_model_under_lora(base: Path) -> None:
 
 def test_weights_of_another_model_are_refused(base: Path) -> None:
     weights = dict(reference_model(hidden_size=48).state_dict())
-    with pytest.raises(CheckpointError, match="the weights do not fit: .*size mismatch"):
+    with pytest.raises(CheckpointError, match=r"the weights do not fit: .*size mismatch"):
         build_model(base, weights, seed=0, device="cpu")
     weights = dict(reference_model().state_dict())
     del weights["bert.encoder.layer.1.output.dense.bias"]

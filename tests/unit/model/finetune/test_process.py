@@ -1,6 +1,5 @@
 """Real processes: killed ones, several at once, and what they import."""
 
-import os
 import signal
 import subprocess
 import sys

@@ -19,12 +19,12 @@ from spanqa_model.finetune.training import EpochSampler
 from unit.model.finetune.runs import result_weights, run
 
 
-class Cut(Exception):
+class CutOffError(Exception):
     """The run is cut off here."""
 
 
 def raise_cut(*_: Any, **__: Any) -> None:
-    raise Cut
+    raise CutOffError
 
 
 def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
@@ -48,14 +48,14 @@ def test_a_run_learns_its_questions(
 
 @pytest.fixture
 def cut_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Cut runs off when the checkpoint of a step is complete."""
+    """CutOffError runs off when the checkpoint of a step is complete."""
 
     def install(step: int) -> None:
         def complete_and_cut(checkpoint: Path) -> None:
             complete_checkpoint(checkpoint)
             if checkpoint.name == f"checkpoint-{step}":
                 monkeypatch.undo()
-                raise Cut
+                raise CutOffError
 
         monkeypatch.setattr(training, "complete_checkpoint", complete_and_cut)
 
@@ -83,7 +83,7 @@ def test_a_run_that_was_cut_off_ends_as_one_that_was_not(
 ) -> None:
     run(base, questions, tmp_path / "whole", **options)
     cut_at(step)
-    with pytest.raises(Cut):
+    with pytest.raises(CutOffError):
         run(base, questions, tmp_path / "cut", **options)
     _, shown = run(base, questions, tmp_path / "cut", **options)
     assert f"going on from {tmp_path / 'cut' / f'checkpoint-{step}'}" in shown.replace("\n", "")
@@ -96,9 +96,10 @@ def test_a_run_that_was_cut_off_after_its_last_step_is_not_trained_further(
 ) -> None:
     options = {"epochs": 1.5}  # the Trainer alone would go on to the end of the epoch
     run(base, questions, tmp_path / "whole", **options)
-    with monkeypatch.context() as patch, pytest.raises(Cut):
-        patch.setattr(run_module, "save_result", raise_cut)
+    monkeypatch.setattr(run_module, "save_result", raise_cut)
+    with pytest.raises(CutOffError):
         run(base, questions, tmp_path / "cut", **options)
+    monkeypatch.undo()
     assert (tmp_path / "cut" / "checkpoint-12").exists()
     _, shown = run(base, questions, tmp_path / "cut", **options)
     assert "training" not in shown
@@ -109,9 +110,10 @@ def test_a_run_that_was_cut_off_while_it_was_evaluated_is_evaluated(
     base: Path, questions: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = {"epochs": 1.0, "dev": questions, "limit_dev": 9}
-    with monkeypatch.context() as patch, pytest.raises(Cut):
-        patch.setattr(run_module, "evaluate", raise_cut)
+    monkeypatch.setattr(run_module, "evaluate", raise_cut)
+    with pytest.raises(CutOffError):
         run(base, questions, tmp_path, **options)
+    monkeypatch.undo()
     assert not (tmp_path / METRICS).exists()
     metrics, shown = run(base, questions, tmp_path, **options)
     assert "training" not in shown

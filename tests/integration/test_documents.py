@@ -1,0 +1,195 @@
+"""AnswerFromDocuments: one ranking and one scale of probability over all documents."""
+
+import math
+from typing import Any
+
+import grpc
+import pytest
+
+from spanqa.v1 import question_answering_pb2 as pb
+from spanqa.v1.question_answering_pb2_grpc import QuestionAnsweringServiceStub
+from support.answers import UNITS, Place, cut, place, rank, status_of, violations
+
+QUESTION = "Where was she born?"
+FILLER = "The rain went on and nobody in the village said a word about the matter. "
+TEXTS = [
+    "She was born in Warsaw in 1867.",
+    "Nobody knows. " + FILLER * 3,
+    FILLER * 40 + "Her cousin, they say, was born in Graz. " + FILLER * 30,
+    "東京 👩‍🚀 — she lived in Malmö, though she had been born in Kraków.",
+    "Warsaw.",
+    "She was born in Warsaw in 1867.",
+]
+
+
+def documents(*texts: str) -> list[pb.Document]:
+    return [pb.Document(id=f"document {number}", text=text) for number, text in enumerate(texts)]
+
+
+def ask(
+    stub: QuestionAnsweringServiceStub, *texts: str, **options: Any
+) -> pb.AnswerFromDocumentsResponse:
+    request = pb.AnswerFromDocumentsRequest(
+        question=QUESTION, documents=documents(*texts), options=pb.AnswerOptions(**options)
+    )
+    return stub.AnswerFromDocuments(request, timeout=60)
+
+
+def ask_one(stub: QuestionAnsweringServiceStub, text: str, **options: Any) -> pb.AnswerResponse:
+    request = pb.AnswerRequest(question=QUESTION, context=text, options=pb.AnswerOptions(**options))
+    return stub.Answer(request, timeout=60)
+
+
+def refusal(
+    stub: QuestionAnsweringServiceStub, request: pb.AnswerFromDocumentsRequest
+) -> dict[str, str]:
+    with pytest.raises(grpc.RpcError) as raised:
+        stub.AnswerFromDocuments(request, timeout=60)
+    return violations(status_of(raised.value))
+
+
+def test_the_joint_ranking_is_that_of_single_answers_by_score(
+    stub: QuestionAnsweringServiceStub,
+) -> None:
+    joint = ask(stub, *TEXTS, top_k=30)
+    alone = {
+        (number, answer.start, answer.end): answer.score
+        for number, text in enumerate(TEXTS)
+        for answer in ask_one(stub, text, top_k=30).answers
+    }
+    assert len(joint.answers) == 30
+    assert list(joint.answers) == sorted(joint.answers, key=rank)
+    assert len({answer.document_index for answer in joint.answers}) > 2
+    for answer in joint.answers:
+        assert answer.score == pytest.approx(alone.pop(place(answer)), abs=1e-4)
+    assert max(alone.values()) <= joint.answers[-1].score + 1e-4, "no better one is left out"
+
+
+def test_probabilities_are_shares_of_all_documents(stub: QuestionAnsweringServiceStub) -> None:
+    """The sums of exp(score) of the documents add up."""
+    joint = ask(stub, *TEXTS, top_k=100)
+    sums = []
+    for text in TEXTS:
+        best = ask_one(stub, text).answers[0]
+        sums.append(math.exp(best.score) / best.probability)
+    for answer in joint.answers:
+        expected = math.exp(answer.score) / math.fsum(sums)
+        assert answer.probability == pytest.approx(expected, rel=1e-3)
+    assert 0.5 < math.fsum(answer.probability for answer in joint.answers) <= 1 + 1e-9
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_every_answer_leads_to_its_document(
+    stub: QuestionAnsweringServiceStub, unit: pb.OffsetEncoding
+) -> None:
+    response = ask(stub, *TEXTS, top_k=50, offset_encoding=unit)
+    for answer in response.answers:
+        document = TEXTS[answer.document_index]
+        assert cut(document, answer.start, answer.end, unit) == answer.text
+    assert {"Warsaw", "Kraków"} <= {answer.text for answer in response.answers}
+
+
+def test_ids_come_back_in_order_whatever_they_are(stub: QuestionAnsweringServiceStub) -> None:
+    ids = ["b", "", "a", "b", "東京\x00"]
+    request = pb.AnswerFromDocumentsRequest(
+        question=QUESTION,
+        documents=[pb.Document(id=name, text=text) for name, text in zip(ids, TEXTS, strict=False)],
+    )
+    assert list(stub.AnswerFromDocuments(request, timeout=60).document_ids) == ids
+
+
+def test_equal_documents_have_equal_answers(stub: QuestionAnsweringServiceStub) -> None:
+    first, second = ask(stub, TEXTS[0], TEXTS[5], top_k=2).answers
+    assert (first.text, second.text) == ("Warsaw", "Warsaw")
+    assert {first.document_index, second.document_index} == {0, 1}
+    assert first.score == pytest.approx(second.score, abs=1e-4)
+
+
+def test_blank_documents_keep_their_number_and_hold_no_answer(
+    stub: QuestionAnsweringServiceStub,
+) -> None:
+    without = ask(stub, TEXTS[0], TEXTS[3], top_k=20)
+    among = ask(stub, "", TEXTS[0], " \n\t", "\u200b\x00", TEXTS[3], "", top_k=20)
+    renumbered: dict[Place, float] = {
+        ((1, 4)[answer.document_index], answer.start, answer.end): answer.score
+        for answer in without.answers
+    }
+    assert [place(answer) for answer in among.answers] == list(renumbered)
+    assert among.usage == without.usage
+    assert among.document_ids == [f"document {number}" for number in range(6)]
+    for answer, expected in zip(among.answers, without.answers, strict=True):
+        assert answer.probability == pytest.approx(expected.probability, abs=1e-4)
+
+
+@pytest.mark.parametrize("text", [TEXTS[0], TEXTS[2], TEXTS[3]])
+@pytest.mark.parametrize("unit", UNITS)
+def test_a_single_document_is_an_answer(
+    stub: QuestionAnsweringServiceStub, text: str, unit: pb.OffsetEncoding
+) -> None:
+    options = {"top_k": 10, "offset_encoding": unit, "max_sequence_tokens": 128}
+    joint, alone = ask(stub, text, **options), ask_one(stub, text, **options)
+    assert list(map(place, joint.answers)) == list(map(place, alone.answers))
+    assert joint.usage == alone.usage
+    assert joint.model_version == alone.model_version
+    for one, other in zip(joint.answers, alone.answers, strict=True):
+        assert one.text == other.text
+        assert one.score == pytest.approx(other.score, abs=1e-4)
+        assert one.probability == pytest.approx(other.probability, abs=1e-4)
+
+
+def test_usage_adds_up_and_stages_take_time(stub: QuestionAnsweringServiceStub) -> None:
+    response = ask(stub, *TEXTS)
+    each = [ask_one(stub, text).usage for text in TEXTS]
+    assert response.usage == pb.Usage(
+        question_tokens=each[0].question_tokens,
+        context_tokens=sum(usage.context_tokens for usage in each),
+        windows=sum(usage.windows for usage in each),
+    )
+    timing = response.timing
+    stages = [timing.tokenize, timing.queue, timing.infer, timing.decode]
+    assert all(stage.ToNanoseconds() > 0 for stage in stages)
+    assert sum(stage.ToNanoseconds() for stage in stages) <= timing.total.ToNanoseconds()
+
+
+def test_as_many_documents_as_allowed(stub: QuestionAnsweringServiceStub) -> None:
+    most = stub.GetModel(pb.GetModelRequest(), timeout=10).limits.max_documents
+    texts = ["Yes."] * (most - 1) + [TEXTS[0]]
+    response = ask(stub, *texts)
+    assert most == 1000
+    assert response.answers[0].text == "Warsaw"
+    assert response.answers[0].document_index == most - 1
+    assert response.usage.windows == most
+
+
+TOO_MUCH = {
+    "none": ((), "is empty; give at least one"),
+    "blank all": (("", " ", "\u3000"), "is blank"),
+    "unreadable all": (("\u200b", "", "\x00"), "no character that the model reads"),
+    "too many": (("Yes.",) * 1001, "the limit is 1000"),
+    "too large together": (("x" * 600_000, "y" * 448_577), "1048577 bytes of UTF-8"),
+}
+
+
+@pytest.mark.parametrize("case", TOO_MUCH)
+def test_what_is_refused(stub: QuestionAnsweringServiceStub, case: str) -> None:
+    texts, told = TOO_MUCH[case]
+    request = pb.AnswerFromDocumentsRequest(question=QUESTION, documents=documents(*texts))
+    described = refusal(stub, request)
+    assert list(described) == ["documents"]
+    assert told in described["documents"]
+
+
+def test_windows_of_all_documents_count_together(stub: QuestionAnsweringServiceStub) -> None:
+    options = pb.AnswerOptions(max_sequence_tokens=64, doc_stride_tokens=54)
+    texts = ["a b " * 12_500] * 4
+    request = pb.AnswerFromDocumentsRequest(
+        question=QUESTION, documents=documents(*texts), options=options
+    )
+    described = refusal(stub, request)
+    assert list(described) == ["documents"]
+    assert "the limit is 10000" in described["documents"]
+
+
+def test_all_violations_are_told_at_once(stub: QuestionAnsweringServiceStub) -> None:
+    request = pb.AnswerFromDocumentsRequest(options=pb.AnswerOptions(top_k=-1))
+    assert list(refusal(stub, request)) == ["documents", "question", "options.top_k"]

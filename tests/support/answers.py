@@ -1,0 +1,61 @@
+"""How tests read replies: spans in every offset unit, statuses with their details."""
+
+from typing import Any
+
+import grpc
+from google.rpc import error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+from spanqa.v1 import question_answering_pb2 as pb
+
+UTF8, UTF16, UTF32 = pb.OFFSET_ENCODING_UTF8, pb.OFFSET_ENCODING_UTF16, pb.OFFSET_ENCODING_UTF32
+UNITS = (UTF8, UTF16, UTF32)
+CODECS = {
+    UTF8: ("utf-8", 1),
+    UTF16: ("utf-16-le", 2),
+    UTF32: ("utf-32-le", 4),
+    pb.OFFSET_ENCODING_UNSPECIFIED: ("utf-32-le", 4),
+}
+
+Place = tuple[int, int, int]
+
+
+def cut(text: str, start: int, end: int, unit: pb.OffsetEncoding) -> str:
+    """text[start:end], counted in `unit`; fails where that splits a character."""
+    codec, size = CODECS[unit]
+    return text.encode(codec)[start * size : end * size].decode(codec)
+
+
+def place(answer: pb.Answer) -> Place:
+    return answer.document_index, answer.start, answer.end
+
+
+def rank(answer: pb.Answer) -> tuple[float, Place]:
+    """What answers are sorted by."""
+    return -answer.score, place(answer)
+
+
+def violations(status: status_pb2.Status | None) -> dict[str, str]:
+    """What is wrong with which field, by a status of INVALID_ARGUMENT."""
+    assert status is not None
+    assert status.code == grpc.StatusCode.INVALID_ARGUMENT.value[0]
+    bad = error_details_pb2.BadRequest()
+    for detail in status.details:
+        detail.Unpack(bad)
+    return {violation.field: violation.description for violation in bad.field_violations}
+
+
+def reason(status: status_pb2.Status | None) -> str:
+    """The stable reason that a program can act on."""
+    assert status is not None
+    info = error_details_pb2.ErrorInfo()
+    assert any(detail.Unpack(info) for detail in status.details)
+    assert info.domain == "spanqa.v1"
+    return info.reason
+
+
+def status_of(error: Any) -> status_pb2.Status:
+    """The whole status that a call failed with, in either of gRPC's APIs."""
+    status: status_pb2.Status | None = rpc_status.from_call(error)
+    assert status is not None, f"{error.code()} without details: {error.details()}"
+    return status
