@@ -44,7 +44,9 @@ def test_usage_and_timing(stub: QuestionAnsweringServiceStub) -> None:
 
 
 @pytest.mark.parametrize("unit", [*UNITS, pb.OFFSET_ENCODING_UNSPECIFIED])
-def test_offsets_in_every_unit(stub: QuestionAnsweringServiceStub, unit: pb.OffsetEncoding) -> None:
+def test_offsets_in_every_unit(
+    stub: QuestionAnsweringServiceStub, unit: "pb.OffsetEncoding.ValueType"
+) -> None:
     context = "👩‍🚀 𝔘nicode — naïve café, 東京. " + CONTEXT + " 🎉"
     (answer,) = ask(stub, "Where was Marie Curie born?", context, offset_encoding=unit).answers
     assert cut(context, answer.start, answer.end, unit) == answer.text == "Warsaw"

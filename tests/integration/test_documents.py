@@ -80,7 +80,7 @@ def test_probabilities_are_shares_of_all_documents(stub: QuestionAnsweringServic
 
 @pytest.mark.parametrize("unit", UNITS)
 def test_every_answer_leads_to_its_document(
-    stub: QuestionAnsweringServiceStub, unit: pb.OffsetEncoding
+    stub: QuestionAnsweringServiceStub, unit: "pb.OffsetEncoding.ValueType"
 ) -> None:
     response = ask(stub, *TEXTS, top_k=50, offset_encoding=unit)
     for answer in response.answers:
@@ -124,7 +124,7 @@ def test_blank_documents_keep_their_number_and_hold_no_answer(
 @pytest.mark.parametrize("text", [TEXTS[0], TEXTS[2], TEXTS[3]])
 @pytest.mark.parametrize("unit", UNITS)
 def test_a_single_document_is_an_answer(
-    stub: QuestionAnsweringServiceStub, text: str, unit: pb.OffsetEncoding
+    stub: QuestionAnsweringServiceStub, text: str, unit: "pb.OffsetEncoding.ValueType"
 ) -> None:
     options = {"top_k": 10, "offset_encoding": unit, "max_sequence_tokens": 128}
     joint, alone = ask(stub, text, **options), ask_one(stub, text, **options)

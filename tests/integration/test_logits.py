@@ -40,10 +40,10 @@ def decode(reply: pb.ComputeLogitsResponse, shared: int, longest: int = 30) -> l
             row = best[more, first : last - more]
             np.maximum(row, start_logits[: last - first - more] + end_logits[more:], out=row)
         first = last - shared
-    more, token = np.nonzero(best > -np.inf)
-    scores = best[more, token]
+    length, token = np.nonzero(best > -np.inf)
+    scores = best[length, token]
     places: dict[tuple[int, int], float] = {}
-    for score, start, end in sorted(zip(-scores, starts[token], ends[token + more], strict=True)):
+    for score, start, end in sorted(zip(-scores, starts[token], ends[token + length], strict=True)):
         places.setdefault((int(start), int(end)), float(-score))
         if len(places) == TOP_K:
             break
@@ -57,10 +57,10 @@ def compare(stub: QuestionAnsweringServiceStub, compared: Iterable[Pair], say: S
     scores, probabilities, windows = [], [], 0
     for number, (question, context) in enumerate(compared):
         unit = UNITS[number % len(UNITS)]
-        texts = {"question": question, "context": context}
         options = pb.AnswerOptions(top_k=TOP_K, offset_encoding=unit)
-        answered = stub.Answer(pb.AnswerRequest(**texts, options=options), timeout=60)
-        request = pb.ComputeLogitsRequest(**texts, offset_encoding=unit)
+        asked = pb.AnswerRequest(question=question, context=context, options=options)
+        answered = stub.Answer(asked, timeout=60)
+        request = pb.ComputeLogitsRequest(question=question, context=context, offset_encoding=unit)
         reply = stub.ComputeLogits(request, timeout=60)
         assert reply.usage == answered.usage
         decoded = decode(reply, shared)
@@ -113,7 +113,9 @@ def test_twenty_long_texts(stub: QuestionAnsweringServiceStub, say: Say) -> None
 
 
 @pytest.mark.parametrize("unit", UNITS)
-def test_what_a_window_is(stub: QuestionAnsweringServiceStub, unit: pb.OffsetEncoding) -> None:
+def test_what_a_window_is(
+    stub: QuestionAnsweringServiceStub, unit: "pb.OffsetEncoding.ValueType"
+) -> None:
     question, context = "Wo wurde 居里 geboren?", f"👩‍🚀 {CONTEXT} " * 6
     request = pb.ComputeLogitsRequest(
         question=question,

@@ -20,7 +20,7 @@ CODECS = {
 Place = tuple[int, int, int]
 
 
-def cut(text: str, start: int, end: int, unit: pb.OffsetEncoding) -> str:
+def cut(text: str, start: int, end: int, unit: "pb.OffsetEncoding.ValueType") -> str:
     """text[start:end], counted in `unit`; fails where that splits a character."""
     codec, size = CODECS[unit]
     return text.encode(codec)[start * size : end * size].decode(codec)

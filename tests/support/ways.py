@@ -24,7 +24,7 @@ CALL_SECONDS = 120.0
 class Reply:
     """What became of the pair: an answer in this unit, or a status."""
 
-    unit: pb.OffsetEncoding
+    unit: "pb.OffsetEncoding.ValueType"
     result: Response | status_pb2.Status
 
 
@@ -42,7 +42,9 @@ class Replies:
         return self.in_batch, self.in_stream, self.as_document
 
 
-def code_points(context: str, answer: pb.Answer, unit: pb.OffsetEncoding) -> tuple[int, int]:
+def code_points(
+    context: str, answer: pb.Answer, unit: "pb.OffsetEncoding.ValueType"
+) -> tuple[int, int]:
     """Where an answer is, in the unit that all units can be compared in."""
     codec, size = CODECS[unit]
     raw = context.encode(codec)
@@ -50,7 +52,7 @@ def code_points(context: str, answer: pb.Answer, unit: pb.OffsetEncoding) -> tup
     return start, end
 
 
-def counted_in(pair: pb.AnswerRequest, unit: pb.OffsetEncoding) -> pb.AnswerRequest:
+def counted_in(pair: pb.AnswerRequest, unit: "pb.OffsetEncoding.ValueType") -> pb.AnswerRequest:
     changed = pb.AnswerRequest()
     changed.CopyFrom(pair)
     changed.options.offset_encoding = unit

@@ -57,13 +57,17 @@ def export_command(
         typer.Option(help="Default: float16 on cuda; bfloat16 on CPUs that have it; float32."),
     ] = None,
     max_sequence_tokens: Annotated[
-        int | None, typer.Option(help="Default length of a window. 384.")
+        int | None, typer.Option(help="Length of a window. Default: as fine-tuned, or 384.")
     ] = None,
     doc_stride_tokens: Annotated[
-        int | None, typer.Option(help="Default overlap of windows. 128.")
+        int | None, typer.Option(help="Overlap of windows. Default: as fine-tuned, or 128.")
     ] = None,
     no_answer: Annotated[
-        bool, typer.Option("--no-answer", help="It was trained on unanswerable questions too.")
+        bool,
+        typer.Option(
+            "--no-answer",
+            help="It was trained on unanswerable questions too (known of what finetune made).",
+        ),
     ] = False,
 ) -> None:
     """Export a checkpoint as a model version.

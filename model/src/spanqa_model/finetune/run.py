@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, distributed
 
 from spanqa_model.checkpoint import Checkpoint, load_checkpoint
@@ -56,6 +57,8 @@ def finetune(settings: Settings, reporter: Reporter) -> dict[str, Any] | None:
     inputs = read_inputs(settings)
     arguments = training_arguments(settings, cuda=inputs.device == "cuda")
     first = arguments.process_index == 0
+    if inputs.device == "cuda" and arguments.world_size < torch.cuda.device_count():
+        reporter.say("not all GPUs are used: torchrun --nproc-per-node N starts one process each")
     run = RunDirectory(settings.output)
     with run.locked() if first else nullcontext():
         with arguments.main_process_first(local=False):

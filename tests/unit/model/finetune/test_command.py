@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from spanqa_model.build import torchscript_deprecation_accepted
 from spanqa_model.checkpoint import load_tokenizer
 from spanqa_model.cli import app, main
+from spanqa_model.finetune import run
 from spanqa_model.versions import MODEL_NAME
 from unit.model.finetune.squad import document, write
 from unit.model.tiny import edit_json, random_windows, reference_logits
@@ -32,13 +33,13 @@ Shell = Callable[..., object]
 def shell(monkeypatch: pytest.MonkeyPatch) -> Shell:
     """Run `spanqa-model` as from a shell; returns what the process would exit with."""
 
-    def run(*arguments: str | Path) -> object:
+    def start(*arguments: str | Path) -> object:
         monkeypatch.setattr(sys, "argv", ["spanqa-model", *map(str, arguments)])
         with pytest.raises(SystemExit) as caught:
             main()
         return caught.value.code
 
-    return run
+    return start
 
 
 def exported(repository: Path) -> tuple[dict[str, Any], torch.jit.ScriptModule]:
@@ -220,6 +221,17 @@ def test_without_the_extra_the_error_names_it(
     assert text == (
         "spanqa-model: fine-tuning needs accelerate, peft: pip install 'spanqa-model[train]'"
     )
+
+
+def test_an_interrupt_is_one_line(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "finetune", interrupt)
+    text = shell("finetune", "--train", tmp_path / "x", "--output", tmp_path / "run")
+    assert text == "spanqa-model: interrupted; the same command goes on from here"
 
 
 def test_processes_but_the_first_fail_in_silence(

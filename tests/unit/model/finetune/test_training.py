@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from transformers.models.bert.modeling_bert import BertEmbeddings
 
 from spanqa_model.errors import FinetuneError
 from spanqa_model.finetune import run as run_module
@@ -120,6 +121,25 @@ def test_a_run_that_was_cut_off_while_it_was_evaluated_is_evaluated(
     assert metrics["training"]["steps"] == 8
     assert metrics["after"]["questions"] == 9
     assert not list(tmp_path.glob("checkpoint-*"))
+
+
+def test_token_types_reach_the_adapted_model_in_training(
+    base: Path, questions: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Tensor] = []
+    forward = BertEmbeddings.forward
+
+    def watched(self: Any, **inputs: Any) -> Tensor:
+        seen.append(inputs["token_type_ids"])
+        result: Tensor = forward(self, **inputs)
+        return result
+
+    monkeypatch.setattr(BertEmbeddings, "forward", watched)
+    run(base, questions, tmp_path, lora=True, epochs=1.0)
+    assert len(seen) == 8
+    for types in seen:  # [CLS] who wrote it [SEP], then the context
+        assert types[:, :5].eq(0).all()
+        assert types[:, 5:13].eq(1).all()
 
 
 def test_epochs_may_be_a_fraction(base: Path, questions: Path, tmp_path: Path) -> None:
