@@ -51,8 +51,8 @@ def test_triton_takes_the_production_configuration(model_repository: Path, tmp_p
     package, address = pytriton_package(), f"127.0.0.1:{free_port()}"
     with tempfile.TemporaryDirectory() as directory, (tmp_path / "log").open("wb") as log:
         link_backend(package, Path(directory))
-        link_configurations(view_of(directory), model)
-        link_versions(view_of(directory), {"1": model / "1"})
+        link_configurations(view_of(Path(directory)), model)
+        link_versions(view_of(Path(directory)), {"1": model / "1"})
         triton = subprocess.Popen(
             triton_command(package, Path(directory), address),
             env=triton_environment(package, 0),

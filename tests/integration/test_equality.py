@@ -17,7 +17,7 @@ from support.processes import RunningServer
 from support.ways import Caller, Replies, Reply, Response, caller_of, code_points
 
 ROUNDING = 1e-4  # of float32, where windows meet others in a batch
-THREADS = 12
+THREADS = 24
 WORDS = [
     *("Marie", "Curie", "was", "born", "in", "Warsaw", "1867.", "Who?", "the", "sea", "it's"),
     *("[SEP]", "[CLS]", "👩‍🚀", "🇵🇱", "e\u0301", "한국어", "東京", "שלום", "𝔘", "naïve", "x" * 120),
@@ -28,11 +28,11 @@ PIECES = st.one_of(*[st.sampled_from(WORDS)] * 4, st.text(CHARACTERS, min_size=1
 
 
 def texts(most: int) -> st.SearchStrategy[str]:
-    return st.lists(PIECES, max_size=most).map(" ".join)
+    return st.lists(PIECES, min_size=1, max_size=most).map(" ".join)
 
 
 def numbers(*usual: int) -> st.SearchStrategy[int]:
-    return st.sampled_from([*usual * 8, -1, 1000])
+    return st.sampled_from([*usual * 20, -1])
 
 
 def pairs(*, no_answer: bool) -> st.SearchStrategy[pb.AnswerRequest]:
@@ -45,10 +45,10 @@ def pairs(*, no_answer: bool) -> st.SearchStrategy[pb.AnswerRequest]:
         doc_stride_tokens=numbers(0, 0, 0, 1, 5),
         min_probability=st.sampled_from([0.0, 0.0, 0.0, 0.01, 0.2, 1.0]),
         allow_no_answer=st.booleans() if no_answer else st.just(False),
-        no_answer_threshold=st.sampled_from([0.0, 0.0, -2.0, 0.5, 3.0]),
+        no_answer_threshold=st.sampled_from([0.0, -3.0, -8.0, 0.5]),
     )
     contexts = st.tuples(texts(20), st.sampled_from([1, 1, 2, 6])).map(lambda two: two[0] * two[1])
-    return st.builds(pb.AnswerRequest, question=texts(6), context=contexts, options=options)
+    return st.builds(pb.AnswerRequest, question=texts(4), context=contexts, options=options)
 
 
 def check_reply(pair: pb.AnswerRequest, reply: Reply) -> None:
@@ -176,10 +176,9 @@ def test_a_hundred_examples(server: RunningServer) -> None:
 @pytest.mark.timeout(1800)
 def test_twenty_thousand_examples(tiny_server: RunningServer, say: Callable[[str], None]) -> None:
     begin = monotonic()
-    kinds = run_in_threads(tiny_server, 20_000, no_answer=True)
-    say(
-        f"{kinds.total():,} examples of each property in {monotonic() - begin:.0f} s: {dict(kinds)}"
-    )
-    assert kinds.total() >= 20_000
-    assert all(kinds[kind] > 1_000 for kind in ("one window", "several windows", "no answer"))
-    assert kinds["refused"] > 1_000
+    kinds = run_in_threads(tiny_server, 23_000, no_answer=True)
+    answered = kinds.total() - kinds["refused"]
+    seconds = monotonic() - begin
+    say(f"{answered:,} examples of each property in {seconds:.0f} s; of all: {dict(kinds)}")
+    assert answered >= 20_000
+    assert all(kinds[kind] > 1_000 for kind in ("several windows", "no answer", "refused"))

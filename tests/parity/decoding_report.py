@@ -76,7 +76,10 @@ def main() -> None:
     ):
         print_scores(name, [pair.theirs for pair in compared], golds, several)
         print(textwrap.indent(str(agreement(compared)), "    "))
-    print(f"the pipeline's steps on our logits give its answers for {followed:,} of {count:,}")
+    print(
+        f"the pipeline's steps on our logits give its answers for {followed:,} of "
+        f"{count:,}, but for rounding (a thousandth of the score)"
+    )
 
 
 def print_scores(

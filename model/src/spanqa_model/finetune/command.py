@@ -117,7 +117,9 @@ def finetune_command(
     try:
         metrics = finetune(settings, Reporter(Console(stderr=True), quiet=not first))
     except KeyboardInterrupt:
-        raise FinetuneError("interrupted; the same command goes on from here") from None
+        raise FinetuneError(
+            "interrupted; the same command goes on from the last checkpoint"
+        ) from None
     except ModelError:
         if first:
             raise

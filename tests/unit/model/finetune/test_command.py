@@ -231,7 +231,7 @@ def test_an_interrupt_is_one_line(
 
     monkeypatch.setattr(run, "finetune", interrupt)
     text = shell("finetune", "--train", tmp_path / "x", "--output", tmp_path / "run")
-    assert text == "spanqa-model: interrupted; the same command goes on from here"
+    assert text == "spanqa-model: interrupted; the same command goes on from the last checkpoint"
 
 
 def test_processes_but_the_first_fail_in_silence(

@@ -1,7 +1,6 @@
 """What a run shows of its progress."""
 
 import io
-from collections.abc import Iterator
 
 import pytest
 from rich.console import Console
@@ -20,7 +19,7 @@ class Clock:
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     fake = Clock()
     monkeypatch.setattr(progress, "monotonic", fake)
     return fake
