@@ -14,6 +14,8 @@ from spanqa.v1.question_answering_pb2_grpc import QuestionAnsweringServiceStub
 from support.processes import free_port, running_server, wait_until_serving
 
 REQUEST = pb.AnswerRequest(question="Where was she born?", context="She was born in Warsaw.")
+DEADLINE_PASSED = grpc.StatusCode.DEADLINE_EXCEEDED.value[0]
+REFUSED = grpc.StatusCode.INVALID_ARGUMENT.value[0]
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
@@ -67,6 +69,11 @@ def test_triton_hangs(model_repository: Path, tmp_path: Path) -> None:
                 stub.Answer(REQUEST)  # no deadline of its own: the server's default
             assert raised.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
             assert "1.5 s" in (raised.value.details() or "")
+            batch = stub.BatchAnswer(pb.BatchAnswerRequest(requests=[REQUEST, pb.AnswerRequest()]))
+            assert [item.error.code for item in batch.items] == [DEADLINE_PASSED, REFUSED]
+            entry = pb.StreamAnswerRequest(id="1", request=REQUEST)
+            [streamed] = stub.StreamAnswer(iter([entry]))
+            assert streamed.error.code == DEADLINE_PASSED
         finally:
             stopped.send_signal(signal.SIGCONT)
         wait_until_serving(server, within=30)

@@ -17,7 +17,7 @@ from support.processes import RunningServer
 from support.ways import Caller, Replies, Reply, Response, caller_of, code_points
 
 ROUNDING = 1e-4  # of float32, where windows meet others in a batch
-THREADS = 24
+THREADS = 20
 WORDS = [
     *("Marie", "Curie", "was", "born", "in", "Warsaw", "1867.", "Who?", "the", "sea", "it's"),
     *("[SEP]", "[CLS]", "👩‍🚀", "🇵🇱", "e\u0301", "한국어", "東京", "שלום", "𝔘", "naïve", "x" * 120),
@@ -47,7 +47,7 @@ def pairs(*, no_answer: bool) -> st.SearchStrategy[pb.AnswerRequest]:
         allow_no_answer=st.booleans() if no_answer else st.just(False),
         no_answer_threshold=st.sampled_from([0.0, -3.0, -8.0, 0.5]),
     )
-    contexts = st.tuples(texts(20), st.sampled_from([1, 1, 2, 6])).map(lambda two: two[0] * two[1])
+    contexts = st.tuples(texts(20), st.sampled_from([1, 1, 2, 4])).map(lambda two: two[0] * two[1])
     return st.builds(pb.AnswerRequest, question=texts(4), context=contexts, options=options)
 
 
@@ -176,7 +176,7 @@ def test_a_hundred_examples(server: RunningServer) -> None:
 @pytest.mark.timeout(1800)
 def test_twenty_thousand_examples(tiny_server: RunningServer, say: Callable[[str], None]) -> None:
     begin = monotonic()
-    kinds = run_in_threads(tiny_server, 23_000, no_answer=True)
+    kinds = run_in_threads(tiny_server, 23_500, no_answer=True)
     answered = kinds.total() - kinds["refused"]
     seconds = monotonic() - begin
     say(f"{answered:,} examples of each property in {seconds:.0f} s; of all: {dict(kinds)}")

@@ -97,7 +97,7 @@ def test_five_hundred_squad_questions(stub: QuestionAnsweringServiceStub, say: S
 
 
 def test_texts_of_one_and_of_several_windows(stub: QuestionAnsweringServiceStub, say: Say) -> None:
-    compare(stub, [*pairs(), ("who?", generated(5, 300)), ("what?", generated(6, 500))], say)
+    compare(stub, [*pairs(), ("what?", generated(6, 400))], say)
 
 
 @pytest.mark.slow

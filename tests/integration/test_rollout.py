@@ -152,6 +152,7 @@ async def test_a_version_appears_takes_over_and_is_withdrawn(
     assert "Traceback" not in log
 
 
+@pytest.mark.slow
 async def test_a_version_that_does_not_load_never_takes_traffic(
     repository: Path, other_version: Path, tmp_path: Path
 ) -> None:

@@ -102,6 +102,7 @@ def assert_like_the_pipeline_or_explained(
     assert all(pair.followed for pair in compared)
 
 
+@pytest.mark.slow
 def test_texts_made_up(exported: Exported, pipeline: QuestionAnsweringPipeline, say: Say) -> None:
     questions = made_up()
     asked = run(exported, questions)
@@ -119,10 +120,12 @@ def squad_questions(count: int) -> list[Pair]:
     return longest + squad_pairs(count - LONGEST)
 
 
+@pytest.mark.slow
 def test_squad_questions_with_the_recipe(exported: Exported, say: Say) -> None:
     assert_like_the_recipe(run(exported, squad_questions(200)), say)
 
 
+@pytest.mark.slow
 def test_squad_questions_with_the_pipeline(
     exported: Exported, pipeline: QuestionAnsweringPipeline, say: Say
 ) -> None:

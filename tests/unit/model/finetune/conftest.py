@@ -1,9 +1,12 @@
 """What the tests of fine-tuning share."""
 
+import sys
 from pathlib import Path
 
 import pytest
 
+from spanqa_model.cli import main
+from unit.model.finetune.runs import Shell
 from unit.model.finetune.squad import document, write
 from unit.model.tiny import reference_model, write_vocabulary
 
@@ -28,3 +31,16 @@ def questions_v2(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Questions of which every third has no answer; a file not to be changed."""
     content = document(64, unanswerable_every=3)
     return write(tmp_path_factory.mktemp("squad") / "v2.json", content)
+
+
+@pytest.fixture
+def shell(monkeypatch: pytest.MonkeyPatch) -> Shell:
+    """Run `spanqa-model` as from a shell; returns what the process would exit with."""
+
+    def start(*arguments: str | Path) -> object:
+        monkeypatch.setattr(sys, "argv", ["spanqa-model", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        return caught.value.code
+
+    return start

@@ -1,6 +1,7 @@
 """Small runs in this process."""
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,11 @@ from spanqa_model.finetune.run import finetune
 from spanqa_model.finetune.settings import Settings
 from spanqa_model.presets import Source
 
+OPTIONS = (
+    *("--max-sequence-tokens", "48", "--doc-stride-tokens", "8", "--epochs", "1"),
+    *("--batch-size", "16", "--dtype", "float32"),
+)
+Shell = Callable[..., object]
 SMALL: dict[str, Any] = {
     "max_sequence_tokens": 48,
     "doc_stride_tokens": 8,
