@@ -208,7 +208,9 @@ def test_control_c_is_quiet(
     command: list[str], service: FakeService, squad_file: Path, never_answers: Handler
 ) -> None:
     service.answer = never_answers
-    code = "from spanqa.cli import main; main()"
+    # Whoever started the tests may ignore the signal, and its children inherit that.
+    restore = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"{restore}; from spanqa.cli import main; main()"
     command = [str(squad_file) if part == "FILE" else part for part in command]
     process = subprocess.Popen(
         [sys.executable, "-c", code, *command, "--target", service.target],
