@@ -23,19 +23,25 @@ def parse(text: str) -> model_config_pb2.ModelConfig:
     return text_format.Parse(text, model_config_pb2.ModelConfig())
 
 
-def test_both_have_the_same_tensors_and_queue() -> None:
+def test_both_have_the_same_tensors() -> None:
     production = parse((MODEL / "config.pbtxt").read_text())
     embedded = parse((MODEL / "configs" / "embedded.pbtxt").read_text())
     assert list(production.input) == list(embedded.input)
     assert list(production.output) == list(embedded.output)
     assert all(tensor.allow_ragged_batch for tensor in production.input)
-    policies = [c.dynamic_batching.default_queue_policy for c in (production, embedded)]
-    assert policies[0] == policies[1]
-    assert policies[0].default_timeout_microseconds > 0
     assert production.platform == "pytorch_libtorch"
     scattered = production.batch_output[0]
     assert list(scattered.target_name) == [output.name for output in production.output]
     assert list(scattered.source_input) == ["input_ids"]
+
+
+@pytest.mark.parametrize("file", ["config.pbtxt", "configs/embedded.pbtxt"])
+def test_neither_keeps_triton_from_preparing_the_next_batch(file: str) -> None:
+    config = parse((MODEL / file).read_text())
+    delay = config.dynamic_batching.max_queue_delay_microseconds
+    only_delay = model_config_pb2.ModelDynamicBatching(max_queue_delay_microseconds=delay)
+    assert config.HasField("dynamic_batching")
+    assert config.dynamic_batching == only_delay
 
 
 def test_triton_takes_the_production_configuration(model_repository: Path, tmp_path: Path) -> None:
@@ -65,7 +71,7 @@ def test_triton_takes_the_production_configuration(model_repository: Path, tmp_p
             triton.terminate()
             triton.wait(30)
     assert [sample.batch_size for sample in loaded.model_warmup] == [1, 64]
-    assert loaded.dynamic_batching.priority_levels == 2
+    assert loaded.dynamic_batching.max_queue_delay_microseconds == 1000
 
 
 def wait_for_config(

@@ -24,8 +24,6 @@ from spanqa_server.triton.dispatcher import TokenBudget
 
 INPUTS = ("input_ids", "token_type_ids", "window_lengths")
 OUTPUTS = ("start_logits__0", "end_logits__1")
-# Triton's priority levels: requests of one chunk go before the chunks of long texts.
-SHORT, LONG = 1, 2
 
 
 class Triton:
@@ -77,13 +75,12 @@ class Triton:
         """
         total = len(packed.input_ids)
         if total <= self._max_chunk_tokens:
-            return await self._infer_chunk(packed, version, total, SHORT)
+            return await self._infer_chunk(packed, version, total)
         chunks = split_windows(packed, self._max_chunk_tokens)
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [
-                    group.create_task(self._infer_chunk(chunk, version, total, LONG))
-                    for chunk in chunks
+                    group.create_task(self._infer_chunk(chunk, version, total)) for chunk in chunks
                 ]
         except BaseExceptionGroup as failures:
             raise failures.exceptions[0] from None
@@ -96,13 +93,11 @@ class Triton:
             - parts[0].queue_seconds,
         )
 
-    async def _infer_chunk(
-        self, packed: PackedWindows, version: str, total: int, priority: int
-    ) -> Logits:
+    async def _infer_chunk(self, packed: PackedWindows, version: str, total: int) -> Logits:
         begin = perf_counter()
         async with self._budget.reserve(len(packed.input_ids), total):
             admitted = perf_counter()
-            request = build_request(self._model_name, version, packed, priority)
+            request = build_request(self._model_name, version, packed)
             try:
                 response = await self._stub.ModelInfer(request)
             except grpc.aio.AioRpcError as error:
@@ -158,7 +153,7 @@ def channel_target(addresses: list[str]) -> str:
 
 
 def build_request(
-    model_name: str, version: str, packed: PackedWindows, priority: int
+    model_name: str, version: str, packed: PackedWindows
 ) -> service_pb2.ModelInferRequest:
     """The tensors of `PackedWindows`, INT32 [1, T], [1, T] and [1, W], as one request."""
     arrays = (packed.input_ids, packed.token_type_ids, packed.window_lengths)
@@ -169,7 +164,6 @@ def build_request(
     )
     for name, array in zip(INPUTS, arrays, strict=True):
         request.inputs.add(name=name, datatype="INT32", shape=(1, len(array)))
-    request.parameters["priority"].uint64_param = priority
     return request
 
 

@@ -41,9 +41,8 @@ Code = grpc.StatusCode
 
 def test_request() -> None:
     packed = pack(7)
-    request = build_request("bert_qa", "3", packed, 2)
+    request = build_request("bert_qa", "3", packed)
     assert (request.model_name, request.model_version) == ("bert_qa", "3")
-    assert request.parameters["priority"].uint64_param == 2
     told = [(tensor.name, tensor.datatype, list(tensor.shape)) for tensor in request.inputs]
     assert told == [
         ("input_ids", "INT32", [1, 18]),
@@ -68,7 +67,6 @@ async def test_logits_of_one_chunk(triton: FakeTriton) -> None:
     assert logits.infer_seconds > 0
     [request] = triton.requests
     assert (request.model_name, request.model_version) == ("bert_qa", "3")
-    assert request.parameters["priority"].uint64_param == 1
     assert budget.in_flight == 0
 
 
