@@ -99,6 +99,17 @@ def test_an_accent_is_part_of_its_letter(stub: QuestionAnsweringServiceStub) -> 
         assert answer.text == town
 
 
+@pytest.mark.parametrize("town", ["Malmo\u0308", "Nha\u0302\u0301", "Vie\u0323\u0302"])
+def test_an_answer_ends_with_the_marks_of_its_last_letter(
+    stub: QuestionAnsweringServiceStub, town: str
+) -> None:
+    for context in (f"Marie Curie was born in {town}", f"She was born in {town}, in 1867."):
+        for unit in UNITS:
+            [answer] = ask(stub, WHERE, context, offset_encoding=unit).answers
+            assert answer.text == town
+            assert cut(context, answer.start, answer.end, unit) == town
+
+
 def test_a_character_split_into_several_tokens_is_one_answer(
     stub: QuestionAnsweringServiceStub,
 ) -> None:

@@ -2,15 +2,16 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from pathlib import Path
 
 import numpy as np
 import torch
 from transformers import BertTokenizerFast
 
-from parity.explain import STEPS, Views, close_call, explain_pipeline, explain_recipe
-from parity.pipeline_reference import PipelineAnswers
+from parity.explain import STEPS, Marks, Views, close_call, explain_pipeline, explain_recipe
+from parity.pipeline_reference import PipelineAnswers, reference_tokenizer
 from parity.pipeline_steps import word_windows
 from parity.recipe import (
     MAX_ANSWER_TOKENS,
@@ -20,10 +21,10 @@ from parity.recipe import (
     best_pairs,
     question_windows,
 )
-from parity.reference import Logits, Pair, Prepared, packed_logits, prepare
+from parity.reference import Logits, Pair, Prepared, packed_logits, prepare, version_tokenizer
 from spanqa.squad import exact_match, f1_score
 from spanqa_server.qa.decoder import decode
-from spanqa_server.qa.tokenizer import TextTokenizer, TokenizedText
+from spanqa_server.qa.tokenizer import TokenizedText
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +37,29 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A question's windows in a context that has tokens, and their logits."""
+    """A question's windows in a context that has tokens, and their logits.
+
+    `bare` has the tokens where the tokenizer puts them, without marks that it drops.
+    """
 
     context: str
     prepared: Prepared
     logits: Logits
+    bare: Prepared
+
+    @property
+    def marks(self) -> Marks:
+        ends = zip(
+            self.bare.context.ends.tolist(), self.prepared.context.ends.tolist(), strict=True
+        )
+        return {end: with_marks for end, with_marks in ends if end != with_marks}
 
     def views(self, tokenizer: BertTokenizerFast) -> Views:
         return Views(
             self.context,
-            question_windows(self.prepared, self.logits),
-            word_windows(self.prepared, self.logits, self.context, tokenizer),
+            question_windows(self.bare, self.logits),
+            word_windows(self.bare, self.logits, self.context, tokenizer),
+            self.marks,
         )
 
     def read(self, pair: Candidate) -> Answer:
@@ -102,10 +115,9 @@ class Agreement:
         return "\n".join(lines)
 
 
-def cases(
-    module: torch.jit.ScriptModule, tokenizer: TextTokenizer, pairs: Sequence[Pair]
-) -> Iterator[Case]:
+def cases(module: torch.jit.ScriptModule, version: Path, pairs: Sequence[Pair]) -> Iterator[Case]:
     """Run the exported model; neighbours with one context share its tokens."""
+    tokenizer, reference = version_tokenizer(version), reference_tokenizer()
     prepared: list[Prepared] = []
     last: tuple[str, TokenizedText] | None = None
     for question, context in pairs:
@@ -114,7 +126,22 @@ def cases(
         prepared.append(prepare(tokenizer, question, last[1]))
     logits = packed_logits(module, prepared)
     for (_, context), windows, values in zip(pairs, prepared, logits, strict=True):
-        yield Case(context, windows, values)
+        bare = windows
+        if not context.isascii():
+            bare = replace(windows, context=as_the_reference(reference, context, windows.context))
+        yield Case(context, windows, values, bare)
+
+
+def as_the_reference(
+    tokenizer: BertTokenizerFast, context: str, tokens: TokenizedText
+) -> TokenizedText:
+    """The same tokens where the reference's tokenizer puts them."""
+    encoding = tokenizer(
+        context, add_special_tokens=False, return_offsets_mapping=True, verbose=False
+    )
+    assert encoding.input_ids == tokens.ids.tolist()
+    places = np.array(encoding.offset_mapping, dtype=np.int64).reshape(-1, 2)
+    return TokenizedText(tokens.ids, places[:, 0], places[:, 1])
 
 
 def our_answer(prepared: Prepared, logits: Logits) -> Candidate:
@@ -135,12 +162,12 @@ def our_answer(prepared: Prepared, logits: Logits) -> Candidate:
 def compare_recipe(case: Case) -> Compared:
     """Decode the same logits by us and by the recipe."""
     ours = our_answer(case.prepared, case.logits)
-    windows = question_windows(case.prepared, case.logits)
+    windows = question_windows(case.bare, case.logits)
     theirs = next(iter(best_pairs(windows)), None)
     return Compared(
         case.read(ours),
         Answer(theirs.place if theirs else None, answer_text(windows, case.context)),
-        explain_recipe(windows, ours, theirs),
+        explain_recipe(windows, ours, theirs, case.marks),
     )
 
 

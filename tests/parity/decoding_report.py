@@ -39,7 +39,7 @@ from parity.decoding import (
     scores,
 )
 from parity.pipeline_reference import pipeline_answers, reference_pipeline
-from parity.reference import SQUAD_DEV, embedded_reference, exported_model, version_tokenizer
+from parity.reference import SQUAD_DEV, embedded_reference, exported_model
 from spanqa.squad import SquadQuestion, read_questions
 from spanqa_model.presets import PRESETS
 
@@ -95,7 +95,7 @@ def ask_exported_model(questions: list[SquadQuestion]) -> list[Case]:
     """All logits, in float32."""
     with exported_model(PRESETS["minilm-squad"], "float32") as (module, version):
         pairs = [(question.question, question.context) for question in questions]
-        asked = cases(module, version_tokenizer(version), pairs)
+        asked = cases(module, version, pairs)
         return list(tracked("exported model", asked, len(questions)))
 
 

@@ -1,6 +1,7 @@
 """Why a reference's answer is another one than ours, by computing what would make them equal."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from parity.pipeline_reference import PipelineAnswer
@@ -11,9 +12,16 @@ from parity.recipe import Candidate, Place, Window, best_pairs
 CLOSE = 1e-3
 
 
+MARKS = "marks after its last letter, which are not part of any of the tokenizer's tokens"
+
+# Ends of tokens where marks follow that our tokens hold, and where these end.
+Marks = Mapping[int, int]
+
+
 class RecipeReason(StrEnum):
     """What makes the recipe's answer another one than ours."""
 
+    MARKS = MARKS
     CUT = "the best pair is not among the 20 best starts × 20 best ends of its window"
     TIE = "equal scores, the recipe takes another one first"
     OTHER = "other"
@@ -22,6 +30,7 @@ class RecipeReason(StrEnum):
 class PipelineReason(StrEnum):
     """What makes the pipeline's answer another one than ours: the first that is enough."""
 
+    MARKS = MARKS
     WINDOW = "the softmax of each window prefers another window"
     WORDS = "borders widened to whole words"
     TEXTS = "probabilities of equal texts summed"
@@ -44,11 +53,12 @@ STEPS = {
 
 @dataclass(frozen=True, slots=True)
 class Views:
-    """A question's windows, with the offsets of tokens and with those of their words."""
+    """A question's windows, with the tokenizer's offsets of tokens and of their words."""
 
     context: str
     tokens: list[Window]
     words: list[Window]
+    marks: Marks = field(default_factory=dict)
 
     def follow(self, step: PipelineReason, *, align_to_words: bool) -> list[Scored]:
         """The pipeline's answers, best first, if it went as far as this step."""
@@ -63,11 +73,13 @@ class Views:
 
 
 def explain_recipe(
-    windows: list[Window], ours: Candidate, theirs: Candidate | None
+    windows: list[Window], ours: Candidate, theirs: Candidate | None, marks: Marks
 ) -> RecipeReason | None:
     """Try all pairs instead of the best 20 × 20. None where the answers are equal."""
     if theirs and theirs.place == ours.place:
         return None
+    if theirs and with_marks(theirs.place, marks) == ours.place:
+        return RecipeReason.MARKS
     everything = max(len(window.offsets) for window in windows)
     best = best_pairs(windows, n_best=everything)[0]
     if ours.score != best.score:
@@ -81,12 +93,20 @@ def explain_pipeline(
     """Follow more and more of the pipeline's steps. None where the answers are equal."""
     if theirs.place == ours:
         return None
+    if with_marks(theirs.place, views.marks) == ours:
+        return PipelineReason.MARKS
     answers: list[Scored] = []
     for step in STEPS[align_to_words]:
         answers = views.follow(step, align_to_words=align_to_words)
         if answers and answers[0].place == theirs.place:
             return step
     return PipelineReason.ROUNDING if close_call(answers, theirs.place) else PipelineReason.OTHER
+
+
+def with_marks(place: Place, marks: Marks) -> Place:
+    """The place as our tokens have it."""
+    start, end = place
+    return start, marks.get(end, end)
 
 
 def close_call(answers: list[Scored], place: Place) -> bool:

@@ -31,7 +31,6 @@ from parity.reference import (
     embedded_reference,
     exported_model,
     squad_pairs,
-    version_tokenizer,
 )
 from parity.texts import generated, pairs
 from spanqa.squad import read_questions
@@ -39,6 +38,10 @@ from spanqa_model.presets import PRESETS
 
 Say = Callable[[str], None]
 LONGEST = 12
+MARKED = [
+    ("Where was she born?", f"She was born in {town}, lived in Cork and died in 1912.")
+    for town in ("Malmo\u0308", "Nha\u0302\u0301 Be\u0300", "Stre\u0301\u030c")
+]
 # What the whole dev set has to reach: share of equal answers, and points of EM and F1.
 LEAST_EQUAL = 0.999
 MOST_POINTS = 0.05
@@ -62,14 +65,16 @@ def pipeline() -> QuestionAnsweringPipeline:
 
 def made_up() -> list[Pair]:
     """Texts like articles, and texts of many scripts, in one to several windows."""
-    return pairs() + [
-        (generated(seed + 100, 10), generated(seed, 20 + 30 * seed)) for seed in range(12)
-    ]
+    return (
+        pairs()
+        + MARKED
+        + [(generated(seed + 100, 10), generated(seed, 20 + 30 * seed)) for seed in range(12)]
+    )
 
 
 def run(exported: Exported, questions: list[Pair]) -> list[Case]:
     module, version = exported
-    return list(cases(module, version_tokenizer(version), questions))
+    return list(cases(module, version, questions))
 
 
 def compare(

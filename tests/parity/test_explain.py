@@ -34,6 +34,17 @@ def test_equal_answers_need_no_reason(align_to_words: bool) -> None:
 
 
 @both_alignments
+def test_marks_that_the_tokenizer_drops(align_to_words: bool) -> None:
+    """The mark "f" follows the token "e": ours ends after it."""
+    windows = [window({3: 1.0}, {4: 1.0})]
+    views = Views(CONTEXT, windows, [in_words(one) for one in windows], {5: 6})
+    answer = PipelineAnswer((3, 5), CONTEXT[3:5], 0.5)
+    for ours, marks in (((3, 6), True), ((2, 6), False), ((3, 7), False)):
+        reason = explain_pipeline(views, ours, answer, align_to_words=align_to_words)
+        assert (reason is PipelineReason.MARKS) is marks
+
+
+@both_alignments
 def test_a_window_that_is_surer_of_less(align_to_words: bool) -> None:
     """The first window scores 10 three times, which leaves each a ninth; the second 8 alone."""
     thrice = dict.fromkeys((5, 15, 25), 5.0)

@@ -55,7 +55,16 @@ def test_what_is_not_among_the_best_20_starts_is_no_answer() -> None:
     one = window(starts | {-3: 1.0}, ends, tokens=60)
     (found, *_) = best_pairs([one])
     assert found.score < best.score
-    assert explain_recipe([one], best, found) is RecipeReason.CUT
+    assert explain_recipe([one], best, found, {}) is RecipeReason.CUT
+
+
+def test_marks_that_the_tokenizer_drops_are_not_in_its_answer() -> None:
+    one = window({3: 1.0}, {4: 1.0})
+    ours = Candidate(3, 6, np.float32(1), np.float32(1))
+    (theirs, *_) = best_pairs([one])
+    assert theirs.place == (3, 5)
+    assert explain_recipe([one], ours, theirs, {5: 6}) is RecipeReason.MARKS
+    assert explain_recipe([one], ours, theirs, {5: 7}) is not RecipeReason.MARKS
 
 
 def test_without_a_pair_the_word_empty_is_the_answer() -> None:
@@ -163,14 +172,14 @@ def test_no_answer_verdicts_are_ours_unless_the_best_20_hide_the_best_span(say: 
         theirs = no_answer_verdict(windows, threshold)
         verdict = our_verdict(prepared, logits, threshold)
         ours = our_answer(prepared, logits)
-        reason = explain_recipe(windows, ours, theirs.best)
+        reason = explain_recipe(windows, ours, theirs.best, {})
         assert reason is not RecipeReason.OTHER, seed
         if reason is not RecipeReason.CUT:
             assert verdict is theirs.no_answer, seed
         counts[verdict, theirs.no_answer, reason] += 1
     print(counts)
     for no_answer in (True, False):
-        for reason in (None, *list(RecipeReason)[:2]):
+        for reason in (None, RecipeReason.CUT, RecipeReason.TIE):
             assert counts[no_answer, no_answer, reason], "this case is wanted too"
     hidden = sum(count for (_, _, reason), count in counts.items() if reason is RecipeReason.CUT)
     different = sum(count for (ours, theirs, _), count in counts.items() if ours != theirs)

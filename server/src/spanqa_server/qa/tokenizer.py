@@ -1,6 +1,7 @@
 """Text to tokens: whole texts, no truncation, no padding, no special tokens added."""
 
 import asyncio
+import unicodedata
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from types import TracebackType
@@ -14,6 +15,10 @@ from tokenizers import Tokenizer
 LONG_TEXT = 20_000
 # Offsets converted at a time: other threads run between two slices.
 SLICE = 50_000
+# No combining mark has a lower code point.
+FIRST_MARK = 0x300
+# Emoji flags of regions end in tags, which show nothing of their own.
+TAGS = range(0xE0020, 0xE0080)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +26,8 @@ class TokenizedText:
     """A text's tokens.
 
     `ids` int32 [n], vocabulary numbers; `starts` and `ends` int64 [n], where each token
-    lies in the text, half-open, in code points.
+    lies in the text, half-open, in code points; marks that the tokenizer drops belong to the
+    token before them.
     """
 
     ids: npt.NDArray[np.int32]
@@ -61,13 +67,39 @@ class TextTokenizer:
         array = np.empty((len(offsets), 2), dtype=np.int64)
         for begin in range(0, len(offsets), SLICE):
             array[begin : begin + SLICE] = offsets[begin : begin + SLICE]
-        return TokenizedText(
-            ids=np.array(encoding.ids, dtype=np.int32), starts=array[:, 0], ends=array[:, 1]
-        )
+        starts, ends = array[:, 0], array[:, 1]
+        if not text.isascii():
+            cover_marks(text, starts, ends)
+        return TokenizedText(np.array(encoding.ids, dtype=np.int32), starts, ends)
 
     def pieces(self, ids: npt.NDArray[np.int32]) -> list[str]:
         """The tokens as text (word pieces)."""
         return [self._pieces[number] for number in ids.tolist()]
+
+
+def cover_marks(text: str, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> None:
+    """Widen tokens over the marks that follow them and that no token covers.
+
+    An uncased BERT drops combining marks and variation selectors: without this, an answer that
+    ends in a decomposed letter would lose its accent.
+
+    Args:
+        starts, ends: [n], in order, code points; `ends` is changed in place.
+    """
+    points = np.frombuffer(text.encode("utf-32-le"), np.uint32)
+    inside = np.flatnonzero(ends < len(points))
+    free = inside[points[ends[inside]] >= FIRST_MARK]
+    last_begun = np.searchsorted(starts, ends[free], side="right") - 1
+    free = free[ends[last_begun] <= ends[free]]
+    for token, end in zip(free.tolist(), ends[free].tolist(), strict=True):
+        while end < len(text) and extends_a_letter(text[end]):
+            end += 1
+        ends[token] = end
+
+
+def extends_a_letter(character: str) -> bool:
+    """Whether it is nothing of its own, but changes how the character before it looks."""
+    return unicodedata.category(character)[0] == "M" or ord(character) in TAGS
 
 
 class CallTexts:

@@ -41,6 +41,57 @@ def test_offsets_lie_in_the_text_in_order(tokenizer: TextTokenizer, text: str) -
     assert (encoded.ends[1:] >= encoded.ends[:-1]).all()
 
 
+@BOTH
+@pytest.mark.parametrize(
+    ("text", "letter"),
+    [
+        ("Malmo\u0308", "o\u0308"),
+        ("Malmo\u0308 a", "o\u0308"),
+        ("Malmo\u0308.", "o\u0308"),
+        ("o\u0323\u0302\u0301", "o\u0323\u0302\u0301"),
+        ("in \u2764\ufe0f", "\u2764\ufe0f"),
+        ("\U0001f3f4\U000e0067\U000e0062\U000e007f a", "\U0001f3f4\U000e0067\U000e0062\U000e007f"),
+    ],
+)
+def test_a_letter_keeps_its_marks(tokenizer: TextTokenizer, text: str, letter: str) -> None:
+    words = slices(tokenizer, text)
+    assert any(word.endswith(letter) for word in words)
+    assert "".join(words) == text.replace(" ", "")
+
+
+@pytest.mark.parametrize("text", ["a \u0308", "a\u200b\u0308", "a\u2009\u0301"])
+def test_marks_upon_nothing_belong_to_no_token(text: str) -> None:
+    assert slices(UNCASED, text) == ["a"]
+
+
+def test_tokens_of_one_syllable_share_its_marks() -> None:
+    encoded = UNCASED.encode("한\u0301 a")
+    assert encoded.starts.tolist() == [0, 0, 0, 3]
+    assert encoded.ends.tolist() == [2, 2, 2, 4]
+
+
+MARKED = st.text(
+    st.sampled_from("aoé한 .👩\u0301\u0308\u0323\ufe0f\u200d\u20e3\u0915\u094d"), max_size=30
+)
+
+
+@BOTH
+@given(text=MARKED)
+@settings(deadline=None, max_examples=300)
+def test_no_token_ends_between_a_letter_and_its_mark(tokenizer: TextTokenizer, text: str) -> None:
+    encoded = tokenizer.encode(text)
+    covered = {
+        place
+        for start, end in zip(encoded.starts, encoded.ends, strict=True)
+        for place in range(start, end)
+    }
+    for end in encoded.ends.tolist():
+        mark = end < len(text) and unicodedata.category(text[end]).startswith("M")
+        assert not mark or end in covered, ascii(text)
+    assert (encoded.starts[1:] >= encoded.starts[:-1]).all()
+    assert (encoded.ends[1:] >= encoded.ends[:-1]).all()
+
+
 def test_cased_and_uncased_differ() -> None:
     assert CASED.encode("Anna").ids.tolist() != CASED.encode("anna").ids.tolist()
     assert UNCASED.encode("ÀNNA").ids.tolist() == UNCASED.encode("anna").ids.tolist()
