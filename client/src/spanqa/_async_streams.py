@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import grpc
 
-from spanqa._streams import Exchange
+from spanqa._streams import MAX_UNANSWERED, Exchange
 from spanqa.errors import CallCancelledError, error_from_rpc
 from spanqa.inputs import PairLike
 from spanqa.results import StreamItem
@@ -41,7 +41,8 @@ async def stream(
     """
     exchange = Exchange()
     call = start()
-    writer = asyncio.create_task(_write(call, exchange, pairs))
+    room = asyncio.Semaphore(MAX_UNANSWERED - 1)
+    writer = asyncio.create_task(_write(call, exchange, pairs, room))
 
     def end_writer(_: object) -> None:
         if not writer.cancelling():
@@ -52,6 +53,7 @@ async def stream(
     responses = aiter(call)
     try:
         while (response := await _anext(responses, call, exchange)) is not None:
+            room.release()
             yield exchange.item(response)
         exchange.check_end()
     finally:
@@ -61,12 +63,16 @@ async def stream(
 
 
 async def _write(
-    call: AsyncCall, exchange: Exchange, pairs: Iterable[PairLike] | AsyncIterable[PairLike]
+    call: AsyncCall,
+    exchange: Exchange,
+    pairs: Iterable[PairLike] | AsyncIterable[PairLike],
+    room: asyncio.Semaphore,
 ) -> None:
     try:
         async with aclosing(_requests(exchange, pairs)) as requests:
             async for request in requests:
                 await call.write(request)
+                await room.acquire()
         if exchange.all_taken:
             await call.done_writing()
     except (grpc.RpcError, asyncio.InvalidStateError):

@@ -1,14 +1,15 @@
 """A StreamAnswer call, of which both ends run at once: pairs go out while results come in.
 
-Nothing is kept of a pair but its index, and only until it is answered. gRPC's flow control says
-when the next pair is taken: the caller's iterable is ahead of the server by the buffers between
-them, some megabytes at most, however many pairs there are.
+Nothing is kept of a pair but its index, and only until it is answered. The next pair is taken
+when gRPC's flow control and `MAX_UNANSWERED` allow it: gRPC's buffers alone, which count bytes,
+would let hundreds of short pairs run ahead of the server.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future
+from threading import Semaphore
 from typing import Protocol
 
 import grpc
@@ -19,6 +20,9 @@ from spanqa.inputs import PairLike
 from spanqa.results import StreamItem
 from spanqa.v1 import question_answering_pb2 as pb
 
+# Twice what a server with default settings works on at once in a stream.
+MAX_UNANSWERED = 128
+
 
 class Exchange:
     """Numbers the pairs of one stream and matches the responses to them."""
@@ -27,6 +31,7 @@ class Exchange:
         self._taken = 0
         self._unanswered: set[int] = set()
         self.all_taken = False
+        self.over = False
         self.failure: BaseException | None = None
         """What the caller's own iterable raised, or what was wrong with a pair."""
 
@@ -70,24 +75,31 @@ def stream(
     """Starts a call at the first ``next`` and cancels it when it is closed."""
     exchange = Exchange()
     started: Future[SyncCall] = Future()
-    call = start(_sending(exchange, pairs, started))
+    room = Semaphore(MAX_UNANSWERED - 1)
+    call = start(_sending(exchange, pairs, started, room))
     started.set_result(call)
     try:
         responses = iter(call)
         while (response := _next(responses, exchange)) is not None:
+            room.release()
             yield exchange.item(response)
         exchange.check_end()
     finally:
         call.cancel()
+        exchange.over = True
+        room.release()
 
 
 def _sending(
-    exchange: Exchange, pairs: Iterable[PairLike], started: Future[SyncCall]
+    exchange: Exchange, pairs: Iterable[PairLike], started: Future[SyncCall], room: Semaphore
 ) -> Iterator[pb.StreamAnswerRequest]:
     # Runs in gRPC's thread, which would log an exception and hide it from the caller.
     try:
         for pair in pairs:
             yield exchange.request(pair)
+            room.acquire()
+            if exchange.over:
+                return
         exchange.all_taken = True
     except GeneratorExit:
         raise

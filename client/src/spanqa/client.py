@@ -146,9 +146,9 @@ class Client:
     ) -> Generator[StreamItem, None, None]:
         """Answers any number of pairs over one call, each as soon as it is ready.
 
-        Sends nothing until the first item is asked for, keeps no pair, and takes them as gRPC's
-        buffers have room, a few megabytes ahead of the server. Closing the iterator, or leaving
-        the loop over it, cancels the call. A stream is not retried.
+        Sends nothing until the first item is asked for, keeps no pair, and takes the next one
+        while fewer than 128 are without an outcome. Closing the iterator, or leaving the loop
+        over it, cancels the call. A stream is not retried.
 
         Args:
             pairs: As for ``answer_batch``, of any length. Read in another thread, so it may wait

@@ -136,9 +136,29 @@ def test_pairs_are_taken_as_the_server_reads_and_not_kept(read: Read) -> None:
 
     read(pairs(), on_item)
     assert items == taken == total
-    # Two buffers of 64 KiB hold 32 pairs; what is more than a few times that is not lazy.
-    assert ahead < 1000
+    assert ahead <= 128
     assert alive < 5
+
+
+def test_as_many_pairs_as_may_be_are_under_way_at_once(read: Read, service: FakeService) -> None:
+    taken, under_way = 0, []
+
+    def pairs() -> Iterator[tuple[str, str]]:
+        nonlocal taken
+        for pair in numbered(300):
+            taken += 1
+            yield pair
+
+    def answer_all_together(requests: Requests, context: grpc.ServicerContext) -> Responses:
+        while together := list(islice(requests, 128)):
+            under_way.append(taken)
+            yield from map(stream_response, together)
+
+    service.stream = answer_all_together
+    items: list[spanqa.StreamItem] = []
+    read(pairs(), items.append)
+    assert sorted(item.index for item in items) == list(range(300))
+    assert under_way == [128, 256, 300]
 
 
 def test_leaving_the_loop_cancels_a_stream_without_end(read: Read, service: FakeService) -> None:

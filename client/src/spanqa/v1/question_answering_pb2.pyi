@@ -185,9 +185,11 @@ class Answer(_message.Message):
     """
     probability: _builtins.float
     """exp(score) over the sum of exp(score) of every admissible span of every window
-    of the request (of all documents, where there are several), each span counted
-    once with its best score, and "no answer" where it is allowed. Does not depend
-    on top_k. From 0 to 1.
+    of the request (of all documents, where there are several), each span of tokens
+    counted once with its best score, and "no answer" where it is allowed. Where a
+    tokenizer makes several tokens of one character, several spans of tokens are one
+    place in the text: of these, the best one is the answer. Does not depend on top_k.
+    From 0 to 1.
     """
     start_logit: _builtins.float
     """The model's logit that the answer starts at this span's first token."""
