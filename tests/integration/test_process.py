@@ -95,7 +95,7 @@ def test_a_signal_amid_huge_texts(model_repository: Path, tmp_path: Path) -> Non
         status = health.Check(health_pb2.HealthCheckRequest(), timeout=10).status
         assert status == health_pb2.HealthCheckResponse.SERVING
         children = server.children()
-        assert server.stop(within=20) == 0
+        assert server.stop(within=10) == 0
         assert left(children) == []
         assert all(call.code() is not grpc.StatusCode.OK for call in calls)
 

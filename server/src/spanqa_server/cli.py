@@ -1,6 +1,21 @@
 """The entry point of `spanqa-server`."""
 
+import logging
+import os
 import sys
+from typing import NoReturn
+
+
+def process() -> NoReturn:
+    """Run the command line as this process, which ends with it.
+
+    It does not wait for threads: one may be at a text of a million tokens that nobody wants.
+    """
+    main()
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def main() -> None:

@@ -65,7 +65,7 @@ async def serve(settings: Settings) -> None:
         )
         stack.push_async_callback(triton.close)
         threads = ThreadPoolExecutor(LONG_WORK_THREADS, "long-text")
-        # What waits there is dropped; what runs ends by itself within seconds.
+        # What waits there is dropped; what runs ends with the process.
         stack.callback(threads.shutdown, wait=False, cancel_futures=True)
         rollout = Rollout(
             settings.model_repository,
