@@ -17,6 +17,7 @@ from collections import deque
 from pathlib import Path
 
 from spanqa_server.errors import StartupError
+from spanqa_server.triton.output import ProcessOutput
 from spanqa_server.triton.view import (
     link_backend,
     link_configurations,
@@ -27,6 +28,7 @@ from spanqa_server.triton.view import (
 logger = logging.getLogger(__name__)
 
 STOP_SECONDS = 3.0
+LAST_WORDS_SECONDS = 1.0
 FIRST_BACKOFF, LAST_BACKOFF = 0.25, 10.0
 LAUNCHER = Path(__file__).with_name("launch.py")
 LOAD_FAILURE = re.compile(r"failed to load '\w+' version (?P<number>\d+): (?P<told>.*)")
@@ -41,7 +43,8 @@ class EmbeddedTriton:
         self.last_lines: deque[str] = deque(maxlen=200)
         self._repository = model_repository.resolve()
         self._threads = threads
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: asyncio.SubprocessTransport | None = None
+        self._output = ProcessOutput(self._read_line)
         self._watcher: asyncio.Task[None] | None = None
         self._directory: tempfile.TemporaryDirectory[str] | None = None
         self._offered: dict[str, Path] = {}
@@ -50,7 +53,7 @@ class EmbeddedTriton:
     @property
     def pid(self) -> int | None:
         """The process id, while there is a process."""
-        return self._process.pid if self._process else None
+        return self._process.get_pid() if self._process else None
 
     def offer(self, versions: dict[str, Path]) -> None:
         """Let Triton have these versions, and no others, within its next poll."""
@@ -78,13 +81,12 @@ class EmbeddedTriton:
         if self._watcher:
             self._watcher.cancel()
             await asyncio.wait([self._watcher])
-        if self._process and self._process.returncode is None:
-            self._signal_group(signal.SIGTERM)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._process.wait(), STOP_SECONDS)
-        self._signal_group(signal.SIGKILL)
         if self._process:
-            await self._process.wait()
+            if not self._output.exited.is_set():
+                self._signal_group(signal.SIGTERM)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._output.exited.wait(), STOP_SECONDS)
+            await self._kill()
         if self._directory:
             self._directory.cleanup()
 
@@ -98,7 +100,8 @@ class EmbeddedTriton:
         self._link(Path(self._directory.name))
         self.last_lines.clear()
         command = triton_command(package, Path(self._directory.name), self.address)
-        self._process = await asyncio.create_subprocess_exec(
+        self._process, self._output = await asyncio.get_running_loop().subprocess_exec(
+            lambda: ProcessOutput(self._read_line),
             *command,
             env=triton_environment(package, self._threads),
             stdin=asyncio.subprocess.DEVNULL,
@@ -106,7 +109,7 @@ class EmbeddedTriton:
             stderr=asyncio.subprocess.STDOUT,
             start_new_session=True,
         )
-        logger.info("embedded Triton starts on %s (pid %d)", self.address, self._process.pid)
+        logger.info("embedded Triton starts on %s (pid %d)", self.address, self.pid)
 
     def _link(self, directory: Path) -> None:
         """Lay out what Triton sees, or what is missing of it."""
@@ -124,7 +127,6 @@ class EmbeddedTriton:
                 logger.error("embedded Triton ended (%s). %s", await self._ended(), self.failure())
             except Exception:
                 logger.exception("lost sight of the embedded Triton")
-            self._signal_group(signal.SIGKILL)
             backoff = FIRST_BACKOFF if clock() - started > 60 else min(2 * backoff, LAST_BACKOFF)
             logger.info("starting it again in %.1f s", backoff)
             await asyncio.sleep(backoff)
@@ -134,21 +136,29 @@ class EmbeddedTriton:
                 logger.exception("cannot start the embedded Triton")
 
     async def _ended(self) -> str:
-        """Read the process's output to its end; say how it ended."""
+        """Wait for the process's end, and end what it left; say how it ended."""
         assert self._process is not None
-        assert self._process.stdout is not None
-        rest = b""
-        while chunk := await self._process.stdout.read(65_536):
-            *lines, rest = (rest + chunk).split(b"\n")
-            rest = rest[-65_536:]
-            for line in lines:
-                text = line.decode(errors="replace")
-                self.last_lines.append(text)
-                if failed := LOAD_FAILURE.search(text):
-                    self._load_failures[failed["number"]] = failed["told"]
-                logger.debug("triton: %s", text)
-        code = await self._process.wait()
+        await self._output.exited.wait()
+        code = self._process.get_returncode()
+        assert code is not None
+        await self._kill()
         return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+    async def _kill(self) -> None:
+        """End the process and its children, and hear their last words."""
+        assert self._process is not None
+        # The stub of a Triton that was killed may wait for it for ever.
+        self._signal_group(signal.SIGKILL)
+        await self._output.exited.wait()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._output.closed.wait(), LAST_WORDS_SECONDS)
+        self._process.close()
+
+    def _read_line(self, line: str) -> None:
+        self.last_lines.append(line)
+        if failed := LOAD_FAILURE.search(line):
+            self._load_failures[failed["number"]] = failed["told"]
+        logger.debug("triton: %s", line)
 
     def failure(self) -> str:
         """The most telling of Triton's last lines, or nothing."""
@@ -161,7 +171,7 @@ class EmbeddedTriton:
     def _signal_group(self, number: signal.Signals) -> None:
         if self._process:
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, number)
+                os.killpg(self._process.get_pid(), number)
 
 
 def pytriton_package() -> Path:

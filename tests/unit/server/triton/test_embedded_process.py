@@ -7,19 +7,22 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import psutil
 import pytest
 import pytest_asyncio
 
-from spanqa_server.triton import embedded
+from spanqa_server.triton import embedded, view
 from spanqa_server.triton.embedded import EmbeddedTriton
 
 BROKEN = "E1122 16:00:00.1 77 model_lifecycle.cc:642] failed to load 'bert_qa' version 2: no zip"
-# Says what it sees, then what `words` has, and ends at once where `end` says how.
+# Says what it sees, then what `words` has; waits for a child of its own where there is `child`,
+# and ends at once where there is `end`.
 SCRIPT = """#!/bin/sh
 here=$(dirname "$0")
 for option; do case $option in --model-repository=*) view=${option#*=}/bert_qa;; esac; done
 echo "$view" >> "$here/views"
 cat "$here/words" 2>/dev/null
+test -e "$here/child" && { sleep 600 & echo $! > "$here/child"; wait; }
 test -e "$here/end" && rm "$here/end" && exit 3
 exec sleep 600
 """
@@ -131,6 +134,44 @@ async def test_it_is_started_again_with_what_is_offered_then(
     assert [view.exists() for view in program.views] == [False, False, True]
     await until(lambda: "all is well" in triton.last_lines)
     assert triton.failure() == "", "the failure of an earlier start explains nothing now"
+
+
+async def test_it_is_started_again_though_a_child_of_it_lives_and_could_still_speak(
+    triton: EmbeddedTriton, program: Program, tmp_path: Path
+) -> None:
+    child = program.directory / "child"
+    child.touch()
+    triton.offer(versions(tmp_path, "1"))
+    await triton.start()
+    await until(lambda: child.read_text().endswith("\n"))
+    orphan, first = psutil.Process(int(child.read_text())), triton.pid
+    assert first
+    os.kill(first, signal.SIGKILL)
+    await until(lambda: len(program.views) == 2 and triton.pid != first)
+    await until(lambda: not orphan.is_running() or orphan.status() == psutil.STATUS_ZOMBIE)
+
+
+async def test_a_start_that_fails_is_tried_again(
+    triton: EmbeddedTriton,
+    program: Program,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    full = [OSError("no space left"), OSError("no space left")]
+
+    def link_backend(package: Path, directory: Path) -> None:
+        if triton.pid and full:
+            raise full.pop()
+        view.link_backend(package, directory)
+
+    monkeypatch.setattr(embedded, "link_backend", link_backend)
+    monkeypatch.setattr(embedded, "LAST_BACKOFF", 0.0)
+    program.says(ends=True)
+    triton.offer(versions(tmp_path, "1"))
+    await triton.start()
+    await until(lambda: len(program.views) == 2)
+    assert caplog.messages.count("cannot start the embedded Triton") == 2
 
 
 async def test_stop_ends_it_and_takes_its_directory_away(
