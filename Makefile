@@ -38,7 +38,7 @@ serve: setup ## Serve the default model on PORT (50051).
 	@exec $(BIN)/spanqa-server serve --port $(PORT)
 
 test: setup ## Run the tests (real Triton, real sockets); under five minutes on two cores.
-	@$(BIN)/python -m pytest -m "not slow"
+	@$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
 test-slow: setup ## Run the tests that take minutes: BERT-large, 20,000 examples, fuzzing; about half an hour.
 	@$(BIN)/python -m pytest -m slow

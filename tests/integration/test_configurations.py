@@ -44,11 +44,11 @@ def test_neither_keeps_triton_from_preparing_the_next_batch(file: str) -> None:
     assert config.dynamic_batching == only_delay
 
 
-def test_triton_takes_the_production_configuration(model_repository: Path, tmp_path: Path) -> None:
-    """All of it but the libtorch backend and the GPU, which are not here: queue, ragged
+def test_triton_takes_the_production_configuration(tiny_repository: Path, tmp_path: Path) -> None:
+    """All of it but the libtorch backend and the GPU, which are not here: batching, ragged
     tensors, scatter, warm-up of one window and of a full batch."""
     model = tmp_path / "bert_qa"
-    shutil.copytree(model_repository / "bert_qa", model)
+    shutil.copytree(tiny_repository / "bert_qa", model)
     config = (MODEL / "config.pbtxt").read_text()
     config = config.replace('platform: "pytorch_libtorch"', 'backend: "python"')
     config, gpus = re.subn("KIND_GPU", "KIND_CPU", config)
