@@ -700,7 +700,9 @@ class Window(_message.Message):
 
     @_builtins.property
     def ends(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """One past where the token ends; 0 for special tokens."""
+        """One past where the token ends, with the combining marks after it that the
+        tokenizer drops; 0 for special tokens.
+        """
 
     @_builtins.property
     def start_logits(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
