@@ -7,11 +7,11 @@ MODEL := $(REPOSITORY)/bert_qa/1/model.json
 PROTO := protos/spanqa/v1/question_answering.proto
 STUBS := client/src
 CONFIGS := pyproject.toml constraints.txt client/pyproject.toml server/pyproject.toml model/pyproject.toml model/minilm-base.txt
-SOURCES := client server model tests
+SOURCES := client server model tests benchmarks
 PORT ?= 50051
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-slow parity check proto clean
+.PHONY: help setup demo serve test test-slow parity bench bench-frontend check proto clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -46,6 +46,12 @@ test-slow: setup ## Run the tests that take minutes: BERT-large, 20,000 examples
 parity: setup ## Print how far logits and answers are from transformers' own; some 20 minutes.
 	@$(BIN)/python tests/parity/report.py
 	@$(BIN)/python tests/parity/decoding_report.py
+
+bench: setup ## Measure beside padded batches, the transformers pipeline and a torch loop; some minutes.
+	@$(BIN)/python benchmarks/compare.py
+
+bench-frontend: setup ## Measure what a request costs the frontend, stage by stage.
+	@$(BIN)/python benchmarks/frontend.py
 
 check: setup ## Lint, types, import boundaries, proto lint and breaking changes, stub drift.
 	$(BIN)/ruff format --check $(SOURCES)

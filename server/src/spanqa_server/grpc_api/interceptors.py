@@ -30,6 +30,9 @@ PREFIX = f"/{SERVICE.full_name}/"
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """Turns bytes that are no message and the package's errors into clear statuses."""
 
+    def __init__(self) -> None:
+        self._handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+
     async def intercept_service(
         self,
         continuation: Callable[
@@ -38,32 +41,39 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
         """Wrap the methods of the service; leave health and reflection alone."""
-        handler = await continuation(handler_call_details)
         method = handler_call_details.method
+        if method in self._handlers:
+            return self._handlers[method]
+        handler = await continuation(handler_call_details)
         if handler is None or not method.startswith(PREFIX):
             return handler
-        name = method.removeprefix(PREFIX)
-        parse = handler.request_deserializer
-        answer: Any = handler.unary_unary
-        stream: Any = handler.stream_stream
+        self._handlers[method] = wrap(handler, method.removeprefix(PREFIX))
+        return self._handlers[method]
 
-        async def call(raw: bytes, context: Context) -> Any:
-            async with outcome(name, context):
-                return await answer(parse_request(parse, raw, name), context)
 
-        async def call_stream(raws: AsyncIterable[bytes], context: Context) -> AsyncIterator[Any]:
-            requests = (parse_request(parse, raw, name) async for raw in raws)
-            async with outcome(name, context), aclosing(stream(requests, context)) as responses:
-                async for response in responses:
-                    yield response
+def wrap(handler: grpc.RpcMethodHandler[Any, Any], name: str) -> grpc.RpcMethodHandler[Any, Any]:
+    """The handler of the method `name`, with parsing, errors and metrics around it."""
+    parse = handler.request_deserializer
+    answer: Any = handler.unary_unary
+    stream: Any = handler.stream_stream
 
-        if stream is not None:
-            return grpc.stream_stream_rpc_method_handler(
-                call_stream, response_serializer=handler.response_serializer
-            )
-        return grpc.unary_unary_rpc_method_handler(
-            call, response_serializer=handler.response_serializer
+    async def call(raw: bytes, context: Context) -> Any:
+        async with outcome(name, context):
+            return await answer(parse_request(parse, raw, name), context)
+
+    async def call_stream(raws: AsyncIterable[bytes], context: Context) -> AsyncIterator[Any]:
+        requests = (parse_request(parse, raw, name) async for raw in raws)
+        async with outcome(name, context), aclosing(stream(requests, context)) as responses:
+            async for response in responses:
+                yield response
+
+    if stream is not None:
+        return grpc.stream_stream_rpc_method_handler(
+            call_stream, response_serializer=handler.response_serializer
         )
+    return grpc.unary_unary_rpc_method_handler(
+        call, response_serializer=handler.response_serializer
+    )
 
 
 @asynccontextmanager

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+STAGES = {
+    stage: metrics.STAGE_SECONDS.labels(stage) for stage in ("tokenize", "queue", "infer", "decode")
+}
+
 
 class Models(Protocol):
     """Whoever knows which version serves."""
@@ -173,8 +177,8 @@ class QuestionAnsweringServicer(QuestionAnsweringServiceServicer):
 
 def record(cost: Cost) -> None:
     """Count an answered request."""
-    for stage in ("tokenize", "queue", "infer", "decode"):
-        metrics.STAGE_SECONDS.labels(stage).observe(getattr(cost.seconds, stage))
+    for stage, histogram in STAGES.items():
+        histogram.observe(getattr(cost.seconds, stage))
     metrics.QUESTION_TOKENS.inc(cost.question_tokens)
     metrics.CONTEXT_TOKENS.inc(cost.context_tokens)
     metrics.WINDOWS.inc(cost.windows)

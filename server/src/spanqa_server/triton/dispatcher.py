@@ -44,6 +44,9 @@ class TokenBudget:
             self._admit()
 
     async def _acquire(self, tokens: int, request_tokens: int) -> None:
+        if not self._waiting and self._has_room(tokens):
+            self.in_flight += tokens
+            return
         if len(self._waiting) >= self._tidy_at:
             self._tidy()
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -57,6 +60,9 @@ class TokenBudget:
             self._admit()
             raise
 
+    def _has_room(self, tokens: int) -> bool:
+        return not self.in_flight or self.in_flight + tokens <= self.capacity
+
     def _tidy(self) -> None:
         """Forget waiters that gave up: behind work that keeps overtaking they would pile up."""
         self._waiting = [entry for entry in self._waiting if not entry[-1].cancelled()]
@@ -69,7 +75,7 @@ class TokenBudget:
             if turn.cancelled():
                 heapq.heappop(self._waiting)
                 continue
-            if self.in_flight and self.in_flight + tokens > self.capacity:
+            if not self._has_room(tokens):
                 return
             heapq.heappop(self._waiting)
             self.in_flight += tokens

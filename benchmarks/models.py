@@ -1,0 +1,99 @@
+"""The weights that all contenders of a comparison share, as each of them wants them."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import transformers
+from transformers import BertConfig, BertForQuestionAnswering
+
+from padded import padded_module, write_padded_version
+from spanqa_model.export import Dtype, export
+from spanqa_model.presets import PRESETS, Source, fetch
+from spanqa_server.versions import MODEL_NAME
+
+ROOT = Path(__file__).resolve().parents[1]
+Shape = Literal["embedded", "bert-large"]
+PADDINGS = {"packed": None, "padded to 384": 384, "padded to the longest": 0}
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """One set of weights: a Hugging Face directory, and a model repository for each padding."""
+
+    checkpoint: Path
+    repositories: dict[str, Path]
+
+
+@contextmanager
+def prepared_weights(shape: Shape, dtype: Dtype) -> Iterator[Weights]:
+    """Export everything to a temporary directory."""
+    transformers.logging.set_verbosity_error()
+    with tempfile.TemporaryDirectory(prefix="spanqa-bench-") as directory:
+        checkpoint = Path(directory) / "checkpoint"
+        source = embedded(checkpoint) if shape == "embedded" else bert_large(checkpoint)
+        packed = Path(directory) / "packed"
+        version = export(
+            source, packed, version=1, device="cpu", dtype=dtype, on_step=lambda step: None
+        ).directory
+        repositories = {"packed": packed}
+        for name, pad_to in PADDINGS.items():
+            if pad_to is not None:
+                # Masked SDPA in bfloat16 on a CPU is several times slower than its parts.
+                attention = "eager" if dtype == "bfloat16" else "sdpa"
+                model = BertForQuestionAnswering.from_pretrained(
+                    checkpoint, attn_implementation=attention
+                )
+                repositories[name] = Path(directory) / name.replace(" ", "-")
+                target = repositories[name] / MODEL_NAME / "1"
+                write_padded_version(version, padded_module(model, dtype, pad_to), target)
+        for repository in repositories.values():
+            link_configurations(repository / MODEL_NAME)
+        yield Weights(checkpoint, repositories)
+
+
+def link_configurations(model: Path) -> None:
+    for name in ("config.pbtxt", "configs", "warmup"):
+        if not (model / name).exists():
+            (model / name).symlink_to(ROOT / "model_repository" / MODEL_NAME / name)
+
+
+def embedded(checkpoint: Path) -> Source:
+    """The default model, its adapter merged, as a checkpoint directory."""
+    from peft import PeftModel
+
+    preset = PRESETS["minilm-squad"]
+    base = BertForQuestionAnswering.from_pretrained(fetch(preset).directory)
+    PeftModel.from_pretrained(base, str(preset.adapter)).merge_and_unload().save_pretrained(
+        checkpoint
+    )
+    copy_tokenizer(checkpoint)
+    return Source(name="embedded", repository=str(checkpoint))
+
+
+def bert_large(checkpoint: Path) -> Source:
+    """BERT-large in its true shape with random weights, and an uncased vocabulary to feed it."""
+    import torch
+
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=30_522,
+        hidden_size=1024,
+        num_hidden_layers=24,
+        num_attention_heads=16,
+        intermediate_size=4096,
+    )
+    BertForQuestionAnswering(config).save_pretrained(checkpoint)
+    copy_tokenizer(checkpoint)
+    return Source(name="bert-large", repository=str(checkpoint))
+
+
+def copy_tokenizer(checkpoint: Path) -> None:
+    source = fetch(PRESETS["minilm-squad"]).directory
+    for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt"):
+        (checkpoint / name).write_bytes((source / name).read_bytes())

@@ -1,0 +1,45 @@
+"""The questions that benchmarks ask: SQuAD's, and a mix with documents of up to 100 windows."""
+
+import argparse
+import random
+from pathlib import Path
+
+from spanqa.squad import read_questions
+from spanqa.v1 import question_answering_pb2 as pb
+
+SQUAD_DEV = (
+    Path(__file__).resolve().parents[1].parent / "shared" / "data" / "squad" / "dev-v1.1.json.xz"
+)
+# Windows of a document, and how many of a hundred documents have so many.
+LONG_TAIL = {1: 80, 2: 8, 5: 6, 20: 4, 100: 2}
+CHARACTERS_OF_A_WINDOW = 900
+
+
+def add_data_option(parser: argparse.ArgumentParser) -> None:
+    """Let the caller name a SQuAD file."""
+    parser.add_argument(
+        "--data", type=Path, default=SQUAD_DEV, help="SQuAD v1.1 JSON file, .xz and .gz too"
+    )
+
+
+def squad_mix(data: Path, count: int) -> list[pb.AnswerRequest]:
+    """`count` questions evenly spread over a SQuAD file, in an order that mixes articles."""
+    questions = read_questions(data)
+    chosen = [questions[at * len(questions) // count] for at in range(count)]
+    random.Random(0).shuffle(chosen)
+    return [pb.AnswerRequest(question=one.question, context=one.context) for one in chosen]
+
+
+def long_tail_mix(data: Path, count: int) -> list[pb.AnswerRequest]:
+    """SQuAD questions about documents of 1 to 100 windows, most of them short."""
+    source = random.Random(1)
+    contexts = list(dict.fromkeys(question.context for question in read_questions(data)))
+    requests = []
+    for request in squad_mix(data, count):
+        (windows,) = source.choices(list(LONG_TAIL), list(LONG_TAIL.values()))
+        parts = [request.context]
+        while sum(map(len, parts)) < windows * CHARACTERS_OF_A_WINDOW and windows > 1:
+            parts.append(source.choice(contexts))
+        source.shuffle(parts)
+        requests.append(pb.AnswerRequest(question=request.question, context="\n".join(parts)))
+    return requests
