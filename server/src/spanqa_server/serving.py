@@ -8,9 +8,14 @@ from spanqa.v1 import question_answering_pb2 as pb
 from spanqa_server.grpc_api.items import ServedModel
 from spanqa_server.qa.answerer import Answerer
 from spanqa_server.qa.requests import Limits, ModelDefaults
+from spanqa_server.qa.text_cache import TextCache
+from spanqa_server.qa.tokenizer import TokenizedText
 from spanqa_server.settings import Settings
+from spanqa_server.telemetry import metrics
 from spanqa_server.triton.client import Triton, VersionInference
 from spanqa_server.versions import ModelVersion
+
+TEXTS_FROM = {True: metrics.TEXTS.labels("cache"), False: metrics.TEXTS.labels("tokenizer")}
 
 
 def serve_version(
@@ -32,8 +37,13 @@ def serve_version(
         max_logits_tokens=settings.max_logits_tokens,
     )
     inference = VersionInference(triton, version.number)
-    answerer = Answerer(version.tokenizer, defaults, limits, inference, threads)
+    cache: TextCache[TokenizedText] = TextCache(settings.text_cache_bytes, count_lookup)
+    answerer = Answerer(version.tokenizer, defaults, limits, inference, threads, cache)
     return ServedModel(answerer, describe_model(version, limits, settings))
+
+
+def count_lookup(kept: bool) -> None:
+    TEXTS_FROM[kept].inc()
 
 
 def describe_model(

@@ -76,6 +76,9 @@ class Settings(BaseSettings):
         le=INT32_MAX,
         description="Most tokens of all windows of a ComputeLogits call.",
     )
+    text_cache_bytes: int = Field(
+        32 << 20, ge=0, description="Memory for tokens of texts that came lately; 0 keeps none."
+    )
     max_message_bytes: int = Field(
         16 << 20, ge=1 << 16, le=INT32_MAX, description="Largest gRPC message taken, in bytes."
     )

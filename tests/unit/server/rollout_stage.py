@@ -14,7 +14,7 @@ from spanqa_server.qa.requests import ModelDefaults
 from spanqa_server.qa.windows import PackedWindows
 from spanqa_server.rollout import Rollout
 from spanqa_server.versions import ModelVersion
-from unit.server.qa.played import NoThreads, make_limits
+from unit.server.qa.played import NoThreads, make_limits, no_cache
 from unit.server.version_files import write_version
 
 
@@ -81,6 +81,7 @@ class Stage:
             make_limits(**self.limits),
             FakeInference(self, version.number),
             NoThreads(),
+            no_cache(),
         )
         description = pb.GetModelResponse(name=version.manifest.name, version=version.number)
         return ServedModel(answerer, description)

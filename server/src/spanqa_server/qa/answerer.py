@@ -26,6 +26,7 @@ from spanqa_server.qa.requests import (
     resolve_windows,
 )
 from spanqa_server.qa.results import AnswerSet, Cost, FoundAnswer, LogitSet, StageSeconds
+from spanqa_server.qa.text_cache import TextCache
 from spanqa_server.qa.tokenizer import CallTexts, TextTokenizer, TokenizedText
 from spanqa_server.qa.windows import PackedWindows, pack_windows
 
@@ -76,16 +77,18 @@ class Answerer:
         limits: Limits,
         inference: Inference,
         threads: Executor,
+        cache: TextCache[TokenizedText],
     ) -> None:
         self.model = model
         self.limits = limits
         self._tokenizer = tokenizer
         self._inference = inference
         self._threads = threads
+        self._cache = cache
 
     def texts(self) -> CallTexts:
         """For the requests of one call: texts that they share are tokenized once."""
-        return CallTexts(self._tokenizer, self._threads)
+        return CallTexts(self._tokenizer, self._threads, self._cache)
 
     async def answer(self, request: Question, texts: CallTexts) -> AnswerSet:
         """Answer one question.

@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
+from spanqa_server.qa.text_cache import TextCache
+
 # Texts over this many characters are tokenized in a thread, with the interpreter free.
 LONG_TEXT = 20_000
 # Offsets converted at a time: other threads run between two slices.
@@ -36,6 +38,11 @@ class TokenizedText:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the arrays."""
+        return self.ids.nbytes + self.starts.nbytes + self.ends.nbytes
 
 
 class TextTokenizer:
@@ -103,14 +110,17 @@ def extends_a_letter(character: str) -> bool:
 
 
 class CallTexts:
-    """Tokenizes the texts of one call, equal ones once, long ones in a thread.
+    """Tokenizes the texts of one call, those that `cache` holds not again, long ones in a thread.
 
     A context manager: at its end, long texts that nobody waits for any more are dropped.
     """
 
-    def __init__(self, tokenizer: TextTokenizer, threads: Executor) -> None:
+    def __init__(
+        self, tokenizer: TextTokenizer, threads: Executor, cache: TextCache[TokenizedText]
+    ) -> None:
         self._tokenizer = tokenizer
         self._threads = threads
+        self._cache = cache
         self._done: dict[str, TokenizedText] = {}
         self._under_way: dict[str, asyncio.Future[TokenizedText]] = {}
 
@@ -128,9 +138,10 @@ class CallTexts:
 
     async def encode(self, *texts: str) -> list[TokenizedText]:
         """Tokenize texts."""
-        new = [text for text in dict.fromkeys(texts) if text not in self._done]
+        new = [text for text in dict.fromkeys(texts) if not self._recall(text)]
         if sum(map(len, new)) <= LONG_TEXT:
-            self._done |= {text: self._tokenizer.encode(text) for text in new}
+            for text in new:
+                self._keep(text, self._tokenizer.encode(text))
         else:
             await self._encode_in_thread(new)
         return [self._done[text] for text in texts]
@@ -144,4 +155,13 @@ class CallTexts:
                 )
         for text in texts:
             # One request that gives up must not take the text from the others.
-            self._done[text] = await asyncio.shield(self._under_way[text])
+            self._keep(text, await asyncio.shield(self._under_way[text]))
+
+    def _recall(self, text: str) -> bool:
+        if text not in self._done and (tokens := self._cache.get(text)) is not None:
+            self._done[text] = tokens
+        return text in self._done
+
+    def _keep(self, text: str, tokens: TokenizedText) -> None:
+        self._done[text] = tokens
+        self._cache.put(text, tokens)

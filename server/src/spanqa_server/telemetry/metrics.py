@@ -18,6 +18,9 @@ STAGE_SECONDS = Histogram(
 QUESTION_TOKENS = Counter("spanqa_question_tokens", "Question tokens of answered requests.")
 CONTEXT_TOKENS = Counter("spanqa_context_tokens", "Context tokens of answered requests.")
 WINDOWS = Counter("spanqa_windows", "Windows of answered requests.")
+TEXTS = Counter(
+    "spanqa_texts", "Texts by where their tokens came from: cache or tokenizer.", ["source"]
+)
 TOKENS_IN_FLIGHT = Gauge("spanqa_triton_tokens_in_flight", "Tokens at Triton now.")
 REQUESTS_WAITING = Gauge("spanqa_requests_waiting", "Triton requests that wait for room.")
 MODEL_READY = Gauge("spanqa_model_ready", "1 while Triton serves the model, else 0.")

@@ -14,7 +14,8 @@ from spanqa_server.qa.answerer import Answerer, Inference, Logits
 from spanqa_server.qa.offsets import OffsetUnit
 from spanqa_server.qa.requests import Limits, ModelDefaults, Options, Question
 from spanqa_server.qa.results import AnswerSet, LogitSet
-from spanqa_server.qa.tokenizer import TextTokenizer
+from spanqa_server.qa.text_cache import TextCache
+from spanqa_server.qa.tokenizer import TextTokenizer, TokenizedText
 from spanqa_server.qa.windows import PackedWindows
 from unit.server.vocabulary import make_tokenizer
 
@@ -92,7 +93,12 @@ def make_answerer(
         make_limits(**limits),
         model or PlayedModel(),
         threads or THREADS,
+        no_cache(),
     )
+
+
+def no_cache() -> TextCache[TokenizedText]:
+    return TextCache(0, lambda kept: None)
 
 
 def ask(answerer: Answerer, question: str, *texts: str, **options: Any) -> AnswerSet:

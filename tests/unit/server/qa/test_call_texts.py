@@ -11,7 +11,7 @@ from spanqa_server.errors import InvalidRequestError
 from spanqa_server.qa.answerer import Answerer
 from spanqa_server.qa.requests import ModelDefaults, Options, Question
 from spanqa_server.qa.tokenizer import LONG_TEXT, CallTexts, TextTokenizer, TokenizedText
-from unit.server.qa.played import NoThreads, PlayedModel, make_limits
+from unit.server.qa.played import NoThreads, PlayedModel, make_limits, no_cache
 from unit.server.vocabulary import make_tokenizer
 
 LONG = "the light keeper " * (LONG_TEXT // 17 + 1)
@@ -58,7 +58,7 @@ async def until_begun(spy: SpyTokenizer) -> None:
 
 
 async def test_equal_texts_are_tokenized_once(spy: SpyTokenizer) -> None:
-    texts = CallTexts(spy, NoThreads())
+    texts = CallTexts(spy, NoThreads(), no_cache())
     first, second, third = await texts.encode("the", "a", "the")
     assert spy.given == ["the", "a"]
     assert first is third
@@ -69,7 +69,7 @@ async def test_equal_texts_are_tokenized_once(spy: SpyTokenizer) -> None:
 
 async def test_other_calls_texts_are_not_shared(spy: SpyTokenizer) -> None:
     for _ in range(2):
-        with CallTexts(spy, NoThreads()) as texts:
+        with CallTexts(spy, NoThreads(), no_cache()) as texts:
             await texts.encode(SHORT)
     assert spy.given == [SHORT] * 2
 
@@ -79,7 +79,7 @@ async def test_texts_that_are_long_together_go_to_a_thread(
     spy: SpyTokenizer, one_thread: ThreadPoolExecutor, more: int
 ) -> None:
     halves = "a" * (LONG_TEXT // 2), "b" * (LONG_TEXT // 2 + more)
-    with CallTexts(spy, one_thread) as texts:
+    with CallTexts(spy, one_thread, no_cache()) as texts:
         found = await texts.encode(*halves, halves[0])
     assert spy.given == list(halves)
     assert [tokens.ends[-1] for tokens in found] == [len(halves[n]) for n in (0, 1, 0)]
@@ -90,7 +90,7 @@ async def test_a_long_text_that_several_wait_for_is_tokenized_once(
     spy: SpyTokenizer, one_thread: ThreadPoolExecutor
 ) -> None:
     spy.gate.clear()
-    with CallTexts(spy, one_thread) as texts:
+    with CallTexts(spy, one_thread, no_cache()) as texts:
         waiters = [asyncio.create_task(texts.encode(SHORT, LONG)) for _ in range(3)]
         await until_begun(spy)
         spy.gate.set()
@@ -105,7 +105,7 @@ async def test_one_that_gives_up_does_not_take_the_text_from_the_others(
     spy: SpyTokenizer, one_thread: ThreadPoolExecutor
 ) -> None:
     spy.gate.clear()
-    with CallTexts(spy, one_thread) as texts:
+    with CallTexts(spy, one_thread, no_cache()) as texts:
         # The second text has not begun when its first waiter goes.
         impatient = asyncio.create_task(texts.encode(LONG, OTHER_LONG))
         patient = asyncio.create_task(texts.encode(LONG, OTHER_LONG))
@@ -124,7 +124,7 @@ async def test_what_waits_for_a_thread_is_dropped_at_the_end(
     spy: SpyTokenizer, one_thread: ThreadPoolExecutor
 ) -> None:
     spy.gate.clear()
-    with CallTexts(spy, one_thread) as texts:
+    with CallTexts(spy, one_thread, no_cache()) as texts:
         call = asyncio.create_task(texts.encode(LONG, OTHER_LONG))
         await until_begun(spy)
         call.cancel()
@@ -141,7 +141,7 @@ async def test_what_fails_fails_for_every_waiter(
 ) -> None:
     spy.error = RuntimeError("broken")
     spy.gate.clear()
-    with CallTexts(spy, one_thread) as texts:
+    with CallTexts(spy, one_thread, no_cache()) as texts:
         waiters = [asyncio.create_task(texts.encode(LONG)) for _ in range(2)]
         await until_begun(spy)
         spy.gate.set()
@@ -153,7 +153,7 @@ async def test_what_fails_fails_for_every_waiter(
 async def test_questions_of_one_call_share_their_texts(spy: SpyTokenizer) -> None:
     model = PlayedModel()
     defaults = ModelDefaults(384, 128, has_no_answer=False)
-    answerer = Answerer(spy, defaults, make_limits(), model, NoThreads())
+    answerer = Answerer(spy, defaults, make_limits(), model, NoThreads(), no_cache())
     with answerer.texts() as texts:
         questions = [Question(f"who {n} ?", (SHORT,), Options()) for n in range(4)]
         await asyncio.gather(*(answerer.answer(question, texts) for question in questions))
