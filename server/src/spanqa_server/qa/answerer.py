@@ -10,9 +10,10 @@ from typing import Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from spanqa_server.qa.decoder import Decoded, Span, decode
+from spanqa_server.qa.decoder import Decoded, decode
 from spanqa_server.qa.layout import Layout, lay_out
 from spanqa_server.qa.offsets import OffsetUnit, convert_offsets
+from spanqa_server.qa.ranking import Span
 from spanqa_server.qa.raw import read_windows
 from spanqa_server.qa.requests import (
     DEFAULT_MAX_ANSWER_TOKENS,

@@ -17,24 +17,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from spanqa_server.qa.bands import BandTable, Floats, Integers, band, band_table, sliding_max
+from spanqa_server.qa.bands import BandTable, Integers, band, band_table, sliding_max
+from spanqa_server.qa.ranking import Span, Total, best_spans
 from spanqa_server.qa.windows import WindowPlan
 
 # Beyond this gap products of exponentials would underflow (exp(-745) is 0 in float64).
 SAFE_GAP = 600.0
 ONE_DOCUMENT = np.zeros(1, dtype=np.int64)
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """An admissible span: code points [start, end) of the context."""
-
-    start: int
-    end: int
-    score: float
-    probability: float
-    start_logit: float
-    end_logit: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,23 +34,6 @@ class Decoded:
     no_answer: bool
     null_score: float
     null_probability: float
-
-
-@dataclass(frozen=True, slots=True)
-class Total:
-    """Σ exp(score) over all alternatives, as exp(anchor) · exp(log_rest).
-
-    Kept apart, because beside a huge anchor the rest would round away.
-    """
-
-    anchor: float
-    log_rest: float
-
-    def plus(self, score: float) -> "Total":
-        return Total(self.anchor, float(np.logaddexp(self.log_rest, score - self.anchor)))
-
-    def probability(self, score: float) -> float:
-        return min(1.0, math.exp(score - self.anchor - self.log_rest))
 
 
 def decode(
@@ -144,88 +116,3 @@ def sum_of_spans(table: BandTable, best: float) -> Total:
         total += float(terms[:finished].sum())
         carried = terms[finished:]
     return Total(best, math.log(total) + (shift_starts + shift_ends - best if safe else 0.0))
-
-
-def best_spans(
-    table: BandTable,
-    row_best: Floats,
-    token_starts: Integers,
-    token_ends: Integers,
-    top_k: int,
-    total: Total,
-) -> list[Span]:
-    """Read the best spans off the few rows (a row: one start in one window) that can hold them.
-
-    The first guess are the rows with the best bests. A row that was left out is worth
-    reading while its best is not behind the last span found; spans found twice (in two
-    windows, or with the same code points) make more rows necessary.
-    """
-    best_of = row_best.ravel()
-    possible = int(np.count_nonzero(best_of > -np.inf))
-    take = min(top_k, possible)
-    while take:
-        rows = best_rows(best_of, take)
-        spans = read_rows(table, rows, token_starts, token_ends, top_k, total)
-        if len(spans) == top_k:
-            competing = competing_rows(table, best_of, token_starts, spans[-1])
-            if set(competing.tolist()) <= set(rows.tolist()):
-                return spans
-            return read_rows(table, competing, token_starts, token_ends, top_k, total)
-        if take == possible:
-            return spans
-        take = min(2 * take, possible)
-    return []
-
-
-def best_rows(best_of: Floats, count: int) -> Integers:
-    """The `count` rows with the best bests, the first ones where bests are equal."""
-    if count == 1:
-        return np.array([best_of.argmax()])
-    least = np.partition(best_of, len(best_of) - count)[len(best_of) - count]
-    above = np.flatnonzero(best_of > least)
-    equal = np.flatnonzero(best_of == least)
-    return np.sort(np.concatenate((above, equal[: count - len(above)])))
-
-
-def competing_rows(
-    table: BandTable, best_of: Floats, token_starts: Integers, worst: Span
-) -> Integers:
-    """The rows that may hold a span that ranks with or before `worst`."""
-    rows = np.flatnonzero(best_of >= worst.score)
-    windows, columns = np.divmod(rows, table.starts.shape[1])
-    starts = token_starts[table.plan.starts[windows] + columns]
-    competing: Integers = rows[(best_of[rows] > worst.score) | (starts <= worst.start)]
-    return competing
-
-
-def read_rows(
-    table: BandTable,
-    rows: Integers,
-    token_starts: Integers,
-    token_ends: Integers,
-    top_k: int,
-    total: Total,
-) -> list[Span]:
-    """The best distinct spans of these rows, in order."""
-    windows, columns = np.divmod(rows, table.starts.shape[1])
-    end_columns = columns[:, None] + np.arange(table.width)
-    scores = table.starts[windows, columns][:, None] + table.ends[windows[:, None], end_columns]
-    row, offset = np.nonzero(scores > -np.inf)
-    score = scores[row, offset]
-    window, column = windows[row], columns[row]
-    first = table.plan.starts[window] + column
-    start, end = token_starts[first], token_ends[first + offset]
-    spans: dict[tuple[int, int], Span] = {}
-    for at in np.lexsort((end, start, -score)).tolist():
-        place = (int(start[at]), int(end[at]))
-        if place not in spans:
-            spans[place] = Span(
-                *place,
-                score=float(score[at]),
-                probability=total.probability(float(score[at])),
-                start_logit=float(table.starts[window[at], column[at]]),
-                end_logit=float(table.ends[window[at], column[at] + offset[at]]),
-            )
-            if len(spans) == top_k:
-                break
-    return list(spans.values())

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from spanqa_server.qa.decoder import Span
+from spanqa_server.qa.ranking import Span
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ from spanqa_server.grpc_api.messages import (
     write_document_answers,
     write_logits,
 )
-from spanqa_server.qa.decoder import Span
 from spanqa_server.qa.offsets import OffsetUnit
+from spanqa_server.qa.ranking import Span
 from spanqa_server.qa.requests import Options, Question
 from spanqa_server.qa.results import (
     AnswerSet,
