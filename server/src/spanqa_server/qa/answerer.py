@@ -1,6 +1,7 @@
 """The way of one request: check → tokenize → window → infer → decode."""
 
 import asyncio
+from bisect import bisect_right
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -213,15 +214,22 @@ def locate(
     texts: tuple[str, ...], layout: Layout, spans: list[Span], unit: OffsetUnit
 ) -> list[FoundAnswer]:
     """The spans as their callers count, in the same order."""
-    documents = [layout.text_at(span.start) for span in spans]
-    bases = layout.bases[documents]
-    places = np.array([(span.start, span.end) for span in spans]).reshape(-1, 2) - bases[:, None]
-    offsets = np.empty_like(places)
-    for document in set(documents):
+    bases = layout.bases.tolist()
+    documents = [bisect_right(bases, span.start) - 1 for span in spans]
+    places = [
+        (span.start - bases[document], span.end - bases[document])
+        for span, document in zip(spans, documents, strict=True)
+    ]
+    offsets = list(places)
+    for document in dict.fromkeys(documents):
         here = [row for row, other in enumerate(documents) if other == document]
-        offsets[here] = convert_offsets(texts[document], places[here], unit)
-    rows = zip(spans, documents, places.tolist(), offsets.tolist(), strict=True)
+        positions = np.array([places[row] for row in here])
+        converted = convert_offsets(texts[document], positions, unit).tolist()
+        for row, (start, end) in zip(here, converted, strict=True):
+            offsets[row] = start, end
     return [
         FoundAnswer(texts[document][first:last], document, start, end, span)
-        for span, document, (first, last), (start, end) in rows
+        for span, document, (first, last), (start, end) in zip(
+            spans, documents, places, offsets, strict=True
+        )
     ]

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from spanqa_server.qa.bands import BandTable, Integers, band, band_table, sliding_max
+from spanqa_server.qa.bands import BandTable, Integers, band, band_table, sliding_max, sliding_sum
 from spanqa_server.qa.ranking import Span, Total, best_spans
 from spanqa_server.qa.windows import WindowPlan
 
@@ -97,8 +97,12 @@ def sum_of_spans(table: BandTable, best: float) -> Total:
     if best == -math.inf:
         return Total(0.0, -math.inf)
     shift_starts, shift_ends = float(table.starts.max()), float(table.ends.max())
-    safe = shift_starts + shift_ends - best <= SAFE_GAP
+    scale = shift_starts + shift_ends - best
+    safe = scale <= SAFE_GAP
     exp_starts, exp_ends = np.exp(table.starts - shift_starts), np.exp(table.ends - shift_ends)
+    if safe and len(exp_starts) == 1:  # no span in two windows
+        terms = exp_starts * sliding_sum(exp_ends, table.width)
+        return Total(best, math.log(float(terms.sum())) + scale)
     window_starts = table.plan.starts.tolist()
     window_ends = table.plan.ends.tolist()
     total, carried = 0.0, np.empty((0, table.width))
@@ -115,4 +119,4 @@ def sum_of_spans(table: BandTable, best: float) -> Total:
         finished = length if last else window_starts[row + 1] - begin
         total += float(terms[:finished].sum())
         carried = terms[finished:]
-    return Total(best, math.log(total) + (shift_starts + shift_ends - best if safe else 0.0))
+    return Total(best, math.log(total) + (scale if safe else 0.0))

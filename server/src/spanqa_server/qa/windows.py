@@ -66,16 +66,19 @@ def pack_windows(
     sep_id: int,
 ) -> PackedWindows:
     """Lay the plan's windows end to end."""
-    head = np.concatenate(([cls_id], question_ids, [sep_id])).astype(np.int32)
-    tail = np.array([sep_id], dtype=np.int32)
-    parts: list[npt.NDArray[np.int32]] = []
+    head = len(question_ids) + 2
+    lengths = (plan.ends - plan.starts + (head + 1)).astype(np.int32)
+    total = int(lengths.sum())
+    input_ids, token_type_ids = np.empty(total, np.int32), np.ones(total, np.int32)
+    begin = 0
     for start, end in zip(plan.starts.tolist(), plan.ends.tolist(), strict=True):
-        parts += (head, context_ids[start:end], tail)
-    lengths = (plan.ends - plan.starts + (len(head) + 1)).astype(np.int32)
-    input_ids = np.concatenate(parts)
-    token_type_ids = np.ones_like(input_ids)
-    for begin in (np.cumsum(lengths) - lengths).tolist():
-        token_type_ids[begin : begin + len(head)] = 0
+        context, last = begin + head, begin + head + end - start
+        input_ids[begin] = cls_id
+        input_ids[begin + 1 : context - 1] = question_ids
+        input_ids[context - 1] = input_ids[last] = sep_id
+        input_ids[context:last] = context_ids[start:end]
+        token_type_ids[begin:context] = 0
+        begin = last + 1
     return PackedWindows(input_ids, token_type_ids, lengths)
 
 
