@@ -1,7 +1,6 @@
 """The way of one request: check → tokenize → window → infer → decode."""
 
 import asyncio
-from bisect import bisect_right
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -215,7 +214,7 @@ def locate(
 ) -> list[FoundAnswer]:
     """The spans as their callers count, in the same order."""
     bases = layout.bases.tolist()
-    documents = [bisect_right(bases, span.start) - 1 for span in spans]
+    documents = [layout.text_at(span.start) for span in spans]
     places = [
         (span.start - bases[document], span.end - bases[document])
         for span, document in zip(spans, documents, strict=True)

@@ -22,6 +22,10 @@ class Layout:
     plan: WindowPlan
     first_windows: Integers
 
+    def text_at(self, place: int) -> int:
+        """Which text a place, in code points of all texts, is in."""
+        return int(np.searchsorted(self.bases, place, side="right")) - 1
+
 
 def lay_out(
     texts: tuple[str, ...], tokenized: list[TokenizedText], room: int, doc_stride: int
