@@ -196,7 +196,11 @@ def test_a_cancelled_stream_leaves_no_work_behind(
     server.wait_until_idle(within=1.0)
     # Triton finishes the batch that it has begun; an answer comes after it.
     stub.Answer(pair(1), timeout=30)
+    # It counts a batch after its answers are out, but before the next batch.
+    stub.Answer(pair(1), timeout=30)
     after = executed_requests(address)
     assert after - before < offered / 2
-    stub.Answer(pair(1), timeout=30)
-    assert executed_requests(address) == after + 1
+    for _ in range(3):
+        stub.Answer(pair(1), timeout=30)
+    # These three; of each count the last one may be missing.
+    assert 2 <= executed_requests(address) - after <= 4
