@@ -54,14 +54,15 @@ async def serve(settings: Settings) -> None:
         if not settings.triton:
             embedded = EmbeddedTriton(settings.model_repository, settings.threads)
             stack.push_async_callback(embedded.stop)
-        budget = TokenBudget(settings.max_tokens_in_flight)
+        # One chunk at work, and the next one ready.
+        budget = TokenBudget(settings.max_tokens_in_flight, 2 * settings.chunk_tokens)
         metrics.TOKENS_IN_FLIGHT.set_function(lambda: budget.in_flight)
         metrics.REQUESTS_WAITING.set_function(lambda: budget.waiting)
         triton = Triton(
             [embedded.address] if embedded else settings.triton,
             MODEL_NAME,
             budget=budget,
-            max_chunk_tokens=settings.max_chunk_tokens,
+            max_chunk_tokens=settings.chunk_tokens,
         )
         stack.push_async_callback(triton.close)
         threads = ThreadPoolExecutor(LONG_WORK_THREADS, "long-text")

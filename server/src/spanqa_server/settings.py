@@ -82,15 +82,21 @@ class Settings(BaseSettings):
     max_message_bytes: int = Field(
         16 << 20, ge=1 << 16, le=INT32_MAX, description="Largest gRPC message taken, in bytes."
     )
-    max_chunk_tokens: int = Field(
-        4096,
+    max_chunk_tokens: int | None = Field(
+        None,
         ge=512,
         le=INT32_MAX,
-        description="Tokens of one Triton request; longer work is cut up.",
+        description="Tokens of one Triton request; longer work is cut up. 4,096 unless given, "
+        "1,024 with the embedded Triton, where short questions would wait too long for one.",
     )
     max_tokens_in_flight: int = Field(
         16_384, ge=512, le=INT32_MAX, description="Tokens at Triton at a time; the rest waits here."
     )
+
+    @property
+    def chunk_tokens(self) -> int:
+        """`max_chunk_tokens`, or its default."""
+        return self.max_chunk_tokens or (4096 if self.triton else 1024)
 
     @field_validator("triton", mode="before")
     @classmethod

@@ -7,76 +7,128 @@ another order or dropped cheaply, so only as much goes there as keeps it busy.
 import asyncio
 import heapq
 import itertools
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 
 # Among so few waiters it is not worth looking for those that gave up.
 FEW_WAITERS = 64
+# Of the tokens that go while it waits, the oldest work is owed this share.
+OLDEST_SHARE = 0.25
+
+
+@dataclass(slots=True, order=True)
+class Waiter:
+    """Work that waits for room; the least goes first."""
+
+    request_tokens: int
+    order: int
+    tokens: int = field(compare=False)
+    turn: asyncio.Future[None] = field(compare=False)
+
+    @property
+    def is_chunk(self) -> bool:
+        """Whether it is a part of a longer request."""
+        return self.tokens < self.request_tokens
 
 
 class TokenBudget:
     """Admits work while fewer than `capacity` tokens are in flight.
 
     Of the work that waits, that of the request with the fewest tokens goes first, in order
-    of arrival among equals. Work larger than the capacity goes when nothing is in flight.
+    of arrival among equals; but for every four tokens that overtake the oldest work, one of its
+    own goes, so that nothing waits for ever. Chunks of long requests take at most
+    `chunk_capacity` tokens together: what comes after them must not find Triton full of them.
+    Work larger than its capacity goes when nothing of its kind is in flight.
     """
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, chunk_capacity: int | None = None) -> None:
         self.capacity = capacity
+        self.chunk_capacity = capacity if chunk_capacity is None else chunk_capacity
         self.in_flight = 0
+        self._chunks_in_flight = 0
         self._order = itertools.count()
-        self._waiting: list[tuple[int, int, int, asyncio.Future[None]]] = []
+        self._shortest: list[Waiter] = []
+        self._oldest: deque[Waiter] = deque()
+        self._owed = 0.0
         self._tidy_at = FEW_WAITERS
 
     @property
     def waiting(self) -> int:
         """Pieces of work that wait for room now."""
-        return sum(not turn.cancelled() for *_, turn in self._waiting)
+        return sum(not waiter.turn.done() for waiter in self._oldest)
 
     @asynccontextmanager
     async def reserve(self, tokens: int, request_tokens: int) -> AsyncIterator[None]:
         """Hold `tokens` of the budget, on behalf of a request of `request_tokens` in all."""
-        await self._acquire(tokens, request_tokens)
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiter = Waiter(request_tokens, next(self._order), tokens, turn)
+        await self._acquire(waiter)
         try:
             yield
         finally:
-            self.in_flight -= tokens
-            self._admit()
+            self._release(waiter)
 
-    async def _acquire(self, tokens: int, request_tokens: int) -> None:
-        if not self._waiting and self._has_room(tokens):
-            self.in_flight += tokens
+    async def _acquire(self, waiter: Waiter) -> None:
+        if not self._oldest and self._has_room(waiter):
+            self._take(waiter)
             return
-        if len(self._waiting) >= self._tidy_at:
+        if len(self._oldest) >= self._tidy_at:
             self._tidy()
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, (request_tokens, next(self._order), tokens, turn))
+        heapq.heappush(self._shortest, waiter)
+        self._oldest.append(waiter)
         self._admit()
         try:
-            await turn
+            await waiter.turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self.in_flight -= tokens
-            self._admit()
+            if waiter.turn.cancelled():
+                self._admit()
+            else:  # its turn had come already
+                self._release(waiter)
             raise
 
-    def _has_room(self, tokens: int) -> bool:
-        return not self.in_flight or self.in_flight + tokens <= self.capacity
+    def _take(self, waiter: Waiter) -> None:
+        self.in_flight += waiter.tokens
+        if waiter.is_chunk:
+            self._chunks_in_flight += waiter.tokens
 
-    def _tidy(self) -> None:
-        """Forget waiters that gave up: behind work that keeps overtaking they would pile up."""
-        self._waiting = [entry for entry in self._waiting if not entry[-1].cancelled()]
-        heapq.heapify(self._waiting)
-        self._tidy_at = max(FEW_WAITERS, 2 * len(self._waiting))
+    def _release(self, waiter: Waiter) -> None:
+        self.in_flight -= waiter.tokens
+        if waiter.is_chunk:
+            self._chunks_in_flight -= waiter.tokens
+        self._admit()
+
+    def _has_room(self, waiter: Waiter) -> bool:
+        return self._has_chunk_room(waiter) and (
+            not self.in_flight or self.in_flight + waiter.tokens <= self.capacity
+        )
+
+    def _has_chunk_room(self, waiter: Waiter) -> bool:
+        chunks = self._chunks_in_flight
+        return not waiter.is_chunk or not chunks or chunks + waiter.tokens <= self.chunk_capacity
 
     def _admit(self) -> None:
-        while self._waiting:
-            _, _, tokens, turn = self._waiting[0]
-            if turn.cancelled():
-                heapq.heappop(self._waiting)
-                continue
-            if not self._has_room(tokens):
+        while True:
+            while self._shortest and self._shortest[0].turn.done():
+                heapq.heappop(self._shortest)
+            while self._oldest and self._oldest[0].turn.done():
+                self._oldest.popleft()
+            if not self._oldest:
+                self._owed = 0.0
                 return
-            heapq.heappop(self._waiting)
-            self.in_flight += tokens
-            turn.set_result(None)
+            first, oldest = self._shortest[0], self._oldest[0]
+            if self._owed >= oldest.tokens and self._has_chunk_room(oldest):
+                first = oldest
+            if not self._has_room(first):
+                return
+            self._owed = 0.0 if first is oldest else self._owed + OLDEST_SHARE * first.tokens
+            self._take(first)
+            first.turn.set_result(None)
+
+    def _tidy(self) -> None:
+        """Forget waiters that are done: behind work that keeps overtaking they would pile up."""
+        waiting = [waiter for waiter in self._oldest if not waiter.turn.done()]
+        self._oldest, self._shortest = deque(waiting), waiting
+        heapq.heapify(self._shortest)
+        self._tidy_at = max(FEW_WAITERS, 2 * len(waiting))

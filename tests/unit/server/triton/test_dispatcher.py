@@ -33,8 +33,8 @@ class Work:
 class Crowd:
     """Work on one budget, in the order in which it came."""
 
-    def __init__(self, capacity: int) -> None:
-        self.budget = TokenBudget(capacity)
+    def __init__(self, capacity: int, chunk_capacity: int | None = None) -> None:
+        self.budget = TokenBudget(capacity, chunk_capacity)
         self.works: list[Work] = []
         self.log: list[int] = []
 
@@ -167,33 +167,84 @@ async def test_waiters_that_gave_up_are_forgotten_while_shorter_ones_keep_coming
         crowd.works.pop().task.cancel()
     await settle()
     assert crowd.budget.waiting == 1
-    assert len(crowd.budget._waiting) < 200
+    assert len(crowd.budget._oldest) < 200
     await crowd.drain()
     assert (crowd.budget.in_flight, crowd.budget.waiting) == (0, 0)
+
+
+async def test_the_oldest_work_gets_its_share_while_shorter_work_keeps_coming() -> None:
+    crowd = Crowd(10)
+    crowd.add(10)
+    await settle()
+    crowd.add(10, 1000)
+    shorts = [crowd.add(10) for _ in range(12)]
+    await settle()
+    for _ in range(5):
+        crowd.running()[0].end.set()
+        await settle()
+    assert crowd.log == [0, *(work.number for work in shorts[:4]), 1]
+    await crowd.drain()
+    assert crowd.budget.in_flight == 0
+
+
+async def test_chunks_leave_room_for_what_comes_after_them() -> None:
+    crowd = Crowd(100, chunk_capacity=20)
+    chunks = [crowd.add(10, 1000) for _ in range(4)]
+    await settle()
+    assert [work.admitted for work in chunks] == [True, True, False, False]
+    short = crowd.add(10)
+    await settle()
+    assert short.admitted
+    chunks[0].end.set()
+    await settle()
+    assert [work.admitted for work in chunks] == [True, True, True, False]
+    await crowd.drain()
+    large = crowd.add(30, 1000)
+    await settle()
+    assert large.admitted, "one goes alone where it is larger than what chunks may take"
+    await crowd.drain()
+    assert crowd.budget.in_flight == 0
 
 
 class Model:
     """What the docstring of TokenBudget promises, in the simplest words."""
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, chunk_capacity: int) -> None:
         self.capacity = capacity
+        self.chunk_capacity = chunk_capacity
         self.waiting: list[Work] = []
         self.running: list[Work] = []
+        self.owed = 0.0
 
     def admit(self) -> None:
-        self.waiting.sort(key=lambda work: (work.request_tokens, work.number))
         while self.waiting:
+            oldest = min(self.waiting, key=lambda work: work.number)
+            first = min(self.waiting, key=lambda work: (work.request_tokens, work.number))
+            if self.owed >= oldest.tokens and self.has_chunk_room(oldest):
+                first = oldest
             used = sum(work.tokens for work in self.running)
-            if used and used + self.waiting[0].tokens > self.capacity:
+            if (used and used + first.tokens > self.capacity) or not self.has_chunk_room(first):
                 return
-            self.running.append(self.waiting.pop(0))
+            self.waiting.remove(first)
+            self.running.append(first)
+            self.owed = 0 if first is oldest else self.owed + first.tokens / 4
+        self.owed = 0
+
+    def has_chunk_room(self, work: Work) -> bool:
+        used = sum(one.tokens for one in self.running if is_chunk(one))
+        return not is_chunk(work) or not used or used + work.tokens <= self.chunk_capacity
+
+
+def is_chunk(work: Work) -> bool:
+    return work.tokens < work.request_tokens
 
 
 @pytest.mark.parametrize("seed", range(60))
 async def test_random_interleavings_go_as_the_model_does(seed: int) -> None:
     dice = random.Random(seed)
     capacity = dice.randint(1, 60)
-    crowd, model = Crowd(capacity), Model(capacity)
+    chunk_capacity = dice.randint(1, capacity)
+    crowd, model = Crowd(capacity, chunk_capacity), Model(capacity, chunk_capacity)
     for _ in range(150):
         step(dice, crowd, model)
         model.admit()
