@@ -28,7 +28,7 @@ from rich.table import Table  # noqa: E402
 from contenders import Contender, Measured, local, service  # noqa: E402
 from local_contenders import LOCAL  # noqa: E402
 from models import prepared_weights  # noqa: E402
-from workload import add_data_option, long_tail_mix, squad_mix  # noqa: E402
+from workload import MIXES, add_data_option  # noqa: E402
 
 SPANQA = "SpanQA, packed"
 SERVICES = {
@@ -36,7 +36,6 @@ SERVICES = {
     "SpanQA, padded to 384": "padded to 384",
     "SpanQA, padded to the longest": "padded to the longest",
 }
-MIXES = {"squad": squad_mix, "long-tail": long_tail_mix}
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,3 +43,6 @@ def long_tail_mix(data: Path, count: int) -> list[pb.AnswerRequest]:
         source.shuffle(parts)
         requests.append(pb.AnswerRequest(question=request.question, context="\n".join(parts)))
     return requests
+
+
+MIXES = {"squad": squad_mix, "long-tail": long_tail_mix}

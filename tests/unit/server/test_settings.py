@@ -68,6 +68,21 @@ def test_flags_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize(
+    ("arguments", "tokens"),
+    [
+        ((), 1024),
+        (("--triton", "a:1"), 4096),
+        (("--max-chunk-tokens", "2000"), 2000),
+        (("--max-chunk-tokens=2000", "--triton", "a:1"), 2000),
+    ],
+)
+def test_chunks_are_smaller_with_the_embedded_triton(
+    monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], tokens: int
+) -> None:
+    assert run(monkeypatch, *arguments).chunk_tokens == tokens
+
+
+@pytest.mark.parametrize(
     ("name", "value", "told"),
     [
         ("port", "http", "--port 'http': "),
@@ -93,6 +108,7 @@ def test_flags_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
         ("default_timeout", "inf", "--default-timeout 'inf': "),
         ("default_timeout", "nan", "--default-timeout 'nan': "),
         ("max_chunk_tokens", "511", "greater than or equal to 512"),
+        ("text_cache_bytes", "-1", "greater than or equal to 0"),
     ],
 )
 def test_bad_values_are_told_in_one_line(
