@@ -54,8 +54,7 @@ async def serve(settings: Settings) -> None:
         if not settings.triton:
             embedded = EmbeddedTriton(settings.model_repository, settings.threads)
             stack.push_async_callback(embedded.stop)
-        # One chunk at work, and the next one ready.
-        budget = TokenBudget(settings.max_tokens_in_flight, 2 * settings.chunk_tokens)
+        budget = TokenBudget(settings.max_tokens_in_flight, settings.chunk_capacity)
         metrics.TOKENS_IN_FLIGHT.set_function(lambda: budget.in_flight)
         metrics.REQUESTS_WAITING.set_function(lambda: budget.waiting)
         triton = Triton(

@@ -98,6 +98,11 @@ class Settings(BaseSettings):
         """`max_chunk_tokens`, or its default."""
         return self.max_chunk_tokens or (4096 if self.triton else 1024)
 
+    @property
+    def chunk_capacity(self) -> int:
+        """Tokens of chunks at Triton at a time: a GPU wants the next one ready, a CPU does not."""
+        return (2 if self.triton else 1) * self.chunk_tokens
+
     @field_validator("triton", mode="before")
     @classmethod
     def split_addresses(cls, value: object) -> object:

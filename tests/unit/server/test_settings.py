@@ -68,18 +68,19 @@ def test_flags_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize(
-    ("arguments", "tokens"),
+    ("arguments", "tokens", "capacity"),
     [
-        ((), 1024),
-        (("--triton", "a:1"), 4096),
-        (("--max-chunk-tokens", "2000"), 2000),
-        (("--max-chunk-tokens=2000", "--triton", "a:1"), 2000),
+        ((), 1024, 1024),
+        (("--triton", "a:1"), 4096, 8192),
+        (("--max-chunk-tokens", "2000"), 2000, 2000),
+        (("--max-chunk-tokens=2000", "--triton", "a:1"), 2000, 4000),
     ],
 )
-def test_chunks_are_smaller_with_the_embedded_triton(
-    monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], tokens: int
+def test_chunks_are_smaller_and_fewer_with_the_embedded_triton(
+    monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], tokens: int, capacity: int
 ) -> None:
-    assert run(monkeypatch, *arguments).chunk_tokens == tokens
+    settings = run(monkeypatch, *arguments)
+    assert (settings.chunk_tokens, settings.chunk_capacity) == (tokens, capacity)
 
 
 @pytest.mark.parametrize(
