@@ -91,7 +91,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--mix", choices=tuple(MIXES), default="squad")
     parser.add_argument("--questions", type=int, default=256, help="in a round")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--concurrency", type=int, default=32, help="of the services")
+    parser.add_argument("--concurrency", type=int, default=32, help="callers of a service")
     parser.add_argument("--json", type=Path, help="write the figures there")
     return parser.parse_args()
 

@@ -2,6 +2,7 @@
 
 import argparse
 import random
+import sys
 from pathlib import Path
 
 from spanqa.squad import read_questions
@@ -24,6 +25,8 @@ def add_data_option(parser: argparse.ArgumentParser) -> None:
 
 def squad_mix(data: Path, count: int) -> list[pb.AnswerRequest]:
     """`count` questions evenly spread over a SQuAD file, in an order that mixes articles."""
+    if not data.is_file():
+        sys.exit(f"{data} is missing: name a SQuAD v1.1 file with --data")
     questions = read_questions(data)
     chosen = [questions[at * len(questions) // count] for at in range(count)]
     random.Random(0).shuffle(chosen)
