@@ -12,15 +12,14 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Protocol
 
-import grpc
 import psutil
 
+from asking import ask_all, cpu_seconds
 from local_contenders import LOCAL
 from models import Weights
 from spanqa.v1 import question_answering_pb2 as pb
-from spanqa.v1.question_answering_pb2_grpc import QuestionAnsweringServiceStub
 from support.processes import RunningServer, running_server
 
 
@@ -57,29 +56,7 @@ class Service:
 
     def _cpu(self) -> float:
         processes = [psutil.Process(self._server.process.pid), *self._server.children()]
-        times = [process.cpu_times() for process in processes]
-        return sum(one.user + one.system for one in times)
-
-
-async def ask_all(
-    target: str, requests: list[pb.AnswerRequest], concurrency: int
-) -> tuple[int, list[float]]:
-    """Windows of all requests, and the seconds that each took."""
-    left, windows, latencies = iter(requests), 0, []
-
-    async def caller(stub: Any) -> None:
-        nonlocal windows
-        for request in left:
-            begin = perf_counter()
-            response = await stub.Answer(request, timeout=600)
-            latencies.append(perf_counter() - begin)
-            windows += response.usage.windows
-
-    async with grpc.aio.insecure_channel(target) as channel, asyncio.TaskGroup() as group:
-        stub = QuestionAnsweringServiceStub(channel)
-        for _ in range(concurrency):
-            group.create_task(caller(stub))
-    return windows, latencies
+        return cpu_seconds(processes)
 
 
 @contextmanager

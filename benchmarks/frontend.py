@@ -16,16 +16,14 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
-import grpc
 import psutil
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT / "tests")]
 
+from asking import ask_all, cpu_seconds  # noqa: E402
 from spanqa.v1 import question_answering_pb2 as pb  # noqa: E402
-from spanqa.v1.question_answering_pb2_grpc import QuestionAnsweringServiceStub  # noqa: E402
 from stages import measure_stages  # noqa: E402
 from support.processes import free_port, running_server  # noqa: E402
 from workload import add_data_option, squad_mix  # noqa: E402
@@ -72,7 +70,7 @@ def measure_process(
         repository, address = ROOT / "model_repository", f"127.0.0.1:{port}"
         servers = {
             name: stack.enter_context(
-                running_server(repository, directory / "log", "--triton", address, *flags)
+                running_server(repository, directory / name, "--triton", address, *flags)
             )
             for name, flags in SERVERS.items()
         }
@@ -80,32 +78,10 @@ def measure_process(
         for _ in range(rounds + 1):
             for name, server in servers.items():
                 process = psutil.Process(server.process.pid)
-                before = process.cpu_times()
-                asyncio.run(ask_all(server.target, requests, concurrency))
-                after = process.cpu_times()
-                spent = after.user + after.system - before.user - before.system
-                costs[name].append(spent / len(requests))
+                before = cpu_seconds([process])
+                asyncio.run(ask_all(server.target, requests, concurrency, CONNECTIONS))
+                costs[name].append((cpu_seconds([process]) - before) / len(requests))
     return {name: seconds[1:] for name, seconds in costs.items()}
-
-
-async def ask_all(target: str, requests: list[pb.AnswerRequest], concurrency: int) -> None:
-    """Ask everything once, `concurrency` requests at a time."""
-    left = iter(requests)
-
-    async def caller(stub: Any) -> None:
-        for request in left:
-            response = await stub.Answer(request)
-            assert response.answers
-
-    async with contextlib.AsyncExitStack() as stack, asyncio.TaskGroup() as group:
-        options = [("grpc.use_local_subchannel_pool", 1)]
-        channels = [
-            await stack.enter_async_context(grpc.aio.insecure_channel(target, options))
-            for _ in range(CONNECTIONS)
-        ]
-        for number in range(concurrency):
-            stub = QuestionAnsweringServiceStub(channels[number % CONNECTIONS])
-            group.create_task(caller(stub))
 
 
 if __name__ == "__main__":

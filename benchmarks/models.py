@@ -13,9 +13,11 @@ import transformers
 from transformers import BertConfig, BertForQuestionAnswering
 
 from padded import padded_module, write_padded_version
+from parity.reference import embedded_reference
 from spanqa_model.export import Dtype, export
-from spanqa_model.presets import PRESETS, Source, fetch
+from spanqa_model.presets import Source
 from spanqa_server.versions import MODEL_NAME
+from support.tiny import copy_tokenizer
 
 ROOT = Path(__file__).resolve().parents[1]
 Shape = Literal["embedded", "bert-large"]
@@ -65,13 +67,7 @@ def link_configurations(model: Path) -> None:
 
 def embedded(checkpoint: Path) -> Source:
     """The default model, its adapter merged, as a checkpoint directory."""
-    from peft import PeftModel
-
-    preset = PRESETS["minilm-squad"]
-    base = BertForQuestionAnswering.from_pretrained(fetch(preset).directory)
-    PeftModel.from_pretrained(base, str(preset.adapter)).merge_and_unload().save_pretrained(
-        checkpoint
-    )
+    embedded_reference().save_pretrained(checkpoint)
     copy_tokenizer(checkpoint)
     return Source(name="embedded", repository=str(checkpoint))
 
@@ -91,9 +87,3 @@ def bert_large(checkpoint: Path) -> Source:
     BertForQuestionAnswering(config).save_pretrained(checkpoint)
     copy_tokenizer(checkpoint)
     return Source(name="bert-large", repository=str(checkpoint))
-
-
-def copy_tokenizer(checkpoint: Path) -> None:
-    source = fetch(PRESETS["minilm-squad"]).directory
-    for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt"):
-        (checkpoint / name).write_bytes((source / name).read_bytes())

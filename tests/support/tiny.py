@@ -28,9 +28,7 @@ def export_tiny(directory: Path) -> Path:
     model = BertForQuestionAnswering(config)
     model.qa_outputs.weight.data.mul_(2)  # logits of the size that a trained model gives
     model.save_pretrained(checkpoint)
-    source = fetch(PRESETS["minilm-squad"]).directory
-    for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt"):
-        shutil.copyfile(source / name, checkpoint / name)
+    copy_tokenizer(checkpoint)
     repository = directory / "repository"
     subprocess.run(
         [
@@ -42,3 +40,10 @@ def export_tiny(directory: Path) -> Path:
         timeout=120,
     )
     return repository
+
+
+def copy_tokenizer(checkpoint: Path) -> None:
+    """The default model's."""
+    source = fetch(PRESETS["minilm-squad"]).directory
+    for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt"):
+        shutil.copyfile(source / name, checkpoint / name)
