@@ -1,21 +1,14 @@
 """The entry point of `spanqa-server`."""
 
-import logging
-import os
 import sys
 from typing import NoReturn
 
+from spanqa_server.processes.ending import run_as_process
+
 
 def process() -> NoReturn:
-    """Run the command line as this process, which ends with it.
-
-    It does not wait for threads: one may be at a text of a million tokens that nobody wants.
-    """
-    main()
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)
+    """Run the command line as this process, which ends with it."""
+    run_as_process(main)
 
 
 def main() -> None:

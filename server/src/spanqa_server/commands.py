@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import logging
 import sys
 
 import grpc
@@ -12,6 +11,7 @@ from pydantic_settings import CliApp, CliSettingsSource
 
 from spanqa_server.errors import StartupError
 from spanqa_server.settings import Settings
+from spanqa_server.telemetry.logs import set_up_logging
 
 
 def run() -> None:
@@ -32,15 +32,13 @@ def run() -> None:
         settings = CliApp.run(Settings, cli_args=arguments, cli_settings_source=source)
     except ValidationError as error:
         sys.exit(f"spanqa-server: {describe(error)}")
-    logging.basicConfig(
-        level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    for chatty in ("asyncio", "grpc"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
-    from spanqa_server.service import serve  # not needed, and slow, for the other commands
+    set_up_logging(settings.log_level)
+    # Not needed, and slow, for the other commands.
+    from spanqa_server.service import serve
+    from spanqa_server.workers import serve_with_workers
 
     try:
-        asyncio.run(serve(settings))
+        asyncio.run(serve(settings) if settings.workers == 1 else serve_with_workers(settings))
     except StartupError as error:
         sys.exit(f"spanqa-server: {error}")
 

@@ -28,6 +28,9 @@ class Settings(BaseSettings):
 
     host: str = Field("0.0.0.0", description="Address to listen on.")  # noqa: S104
     port: Port = Field(50051, description="gRPC port.")
+    workers: int = Field(
+        1, ge=1, le=256, description="Frontend processes that share the port, one core each."
+    )
     metrics_port: Port = Field(0, description="Port of Prometheus metrics; 0 is off.")
     model_repository: Path = Field(
         Path("model_repository"), description="Triton's model repository."
@@ -77,7 +80,9 @@ class Settings(BaseSettings):
         description="Most tokens of all windows of a ComputeLogits call.",
     )
     text_cache_bytes: int = Field(
-        32 << 20, ge=0, description="Memory for tokens of texts that came lately; 0 keeps none."
+        32 << 20,
+        ge=0,
+        description="Memory of a worker for tokens of texts that came lately; 0 keeps none.",
     )
     max_message_bytes: int = Field(
         16 << 20, ge=1 << 16, le=INT32_MAX, description="Largest gRPC message taken, in bytes."
@@ -89,8 +94,18 @@ class Settings(BaseSettings):
         description="Tokens of one Triton request; longer work is cut up. 4,096 unless given, "
         "1,024 with the embedded Triton, where short questions would wait too long for one.",
     )
+    max_chunks_in_flight: int | None = Field(
+        None,
+        ge=1,
+        le=1024,
+        description="Such pieces of longer work at Triton at a time: a GPU wants the next one "
+        "ready, a CPU does not. 2 unless given, 1 with the embedded Triton.",
+    )
     max_tokens_in_flight: int = Field(
-        16_384, ge=512, le=INT32_MAX, description="Tokens at Triton at a time; the rest waits here."
+        16_384,
+        ge=512,
+        le=INT32_MAX,
+        description="Tokens of a worker at Triton at a time; the rest waits here.",
     )
 
     @property
@@ -99,9 +114,9 @@ class Settings(BaseSettings):
         return self.max_chunk_tokens or (4096 if self.triton else 1024)
 
     @property
-    def chunk_capacity(self) -> int:
-        """Tokens of chunks at Triton at a time: a GPU wants the next one ready, a CPU does not."""
-        return (2 if self.triton else 1) * self.chunk_tokens
+    def chunks_in_flight(self) -> int:
+        """`max_chunks_in_flight`, or its default."""
+        return self.max_chunks_in_flight or (2 if self.triton else 1)
 
     @field_validator("triton", mode="before")
     @classmethod

@@ -1,15 +1,12 @@
-"""What a served version tells of itself, and what the wiring says of versions that fail."""
+"""What a served version tells of itself."""
 
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from prometheus_client import REGISTRY
 
 from spanqa.v1 import question_answering_pb2 as pb
-from spanqa_server import service
-from spanqa_server.errors import StartupError
 from spanqa_server.serving import serve_version
 from spanqa_server.settings import Settings
 from spanqa_server.versions import load_version
@@ -67,28 +64,3 @@ def test_every_timeout_can_be_told(tmp_path: Path, seconds: float) -> None:
     settings = Settings.model_validate({"default_timeout": seconds})
     model = serve_version(settings, version, triton, NoThreads())
     assert model.description.limits.default_timeout.ToNanoseconds() == round(seconds * 1e9)
-
-
-def test_while_starting_a_failure_names_the_way_to_a_version(tmp_path: Path) -> None:
-    rollout: Any = SimpleNamespace(failure=lambda: "no model version in here")
-    settings = Settings.model_validate({"model_repository": tmp_path})
-    with pytest.raises(StartupError) as raised:
-        service.check_versions(rollout, settings)
-    assert str(raised.value) == (
-        "no model version in here; make one with: "
-        f"spanqa-model export --preset minilm-squad --repository {tmp_path}"
-    )
-    rollout.failure = lambda: ""
-    service.check_versions(rollout, settings)
-
-
-def test_metrics_name_the_version_that_serves_and_no_other(tmp_path: Path) -> None:
-    def named() -> list[dict[str, str]]:
-        [metric] = [one for one in REGISTRY.collect() if one.name == "spanqa_model"]
-        return [sample.labels for sample in metric.samples if sample.value == 1]
-
-    switches = REGISTRY.get_sample_value("spanqa_model_switches_total") or 0.0
-    for number in ("1", "2"):
-        service.tell_switch(load_version(write_version(tmp_path, number)), 50051)
-        assert named() == [{"name": "tiny", "version": number, "dtype": "float32"}]
-    assert REGISTRY.get_sample_value("spanqa_model_switches_total") == switches + 2

@@ -68,19 +68,20 @@ def test_flags_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize(
-    ("arguments", "tokens", "capacity"),
+    ("arguments", "tokens", "chunks"),
     [
-        ((), 1024, 1024),
-        (("--triton", "a:1"), 4096, 8192),
-        (("--max-chunk-tokens", "2000"), 2000, 2000),
-        (("--max-chunk-tokens=2000", "--triton", "a:1"), 2000, 4000),
+        ((), 1024, 1),
+        (("--triton", "a:1"), 4096, 2),
+        (("--max-chunk-tokens", "2000"), 2000, 1),
+        (("--max-chunk-tokens=2000", "--triton", "a:1"), 2000, 2),
+        (("--max-chunks-in-flight=3", "--triton", "a:1"), 4096, 3),
     ],
 )
 def test_chunks_are_smaller_and_fewer_with_the_embedded_triton(
-    monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], tokens: int, capacity: int
+    monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], tokens: int, chunks: int
 ) -> None:
     settings = run(monkeypatch, *arguments)
-    assert (settings.chunk_tokens, settings.chunk_capacity) == (tokens, capacity)
+    assert (settings.chunk_tokens, settings.chunks_in_flight) == (tokens, chunks)
 
 
 @pytest.mark.parametrize(

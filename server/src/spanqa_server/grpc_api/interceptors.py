@@ -16,7 +16,7 @@ from grpc_status import rpc_status
 from spanqa.v1 import question_answering_pb2 as pb
 from spanqa_server.errors import MalformedRequestError, ServerError
 from spanqa_server.grpc_api.errors import to_status
-from spanqa_server.telemetry.metrics import CALL_SECONDS, CALLS
+from spanqa_server.telemetry.metrics import CALL_SECONDS, CALLS, WORKER_CALLS
 
 if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
@@ -96,6 +96,7 @@ async def outcome(method: str, context: Context) -> AsyncIterator[None]:
         await context.abort(code, "internal error; the server's log has more")
     finally:
         CALLS.labels(method, code.name).inc()
+        WORKER_CALLS.inc()
         CALL_SECONDS.labels(method).observe(perf_counter() - begin)
 
 

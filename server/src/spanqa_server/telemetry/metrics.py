@@ -1,10 +1,13 @@
-"""Prometheus metrics of this process."""
+"""Prometheus metrics; gauges say how those of several workers make one."""
 
 from prometheus_client import Counter, Gauge, Histogram
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 CALLS = Counter("spanqa_calls", "Calls that ended.", ["method", "code"])
+WORKER_CALLS = Gauge(
+    "spanqa_worker_calls", "Calls that each worker has ended.", multiprocess_mode="liveall"
+)
 ITEMS = Counter("spanqa_items", "Pairs of batches and streams that ended.", ["method", "code"])
 CALL_SECONDS = Histogram(
     "spanqa_call_seconds", "From a call's arrival to its end.", ["method"], buckets=SECONDS
@@ -21,10 +24,25 @@ WINDOWS = Counter("spanqa_windows", "Windows of answered requests.")
 TEXTS = Counter(
     "spanqa_texts", "Texts by where their tokens came from: cache or tokenizer.", ["source"]
 )
-TOKENS_IN_FLIGHT = Gauge("spanqa_triton_tokens_in_flight", "Tokens at Triton now.")
-REQUESTS_WAITING = Gauge("spanqa_requests_waiting", "Triton requests that wait for room.")
-MODEL_READY = Gauge("spanqa_model_ready", "1 while Triton serves the model, else 0.")
-MODEL_SWITCHES = Counter("spanqa_model_switches", "Times that another version took over.")
+TOKENS_IN_FLIGHT = Gauge(
+    "spanqa_triton_tokens_in_flight", "Tokens at Triton now.", multiprocess_mode="livesum"
+)
+REQUESTS_WAITING = Gauge(
+    "spanqa_requests_waiting",
+    "Triton requests that wait for room.",
+    multiprocess_mode="livesum",
+)
+MODEL_READY = Gauge(
+    "spanqa_model_ready",
+    "1 while Triton serves the model, else 0.",
+    multiprocess_mode="livemin",
+)
+MODEL_SWITCHES = Counter(
+    "spanqa_model_switches", "Times that another version took over, in each worker."
+)
 MODEL = Gauge(
-    "spanqa_model", "1; the labels name the version that serves.", ["name", "version", "dtype"]
+    "spanqa_model",
+    "1 for the version that serves, 0 for those before it.",
+    ["name", "version", "dtype"],
+    multiprocess_mode="livemin",
 )

@@ -12,6 +12,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from spanqa_server.telemetry import metrics
+
 # Among so few waiters it is not worth looking for those that gave up.
 FEW_WAITERS = 64
 # Of the tokens that go while it waits, the oldest work is owed this share.
@@ -79,6 +81,7 @@ class TokenBudget:
         heapq.heappush(self._shortest, waiter)
         self._oldest.append(waiter)
         self._admit()
+        metrics.REQUESTS_WAITING.inc()
         try:
             await waiter.turn
         except asyncio.CancelledError:
@@ -87,14 +90,18 @@ class TokenBudget:
             else:  # its turn had come already
                 self._release(waiter)
             raise
+        finally:
+            metrics.REQUESTS_WAITING.dec()
 
     def _take(self, waiter: Waiter) -> None:
         self.in_flight += waiter.tokens
+        metrics.TOKENS_IN_FLIGHT.inc(waiter.tokens)
         if waiter.is_chunk:
             self._chunks_in_flight += waiter.tokens
 
     def _release(self, waiter: Waiter) -> None:
         self.in_flight -= waiter.tokens
+        metrics.TOKENS_IN_FLIGHT.dec(waiter.tokens)
         if waiter.is_chunk:
             self._chunks_in_flight -= waiter.tokens
         self._admit()

@@ -3,12 +3,9 @@
 It listens on loopback only, is started again when it dies, and ends with this process.
 """
 
-import asyncio
-import contextlib
 import logging
 import os
 import re
-import signal
 import socket
 import sys
 import sysconfig
@@ -17,7 +14,7 @@ from collections import deque
 from pathlib import Path
 
 from spanqa_server.errors import StartupError
-from spanqa_server.triton.output import ProcessOutput
+from spanqa_server.processes.supervised import Program, Supervised
 from spanqa_server.triton.view import (
     link_backend,
     link_configurations,
@@ -28,9 +25,6 @@ from spanqa_server.triton.view import (
 logger = logging.getLogger(__name__)
 
 STOP_SECONDS = 3.0
-LAST_WORDS_SECONDS = 1.0
-FIRST_BACKOFF, LAST_BACKOFF = 0.25, 10.0
-LAUNCHER = Path(__file__).with_name("launch.py")
 LOAD_FAILURE = re.compile(r"failed to load '\w+' version (?P<number>\d+): (?P<told>.*)")
 ERROR = re.compile(r"^(?:error|E\d{4}).*?[:\]] (?!.*Cuda)(?P<told>.*)")
 
@@ -43,9 +37,13 @@ class EmbeddedTriton:
         self.last_lines: deque[str] = deque(maxlen=200)
         self._repository = model_repository.resolve()
         self._threads = threads
-        self._process: asyncio.SubprocessTransport | None = None
-        self._output = ProcessOutput(self._read_line)
-        self._watcher: asyncio.Task[None] | None = None
+        self._process = Supervised(
+            "embedded Triton",
+            self._prepare,
+            stop_seconds=STOP_SECONDS,
+            read_line=self._read_line,
+            last_words=self.failure,
+        )
         self._directory: tempfile.TemporaryDirectory[str] | None = None
         self._offered: dict[str, Path] = {}
         self._load_failures: dict[str, str] = {}
@@ -53,7 +51,7 @@ class EmbeddedTriton:
     @property
     def pid(self) -> int | None:
         """The process id, while there is a process."""
-        return self._process.get_pid() if self._process else None
+        return self._process.pid
 
     def offer(self, versions: dict[str, Path]) -> None:
         """Let Triton have these versions, and no others, within its next poll."""
@@ -72,25 +70,16 @@ class EmbeddedTriton:
         Raises:
             StartupError: the wheel is not installed or not for this platform.
         """
-        package = pytriton_package()
-        await self._spawn(package)
-        self._watcher = asyncio.create_task(self._watch(package))
+        await self._process.start()
 
     async def stop(self) -> None:
         """End the process and everything that it started, within `STOP_SECONDS`."""
-        if self._watcher:
-            self._watcher.cancel()
-            await asyncio.wait([self._watcher])
-        if self._process:
-            if not self._output.exited.is_set():
-                self._signal_group(signal.SIGTERM)
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._output.exited.wait(), STOP_SECONDS)
-            await self._kill()
+        await self._process.stop()
         if self._directory:
             self._directory.cleanup()
 
-    async def _spawn(self, package: Path) -> None:
+    def _prepare(self) -> Program:
+        package = pytriton_package()
         # Anew each time: cleaners of temporary directories must not stop a restart.
         if self._directory:
             self._directory.cleanup()
@@ -99,17 +88,10 @@ class EmbeddedTriton:
         )
         self._link(Path(self._directory.name))
         self.last_lines.clear()
-        command = triton_command(package, Path(self._directory.name), self.address)
-        self._process, self._output = await asyncio.get_running_loop().subprocess_exec(
-            lambda: ProcessOutput(self._read_line),
-            *command,
-            env=triton_environment(package, self._threads),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,
+        return Program(
+            triton_command(package, Path(self._directory.name), self.address),
+            triton_environment(package, self._threads),
         )
-        logger.info("embedded Triton starts on %s (pid %d)", self.address, self.pid)
 
     def _link(self, directory: Path) -> None:
         """Lay out what Triton sees, or what is missing of it."""
@@ -117,42 +99,6 @@ class EmbeddedTriton:
         view = view_of(directory)
         link_configurations(view, self._repository / view.name)
         link_versions(view, self._offered)
-
-    async def _watch(self, package: Path) -> None:
-        backoff = FIRST_BACKOFF
-        clock = asyncio.get_running_loop().time
-        while True:
-            started = clock()
-            try:
-                logger.error("embedded Triton ended (%s). %s", await self._ended(), self.failure())
-            except Exception:
-                logger.exception("lost sight of the embedded Triton")
-            backoff = FIRST_BACKOFF if clock() - started > 60 else min(2 * backoff, LAST_BACKOFF)
-            logger.info("starting it again in %.1f s", backoff)
-            await asyncio.sleep(backoff)
-            try:
-                await self._spawn(package)
-            except Exception:
-                logger.exception("cannot start the embedded Triton")
-
-    async def _ended(self) -> str:
-        """Wait for the process's end, and end what it left; say how it ended."""
-        assert self._process is not None
-        await self._output.exited.wait()
-        code = self._process.get_returncode()
-        assert code is not None
-        await self._kill()
-        return f"signal {-code}" if code < 0 else f"exit code {code}"
-
-    async def _kill(self) -> None:
-        """End the process and its children, and hear their last words."""
-        assert self._process is not None
-        # The stub of a Triton that was killed may wait for it for ever.
-        self._signal_group(signal.SIGKILL)
-        await self._output.exited.wait()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._output.closed.wait(), LAST_WORDS_SECONDS)
-        self._process.close()
 
     def _read_line(self, line: str) -> None:
         self.last_lines.append(line)
@@ -167,11 +113,6 @@ class EmbeddedTriton:
                 if found := pattern.search(line):
                     return found["told"].strip()
         return ""
-
-    def _signal_group(self, number: signal.Signals) -> None:
-        if self._process:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.get_pid(), number)
 
 
 def pytriton_package() -> Path:
@@ -193,7 +134,6 @@ def pytriton_package() -> Path:
 def triton_command(package: Path, directory: Path, address: str) -> list[str]:
     host, _, port = address.rpartition(":")
     return [
-        *(sys.executable, "-I", "-S", str(LAUNCHER), str(os.getpid())),
         str(package / "bin" / "tritonserver"),
         f"--model-repository={directory / 'repository'}",
         "--model-config-name=embedded",

@@ -47,7 +47,7 @@ def test_it_listens_on_loopback_only() -> None:
     host, _, port = triton.address.rpartition(":")
     assert host == "127.0.0.1"
     command = embedded.triton_command(Path("package"), Path("own"), triton.address)
-    assert command[4:6] == [str(os.getpid()), str(Path("package/bin/tritonserver"))]
+    assert command[0] == str(Path("package/bin/tritonserver"))
     options = dict(part.split("=") for part in command if part.startswith("--") and "=" in part)
     assert options["--grpc-address"] == "127.0.0.1"
     assert options["--grpc-port"] == port != "0"

@@ -11,6 +11,7 @@ import psutil
 import pytest
 import pytest_asyncio
 
+from spanqa_server.processes import supervised
 from spanqa_server.triton import embedded, view
 from spanqa_server.triton.embedded import EmbeddedTriton
 
@@ -52,7 +53,7 @@ class Program:
 @pytest.fixture
 def program(package: Path, monkeypatch: pytest.MonkeyPatch) -> Program:
     monkeypatch.setattr(embedded, "pytriton_package", lambda: package)
-    monkeypatch.setattr(embedded, "FIRST_BACKOFF", 0.0)
+    monkeypatch.setattr(supervised, "FIRST_BACKOFF", 0.0)
     return Program(package)
 
 
@@ -166,7 +167,7 @@ async def test_a_start_that_fails_is_tried_again(
         view.link_backend(package, directory)
 
     monkeypatch.setattr(embedded, "link_backend", link_backend)
-    monkeypatch.setattr(embedded, "LAST_BACKOFF", 0.0)
+    monkeypatch.setattr(supervised, "LAST_BACKOFF", 0.0)
     program.says(ends=True)
     triton.offer(versions(tmp_path, "1"))
     await triton.start()

@@ -7,13 +7,13 @@ LONGEST_LINE = 65_536
 
 
 class ProcessOutput(asyncio.SubprocessProtocol):
-    """For `loop.subprocess_exec` with one pipe.
+    """For `loop.subprocess_exec` with one pipe, or none.
 
     `exited` is set when the process ends; `closed` when, besides, nobody can say any more: its
     own children may hold the pipe open for longer, or for ever.
     """
 
-    def __init__(self, on_line: Callable[[str], None]) -> None:
+    def __init__(self, on_line: Callable[[str], None] | None) -> None:
         self.exited = asyncio.Event()
         self.closed = asyncio.Event()
         self._on_line = on_line
@@ -22,8 +22,9 @@ class ProcessOutput(asyncio.SubprocessProtocol):
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         *lines, rest = (self._rest + data).split(b"\n")
         self._rest = rest[-LONGEST_LINE:]
-        for line in lines:
-            self._on_line(line.decode(errors="replace"))
+        if self._on_line:
+            for line in lines:
+                self._on_line(line.decode(errors="replace"))
 
     def process_exited(self) -> None:
         self.exited.set()

@@ -1,0 +1,141 @@
+"""A process of ours and its children, kept running: it ends with this one, and comes back."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from spanqa_server.processes.output import ProcessOutput
+
+logger = logging.getLogger(__name__)
+
+LAST_WORDS_SECONDS = 1.0
+FIRST_BACKOFF, LAST_BACKOFF = 0.25, 10.0
+LAUNCHER = Path(__file__).with_name("launch.py")
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A command and its environment."""
+
+    command: list[str]
+    environment: dict[str, str]
+
+
+class Supervised:
+    """One process, started again when it dies, until `stop`."""
+
+    def __init__(
+        self,
+        name: str,
+        prepare: Callable[[], Program],
+        *,
+        stop_seconds: float,
+        read_line: Callable[[str], None] | None = None,
+        last_words: Callable[[], str] = str,
+        on_end: Callable[[int], None] = lambda pid: None,
+    ) -> None:
+        """Nothing starts yet.
+
+        Args:
+            name: what the log calls it.
+            prepare: called before each start.
+            stop_seconds: how long after SIGTERM it is killed.
+            read_line: takes its output; without it the process writes where this one does.
+            last_words: why it ended, as far as that is known.
+            on_end: called with its process id when it has died.
+        """
+        self._name = name
+        self._prepare = prepare
+        self._stop_seconds = stop_seconds
+        self._read_line = read_line
+        self._last_words = last_words
+        self._on_end = on_end
+        self._process: asyncio.SubprocessTransport | None = None
+        self._output = ProcessOutput(read_line)
+        self._watcher: asyncio.Task[None] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The process id, while there is a process."""
+        return self._process.get_pid() if self._process else None
+
+    async def start(self) -> None:
+        """Start the process and its watcher; raises whatever `prepare` does."""
+        await self._spawn()
+        self._watcher = asyncio.create_task(self._watch())
+
+    async def stop(self) -> None:
+        """End the process and everything that it started, within `stop_seconds`."""
+        if self._watcher:
+            self._watcher.cancel()
+            await asyncio.wait([self._watcher])
+        if self._process:
+            if not self._output.exited.is_set():
+                self._signal_group(signal.SIGTERM)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._output.exited.wait(), self._stop_seconds)
+            await self._kill()
+
+    async def _spawn(self) -> None:
+        program = self._prepare()
+        told = None if self._read_line is None else asyncio.subprocess.PIPE
+        self._process, self._output = await asyncio.get_running_loop().subprocess_exec(
+            lambda: ProcessOutput(self._read_line),
+            *(sys.executable, "-I", "-S", str(LAUNCHER), str(os.getpid())),
+            *program.command,
+            env=program.environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=told,
+            stderr=told and asyncio.subprocess.STDOUT,
+            start_new_session=True,
+        )
+        logger.info("%s starts (pid %d)", self._name, self.pid)
+
+    async def _watch(self) -> None:
+        backoff = FIRST_BACKOFF
+        clock = asyncio.get_running_loop().time
+        while True:
+            started = clock()
+            try:
+                how = await self._ended()
+                logger.error("%s ended (%s). %s", self._name, how, self._last_words())
+            except Exception:
+                logger.exception("lost sight of the %s", self._name)
+            backoff = FIRST_BACKOFF if clock() - started > 60 else min(2 * backoff, LAST_BACKOFF)
+            logger.info("starting it again in %.1f s", backoff)
+            await asyncio.sleep(backoff)
+            try:
+                await self._spawn()
+            except Exception:
+                logger.exception("cannot start the %s", self._name)
+
+    async def _ended(self) -> str:
+        """Wait for the process's end, and end what it left; say how it ended."""
+        assert self._process is not None
+        await self._output.exited.wait()
+        code = self._process.get_returncode()
+        assert code is not None
+        await self._kill()
+        self._on_end(self._process.get_pid())
+        return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+    async def _kill(self) -> None:
+        """End the process and its children, and hear their last words."""
+        assert self._process is not None
+        # The stub of a Triton that was killed may wait for it for ever.
+        self._signal_group(signal.SIGKILL)
+        await self._output.exited.wait()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._output.closed.wait(), LAST_WORDS_SECONDS)
+        self._process.close()
+
+    def _signal_group(self, number: signal.Signals) -> None:
+        if self._process:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.get_pid(), number)

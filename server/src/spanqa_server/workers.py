@@ -1,0 +1,144 @@
+"""Several processes on one port: each a whole frontend, kept running by one that takes no calls.
+
+They share nothing but the port and Triton. The process that keeps them starts the embedded Triton,
+offers it the model versions, and gives out the metrics of all.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, Counter
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+from spanqa_server.front import cannot_listen
+from spanqa_server.processes.supervised import Program, Supervised
+from spanqa_server.service import start_metrics, stop_signal
+from spanqa_server.settings import Settings
+from spanqa_server.upkeep import open_upkeep
+
+# Beyond the grace of calls: what a worker needs to end.
+END_SECONDS = 2.0
+
+
+async def serve_with_workers(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Raises:
+        StartupError: a part of it cannot start; what had started is ended.
+    """
+    stop = stop_signal()
+    async with contextlib.AsyncExitStack() as stack:
+        port = stack.enter_context(reserved_port(settings))
+        directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="spanqa-metrics-"))
+        metrics = WorkerMetrics(directory)
+        start_metrics(settings, metrics.registry)
+        upkeep = await stack.enter_async_context(open_upkeep(settings, lambda version: None))
+        await upkeep.start()
+        shared = share(settings, port, upkeep.triton)
+        workers = [
+            Worker(f"worker {number}", shared, settings.workers, metrics)
+            for number in range(1, settings.workers + 1)
+        ]
+
+        async def stop_workers() -> None:
+            await asyncio.gather(*(worker.process.stop() for worker in workers))
+
+        stack.push_async_callback(stop_workers)
+        for worker in workers:
+            await worker.process.start()
+        await upkeep.run(tell_nobody, stop)
+
+
+async def tell_nobody(ready: bool) -> None:
+    """Each worker sees for itself."""
+
+
+class Worker:
+    """One of the processes; started again, it takes calls only once it can answer them."""
+
+    def __init__(
+        self, name: str, settings: Settings, sharers: int, metrics: "WorkerMetrics"
+    ) -> None:
+        self._settings = settings
+        self._sharers = sharers
+        self._metrics = metrics
+        self._starts = 0
+        self.process = Supervised(
+            name,
+            self._prepare,
+            stop_seconds=settings.shutdown_grace + END_SECONDS,
+            on_end=metrics.forget,
+        )
+
+    def _prepare(self) -> Program:
+        self._starts += 1
+        told = {
+            "settings": self._settings.model_dump(mode="json"),
+            "sharers": self._sharers,
+            "late": self._starts > 1,
+        }
+        return Program(
+            [sys.executable, "-m", "spanqa_server.worker", json.dumps(told)],
+            os.environ | {"PROMETHEUS_MULTIPROC_DIR": self._metrics.directory},
+        )
+
+
+class WorkerMetrics:
+    """The metrics of all workers as those of one service."""
+
+    def __init__(self, directory: str) -> None:
+        self.directory = directory
+        self.registry = CollectorRegistry()
+        MultiProcessCollector(self.registry, directory)  # type: ignore[no-untyped-call]
+        self._ends = Counter(
+            "spanqa_worker_ends", "Workers that died and were replaced.", registry=self.registry
+        )
+
+    def forget(self, pid: int) -> None:
+        """The worker has died: what it had under way is no more."""
+        mark_process_dead(pid, self.directory)  # type: ignore[no-untyped-call]
+        self._ends.inc()
+
+
+def share(settings: Settings, port: int, triton: list[str]) -> Settings:
+    """The settings of a worker: what depends on who starts Triton is as if it did."""
+    return settings.model_copy(
+        update={
+            "port": port,
+            "triton": triton,
+            "workers": 1,
+            "metrics_port": 0,
+            "max_chunk_tokens": settings.chunk_tokens,
+            "max_chunks_in_flight": settings.chunks_in_flight,
+        }
+    )
+
+
+@contextlib.contextmanager
+def reserved_port(settings: Settings) -> Iterator[int]:
+    """The port, taken for workers of this process.
+
+    Raises:
+        StartupError: it is in use, or the address is not of this machine.
+    """
+    try:
+        [(family, kind, _, _, address), *_] = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    except OSError:
+        raise cannot_listen(settings) from None
+    with socket.socket(family, kind) as reserved:
+        try:
+            reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            reserved.bind(address)
+        except OSError:
+            raise cannot_listen(settings) from None
+        # Only now: nobody else's listeners can have been there.
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        yield reserved.getsockname()[1]
