@@ -9,12 +9,16 @@ STUBS := client/src
 CONFIGS := pyproject.toml constraints.txt client/pyproject.toml server/pyproject.toml model/pyproject.toml model/minilm-base.txt
 SOURCES := client server model tests benchmarks
 PORT ?= 50051
+# of make load and make load-open-loop
+PROFILE ?= constant
+MODE ?= proto
+RATES ?= 10,20,40,60
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-slow parity bench bench-frontend check proto clean
+.PHONY: help setup demo serve test test-slow parity bench bench-frontend load load-open-loop check proto clean
 
 help: ## List the targets.
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 setup: $(VENV)/.installed $(MODEL) ## Install everything into .venv and export the default model.
 
@@ -52,6 +56,14 @@ bench: setup ## Measure beside padded batches, the transformers pipeline and a t
 
 bench-frontend: setup ## Measure what a request costs the frontend, stage by stage.
 	@$(BIN)/python benchmarks/frontend.py
+
+load: setup ## Load TARGET (localhost:PORT) with ghz: PROFILE=constant, ramp or stress, MODE=proto or reflection.
+	@$(BIN)/python benchmarks/ghz/run.py --profile $(PROFILE) --mode $(MODE) --target $(or $(TARGET),localhost:$(PORT)) \
+		$(if $(DATA),--data $(DATA)) $(if $(CACERT),--cacert $(CACERT)) $(if $(CNAME),--cname $(CNAME)) -- $(GHZ)
+
+load-open-loop: setup ## The same without ghz: RATES=20,40,60 a second, at TARGET or at a server of its own.
+	@$(BIN)/python benchmarks/open_loop.py --rates $(RATES) $(if $(TARGET),--target $(TARGET)) \
+		$(if $(DATA),--data $(DATA)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(JSON),--json $(JSON))
 
 check: setup ## Lint, types, import boundaries, proto lint and breaking changes, stub drift.
 	$(BIN)/ruff format --check $(SOURCES)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
 from time import perf_counter
 from typing import Any
 
@@ -15,6 +15,18 @@ from spanqa.v1 import question_answering_pb2 as pb
 from spanqa.v1.question_answering_pb2_grpc import QuestionAnsweringServiceStub
 
 TIMEOUT_SECONDS = 600.0
+
+
+@asynccontextmanager
+async def connected(target: str, connections: int) -> AsyncIterator[list[Any]]:
+    """A stub for each of several connections to a server."""
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    async with AsyncExitStack() as stack:
+        channels = [
+            await stack.enter_async_context(grpc.aio.insecure_channel(target, options))
+            for _ in range(connections)
+        ]
+        yield [QuestionAnsweringServiceStub(channel) for channel in channels]
 
 
 async def ask_all(
@@ -31,13 +43,7 @@ async def ask_all(
             latencies.append(perf_counter() - begin)
             windows += response.usage.windows
 
-    async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
-        options = [("grpc.use_local_subchannel_pool", 1)]
-        channels = [
-            await stack.enter_async_context(grpc.aio.insecure_channel(target, options))
-            for _ in range(connections)
-        ]
-        stubs = [QuestionAnsweringServiceStub(channel) for channel in channels]
+    async with connected(target, connections) as stubs, asyncio.TaskGroup() as group:
         for number in range(concurrency):
             group.create_task(caller(stubs[number % connections]))
     return windows, latencies

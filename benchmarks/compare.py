@@ -10,8 +10,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
-import platform
 import statistics
 import sys
 from collections import defaultdict
@@ -27,6 +25,7 @@ from rich.table import Table  # noqa: E402
 
 from contenders import Contender, Measured, local, service  # noqa: E402
 from local_contenders import LOCAL  # noqa: E402
+from machine import machine  # noqa: E402
 from models import prepared_weights  # noqa: E402
 from workload import MIXES, add_data_option  # noqa: E402
 
@@ -131,15 +130,6 @@ def show(arguments: argparse.Namespace, rows: list[Row], windows: int) -> None:
             f"{ours.questions_per_second / row.questions_per_second:.2f} times as fast",
         )
     Console(width=140).print(table)
-
-
-def machine() -> dict[str, object]:
-    """What it ran on."""
-    model = ""
-    with contextlib.suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        model = next((line.partition(":")[2].strip() for line in lines if "model name" in line), "")
-    return {"cpu": model, "cores": os.cpu_count(), "python": platform.python_version()}
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
 """The questions that benchmarks ask: SQuAD's, and a mix with documents of up to 100 windows."""
 
 import argparse
+import math
 import random
 import sys
 from pathlib import Path
+from typing import TypeVar
 
 from spanqa.squad import read_questions
 from spanqa.v1 import question_answering_pb2 as pb
@@ -15,6 +17,29 @@ SQUAD_DEV = (
 LONG_TAIL = {1: 80, 2: 8, 5: 6, 20: 4, 100: 2}
 CHARACTERS_OF_A_WINDOW = 900
 
+Number = TypeVar("Number", int, float)
+
+
+def positive(text: str) -> float:
+    """A number above 0, for argparse."""
+    return _above_zero(float, text)
+
+
+def positive_count(text: str) -> int:
+    """A whole number above 0, for argparse."""
+    return _above_zero(int, text)
+
+
+def _above_zero(kind: type[Number], text: str) -> Number:
+    try:
+        value = kind(text)
+    except ValueError:
+        value = kind(0)
+    if not 0 < value < math.inf:
+        whole = "whole " if kind is int else ""
+        raise argparse.ArgumentTypeError(f"{text!r} is not a {whole}number above 0")
+    return value
+
 
 def add_data_option(parser: argparse.ArgumentParser) -> None:
     """Let the caller name a SQuAD file."""
@@ -23,22 +48,26 @@ def add_data_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def squad_mix(data: Path, count: int) -> list[pb.AnswerRequest]:
-    """`count` questions evenly spread over a SQuAD file, in an order that mixes articles."""
+def squad_mix(data: Path, count: int, seed: int = 0) -> list[pb.AnswerRequest]:
+    """`count` questions evenly spread over a SQuAD file, in an order that mixes articles.
+
+    Another seed gives other questions, where there are more than `count`, in another order.
+    """
     if not data.is_file():
         sys.exit(f"{data} is missing: name a SQuAD v1.1 file with --data")
     questions = read_questions(data)
-    chosen = [questions[at * len(questions) // count] for at in range(count)]
-    random.Random(0).shuffle(chosen)
+    total = len(questions)
+    chosen = [questions[(at * total // count + seed) % total] for at in range(count)]
+    random.Random(seed).shuffle(chosen)
     return [pb.AnswerRequest(question=one.question, context=one.context) for one in chosen]
 
 
-def long_tail_mix(data: Path, count: int) -> list[pb.AnswerRequest]:
+def long_tail_mix(data: Path, count: int, seed: int = 0) -> list[pb.AnswerRequest]:
     """SQuAD questions about documents of 1 to 100 windows, most of them short."""
-    source = random.Random(1)
+    source = random.Random(seed + 1)
     contexts = list(dict.fromkeys(question.context for question in read_questions(data)))
     requests = []
-    for request in squad_mix(data, count):
+    for request in squad_mix(data, count, seed):
         (windows,) = source.choices(list(LONG_TAIL), list(LONG_TAIL.values()))
         parts = [request.context]
         while sum(map(len, parts)) < windows * CHARACTERS_OF_A_WINDOW and windows > 1:
