@@ -12,7 +12,6 @@ import argparse
 import asyncio
 import contextlib
 import statistics
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -23,9 +22,10 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT / "tests")]
 
 from asking import ask_all, cpu_seconds  # noqa: E402
+from no_cost_triton import running_no_cost_triton  # noqa: E402
 from spanqa.v1 import question_answering_pb2 as pb  # noqa: E402
 from stages import measure_stages  # noqa: E402
-from support.processes import free_port, running_server  # noqa: E402
+from support.processes import running_server  # noqa: E402
 from workload import add_data_option, squad_mix  # noqa: E402
 
 CONNECTIONS = 4
@@ -61,13 +61,12 @@ def measure_process(
     requests: list[pb.AnswerRequest], rounds: int, concurrency: int
 ) -> dict[str, list[float]]:
     """CPU seconds a request of each round; servers in turns, after a round to warm up."""
-    port = free_port()
-    program = [sys.executable, str(ROOT / "benchmarks" / "no_cost_triton.py"), str(port)]
     with contextlib.ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        triton = stack.enter_context(subprocess.Popen(program))
-        stack.callback(triton.kill)
-        repository, address = ROOT / "model_repository", f"127.0.0.1:{port}"
+        repository, address = (
+            ROOT / "model_repository",
+            stack.enter_context(running_no_cost_triton()),
+        )
         servers = {
             name: stack.enter_context(
                 running_server(repository, directory / name, "--triton", address, *flags)

@@ -8,13 +8,20 @@ that the decoder has spans to compare.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import grpc
 from tritonclient.grpc import service_pb2
 
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
+
 from stages import logits_of
+from support.processes import free_port
 
 SERVICE = "inference.GRPCInferenceService"
 
@@ -44,6 +51,17 @@ def handlers() -> grpc.GenericRpcHandler:
             for name, (behaviour, request) in methods.items()
         },
     )
+
+
+@contextlib.contextmanager
+def running_no_cost_triton() -> Iterator[str]:
+    """Its address, while it runs as a process of its own."""
+    port = free_port()
+    with subprocess.Popen([sys.executable, __file__, str(port)]) as process:
+        try:
+            yield f"127.0.0.1:{port}"
+        finally:
+            process.kill()
 
 
 async def serve(port: int) -> None:

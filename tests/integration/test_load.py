@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import pytest
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
     ProtoReflectionDescriptorDatabase,
 )
@@ -48,9 +47,6 @@ def test_calls_over_the_bound_are_told(server: RunningServer, tmp_path: Path) ->
     assert "not sent: 1 calls were under way already" in printed
 
 
-@pytest.mark.xfail(
-    strict=True, reason="Python's descriptor pool finds no method by its name: bojand/ghz#419"
-)
 def test_ghz_finds_the_call_by_reflection(channel: grpc.Channel) -> None:
     """It asks for the file that holds the method, by the method's own name."""
     database = ProtoReflectionDescriptorDatabase(channel)

@@ -4,11 +4,11 @@ import logging
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
 from spanqa.v1.question_answering_pb2_grpc import add_QuestionAnsweringServiceServicer_to_server
 from spanqa_server.errors import StartupError
 from spanqa_server.grpc_api.interceptors import SERVICE, CallInterceptor
+from spanqa_server.grpc_api.reflection import enable_reflection
 from spanqa_server.grpc_api.servicer import Models, QuestionAnsweringServicer
 from spanqa_server.settings import Settings
 from spanqa_server.spread import deal_out_connections
@@ -48,8 +48,7 @@ class GrpcFront:
         add_QuestionAnsweringServiceServicer_to_server(servicer, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._status, self._server)
         if settings.reflection:
-            names = (SERVICE.full_name, health.SERVICE_NAME, reflection.SERVICE_NAME)
-            reflection.enable_server_reflection(names, self._server)
+            enable_reflection(self._server, (SERVICE.full_name, health.SERVICE_NAME))
 
     def bind(self) -> None:
         """Take the port, on which connections wait from now on.

@@ -1,0 +1,117 @@
+"""What a second worker costs and gives: CPU time a request, shares of connections, a death.
+
+`.venv/bin/python benchmarks/workers.py`. Servers of one and of two workers in turns, as many SQuAD
+questions over each of 16 connections, a Triton model of no cost behind them. CPU time is that of
+all processes of the server. Then a worker is killed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+from time import perf_counter
+
+import grpc
+import psutil
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT / "tests")]
+
+from asking import ask_all, cpu_seconds  # noqa: E402
+from no_cost_triton import running_no_cost_triton  # noqa: E402
+from spanqa.v1 import question_answering_pb2 as pb  # noqa: E402
+from spanqa.v1.question_answering_pb2_grpc import QuestionAnsweringServiceStub  # noqa: E402
+from support.processes import RunningServer, running_server  # noqa: E402
+from workload import add_data_option, squad_mix  # noqa: E402
+
+CONNECTIONS = 16
+CALLERS_EACH = 2
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    add_data_option(parser)
+    parser.add_argument("--questions", type=int, default=1600, help="in a round")
+    parser.add_argument("--rounds", type=int, default=7)
+    arguments = parser.parse_args()
+    requests = squad_mix(arguments.data, arguments.questions)
+    with contextlib.ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        address = stack.enter_context(running_no_cost_triton())
+        servers = {
+            count: stack.enter_context(
+                running_server(
+                    ROOT / "model_repository",
+                    directory / str(count),
+                    *("--triton", address, "--workers", str(count), "--text-cache-bytes", "0"),
+                )
+            )
+            for count in (1, 2)
+        }
+        costs: dict[int, list[float]] = {count: [] for count in servers}
+        for _ in range(arguments.rounds + 1):
+            for count, server in servers.items():
+                costs[count].append(measure(server, requests))
+        for count, rounds in costs.items():
+            told = ", ".join(f"{seconds * 1e3:.3f}" for seconds in rounds[1:])
+            middle = statistics.median(rounds[1:]) * 1e3
+            print(f"{count} worker(s): {middle:.3f} ms CPU a request ({told})")
+        ratio = statistics.median(costs[2][1:]) / statistics.median(costs[1][1:])
+        print(f"two workers / one: {ratio:.3f}")
+        kill_one(servers[2])
+
+
+def measure(server: RunningServer, requests: list[pb.AnswerRequest]) -> float:
+    """CPU seconds a request of all processes of the server; says how the workers shared."""
+    processes = [psutil.Process(server.process.pid), *server.children()]
+    before, shares = cpu_seconds(processes), calls(server)
+    asyncio.run(ask_evenly(server.target, requests))
+    spent = (cpu_seconds(processes) - before) / len(requests)
+    if len(shares) > 1:
+        after = calls(server)
+        told = [f"{(after[one] - shares[one]) / len(requests):.1%}" for one in sorted(shares)]
+        print(f"requests of {CONNECTIONS} connections: {' and '.join(told)}", file=sys.stderr)
+    return spent
+
+
+async def ask_evenly(target: str, requests: list[pb.AnswerRequest]) -> None:
+    """As many over each connection."""
+    async with asyncio.TaskGroup() as group:
+        for number in range(CONNECTIONS):
+            mine = requests[number::CONNECTIONS]
+            group.create_task(ask_all(target, mine, CALLERS_EACH, connections=1))
+
+
+def calls(server: RunningServer) -> dict[str, float]:
+    """Calls that each worker has ended, by the metric's labels."""
+    return {name: value for name, value in server.metrics().items() if "worker_calls" in name}
+
+
+def kill_one(server: RunningServer) -> None:
+    """Kill a worker; new connections are the other's from the moment that it is gone."""
+    victim = next(one for one in server.children() if "spanqa_server.worker" in one.cmdline())
+    victim.kill()
+    victim.wait()
+    died, slowest = perf_counter(), 0.0
+    request = pb.AnswerRequest(question="Who?", context="It was Ada.")
+    for _ in range(CONNECTIONS):
+        begin = perf_counter()
+        options = [("grpc.use_local_subchannel_pool", 1)]
+        with grpc.insecure_channel(server.target, options) as channel:
+            QuestionAnsweringServiceStub(channel).Answer(request, timeout=10)
+        slowest = max(slowest, perf_counter() - begin)
+    print(
+        f"a worker killed: {CONNECTIONS} new connections answered, the slowest in {slowest:.3f} s"
+    )
+    server.wait_for_metrics(lambda now: len(calls(server)) == 2 and now["spanqa_model_ready"] == 1)
+    print(f"its successor is ready {perf_counter() - died:.1f} s after its death")
+
+
+if __name__ == "__main__":
+    main()
