@@ -4,6 +4,7 @@ import asyncio
 import unicodedata
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from itertools import chain
 from types import TracebackType
 from typing import Self
 
@@ -11,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
+from spanqa_server.qa.plain_text import is_plain, plain_tokenizer
 from spanqa_server.qa.text_cache import TextCache
 
 # Texts over this many characters are tokenized in a thread, with the interpreter free.
@@ -54,6 +56,7 @@ class TextTokenizer:
         # "[SEP]" written by a user is text, not structure.
         tokenizer.encode_special_tokens = True
         self._tokenizer = tokenizer
+        self._plain = plain_tokenizer(tokenizer)
         self._pieces = {number: piece for piece, number in tokenizer.get_vocab().items()}
         self.cls_id = self._special("[CLS]")
         self.sep_id = self._special("[SEP]")
@@ -66,14 +69,20 @@ class TextTokenizer:
 
     def encode(self, text: str) -> TokenizedText:
         """Tokenize a whole text."""
+        tokenizer, normalized = self._tokenizer, text
+        if self._plain and is_plain(text):
+            tokenizer, normalize = self._plain
+            normalized = normalize(text)
         if len(text) > LONG_TEXT:  # only this form lets other threads run meanwhile
-            (encoding,) = self._tokenizer.encode_batch([text], add_special_tokens=False)
+            (encoding,) = tokenizer.encode_batch([normalized], add_special_tokens=False)
         else:
-            encoding = self._tokenizer.encode(text, add_special_tokens=False)
+            encoding = tokenizer.encode(normalized, add_special_tokens=False)
         offsets = encoding.offsets
         array = np.empty((len(offsets), 2), dtype=np.int64)
         for begin in range(0, len(offsets), SLICE):
-            array[begin : begin + SLICE] = offsets[begin : begin + SLICE]
+            part = offsets[begin : begin + SLICE]
+            places = np.fromiter(chain.from_iterable(part), np.int64, 2 * len(part))
+            array[begin : begin + SLICE] = places.reshape(-1, 2)
         starts, ends = array[:, 0], array[:, 1]
         if not text.isascii():
             cover_marks(text, starts, ends)
