@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gpu.options import Options, Row
+from gpu.options import MissingError, Options, Row
 from gpu.windows import Windows, load_windows
 from shapes import BERT_LARGE, SMALL
 from spanqa_model.bert import BertConfig, PackedBertForQuestionAnswering
@@ -33,13 +33,32 @@ class Batch(NamedTuple):
     window_lengths: Tensor
 
 
+def usable(name: str) -> torch.device:
+    """The device, made the current one.
+
+    Raises:
+        MissingError: torch cannot use it.
+    """
+    if name != "cpu":
+        if not torch.cuda.is_available():
+            raise MissingError(
+                f"torch {torch.__version__} sees no CUDA GPU: install its CUDA build and check "
+                "nvidia-smi, or try the script with --device cpu --small"
+            )
+        try:
+            torch.cuda.set_device(name)
+        except (RuntimeError, ValueError) as error:
+            raise MissingError(f"--device {name}: {' '.join(str(error).split())}") from None
+    return torch.device(name)
+
+
 class Bench:
     """A device, windows, and BERT-large's shape with random weights."""
 
     def __init__(self, options: Options) -> None:
         self.options = options
         self.small = options.small
-        self.device = torch.device(options.device)
+        self.device = usable(options.device)
         self.dtype = "float16" if self.device.type == "cuda" else "float32"
         self.batch_windows = 4 if self.small else 32
         self.windows: Windows = load_windows(options, 16 if self.small else 256)

@@ -59,7 +59,9 @@ def transformers_rows(bench: Bench, pad_to: int) -> Model:
 
 def precision(bench: Bench, deadline: Deadline) -> Iterator[Row]:
     """The packed module in each dtype: how fast, and how far from float32."""
-    weights = {"random": lambda: bench.module}
+    weights: dict[str, Callable[[], PackedBertForQuestionAnswering]] = {
+        "random": lambda: bench.module
+    }
     if bench.windows.real:  # on made-up tokens, a trained model's answers mean nothing
         weights["trained"] = lambda: load_trained(bench.options.trained, bench.device)
     batches = bench.batches(bench.batch_windows)

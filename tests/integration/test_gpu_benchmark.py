@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 RUN = Path(__file__).resolve().parents[2] / "benchmarks" / "gpu" / "run.py"
 
@@ -66,6 +67,15 @@ def test_attention_that_cannot_run_here_says_why(report: dict[str, Any]) -> None
         assert "CPU" in found[name]["failed"]
     for row in found.values():
         assert "failed" in row or row["max_difference"] < 1e-5
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(RUN.parents[1]))
+    from gpu.bench import usable
+
+    with pytest.raises(Exception, match=r"sees no CUDA GPU: install .* --device cpu --small"):
+        usable("cuda")
 
 
 def test_bad_arguments_are_named() -> None:
