@@ -15,7 +15,7 @@ MODE ?= proto
 RATES ?= 10,20,40,60
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-slow parity bench bench-frontend load load-open-loop check proto clean
+.PHONY: help setup demo serve test test-slow parity bench bench-frontend bench-gpu load load-open-loop check proto clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -56,6 +56,9 @@ bench: setup ## Measure beside padded batches, the transformers pipeline and a t
 
 bench-frontend: setup ## Measure what a request costs the frontend, stage by stage.
 	@$(BIN)/python benchmarks/frontend.py
+
+bench-gpu: setup ## Measure on one CUDA GPU: padding, dtypes, batches, attention, the service; eight minutes.
+	@$(BIN)/python benchmarks/gpu/run.py
 
 load: setup ## Load TARGET (localhost:PORT) with ghz: PROFILE=constant, ramp or stress, MODE=proto or reflection.
 	@$(BIN)/python benchmarks/ghz/run.py --profile $(PROFILE) --mode $(MODE) --target $(or $(TARGET),localhost:$(PORT)) \

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from transformers import BertConfig, BertForQuestionAnswering
 
 from padded import padded_module, write_padded_version
 from parity.reference import embedded_reference
+from shapes import BERT_LARGE
 from spanqa_model.export import Dtype, export
 from spanqa_model.presets import Source
 from spanqa_server.versions import MODEL_NAME
@@ -72,18 +73,11 @@ def embedded(checkpoint: Path) -> Source:
     return Source(name="embedded", repository=str(checkpoint))
 
 
-def bert_large(checkpoint: Path) -> Source:
-    """BERT-large in its true shape with random weights, and an uncased vocabulary to feed it."""
+def bert_large(checkpoint: Path, shape: Mapping[str, int] = BERT_LARGE) -> Source:
+    """BERT-large's true shape, or another, with random weights and a vocabulary to feed it."""
     import torch
 
     torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=30_522,
-        hidden_size=1024,
-        num_hidden_layers=24,
-        num_attention_heads=16,
-        intermediate_size=4096,
-    )
-    BertForQuestionAnswering(config).save_pretrained(checkpoint)
+    BertForQuestionAnswering(BertConfig(**shape)).save_pretrained(checkpoint)
     copy_tokenizer(checkpoint)
     return Source(name="bert-large", repository=str(checkpoint))

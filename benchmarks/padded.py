@@ -10,17 +10,19 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from transformers import BertForQuestionAnswering
 
 from spanqa_model.build import DTYPES, torchscript_deprecation_accepted
-from spanqa_model.presets import sha256_of
+
+if TYPE_CHECKING:  # a GPU host may have torch alone
+    from transformers import BertForQuestionAnswering
 
 
 class PaddedQuestionAnswering(nn.Module):
-    """A traced model of padded rows behind the packed module's signature."""
+    """A model of padded rows behind the packed module's signature."""
 
     def __init__(self, rows: torch.jit.ScriptModule, pad_to: int) -> None:
         super().__init__()
@@ -33,9 +35,9 @@ class PaddedQuestionAnswering(nn.Module):
         """[T], [T] and [W] int32 → start and end logits, [T] float32 each."""
         lengths = window_lengths.long()
         longest = self.pad_to if self.pad_to > 0 else int(lengths.max())
-        mask = torch.arange(longest)[None, :] < lengths[:, None]
-        ids = torch.zeros(mask.shape, dtype=torch.long)
-        types = torch.zeros(mask.shape, dtype=torch.long)
+        mask = torch.arange(longest, device=lengths.device)[None, :] < lengths[:, None]
+        ids = torch.zeros(mask.shape, dtype=torch.long, device=lengths.device)
+        types = torch.zeros(mask.shape, dtype=torch.long, device=lengths.device)
         ids[mask] = input_ids.long()
         types[mask] = token_type_ids.long()
         starts, ends = self.rows(ids, types, mask.long())
@@ -57,9 +59,9 @@ class Rows(nn.Module):
 def padded_module(
     model: BertForQuestionAnswering, dtype: str, pad_to: int
 ) -> torch.jit.ScriptModule:
-    """Trace the model, which must be of `dtype` already where that is wanted, and wrap it."""
+    """Trace the model with its weights in `dtype`, on the device where it is, and wrap it."""
     model = model.to(DTYPES[dtype]).eval()
-    example = torch.ones((2, 9), dtype=torch.long)
+    example = torch.ones((2, 9), dtype=torch.long, device=model.device)
     with torchscript_deprecation_accepted(), torch.inference_mode():
         rows = torch.jit.trace(Rows(model), (example, example, example), check_trace=False)
         wrapped: torch.jit.ScriptModule = torch.jit.script(PaddedQuestionAnswering(rows, pad_to))
@@ -68,6 +70,8 @@ def padded_module(
 
 def write_padded_version(version: Path, module: torch.jit.ScriptModule, target: Path) -> None:
     """A copy of a version that runs this module."""
+    from spanqa_model.presets import sha256_of
+
     shutil.copytree(version, target, ignore=shutil.ignore_patterns("model.pt"))
     module.save(str(target / "model.pt"))
     manifest = json.loads((target / "model.json").read_text())

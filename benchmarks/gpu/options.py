@@ -1,0 +1,44 @@
+"""What a run is told, and what each of its sections may use; no torch here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+
+ROOT = Path(__file__).resolve().parents[2]
+Row = dict[str, str | int | float]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The arguments of `run.py` that its worker needs."""
+
+    device: str
+    small: bool
+    windows: Path | None
+    data: Path
+    trained: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """When a section has to be done, on the monotonic clock."""
+
+    at: float
+
+    @classmethod
+    def after(cls, seconds: float) -> Deadline:
+        return cls(monotonic() + seconds)
+
+    def left(self) -> float:
+        """Seconds until then, 0 when it has passed."""
+        return max(0.0, self.at - monotonic())
+
+    def share(self, parts: int) -> float:
+        """Seconds for the next of so many equal parts of what is left."""
+        return self.left() / max(1, parts)
+
+
+class MissingError(Exception):
+    """Something that a section needs is not there; the text says what, and the remedy."""
