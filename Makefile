@@ -16,7 +16,7 @@ PORT ?= 50051
 .PHONY: help setup demo serve test test-slow parity bench bench-mlserver bench-frontend check proto clean
 
 help: ## List the targets.
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 setup: $(VENV)/.installed $(MODEL) ## Install everything into .venv and export the default model.
 
