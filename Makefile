@@ -8,6 +8,8 @@ PROTO := protos/spanqa/v1/question_answering.proto
 STUBS := client/src
 CONFIGS := pyproject.toml constraints.txt client/pyproject.toml server/pyproject.toml model/pyproject.toml model/minilm-base.txt
 SOURCES := client server model tests benchmarks
+RESULTS := benchmarks/results
+MLSERVER := .cache/mlserver
 PORT ?= 50051
 # of make load and make load-open-loop
 PROFILE ?= constant
@@ -15,7 +17,7 @@ MODE ?= proto
 RATES ?= 10,20,40,60
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-slow parity bench bench-frontend bench-gpu load load-open-loop check proto clean
+.PHONY: help setup demo serve test test-slow parity bench bench-mlserver bench-frontend bench-gpu load load-open-loop check proto clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -51,11 +53,21 @@ parity: setup ## Print how far logits and answers are from transformers' own; so
 	@$(BIN)/python tests/parity/report.py
 	@$(BIN)/python tests/parity/decoding_report.py
 
-bench: setup ## Measure beside padded batches, the transformers pipeline and a torch loop; some minutes.
-	@$(BIN)/python benchmarks/compare.py
+bench: setup ## Measure beside padded batches, the transformers pipeline, a torch loop and MLServer; some minutes.
+	@$(BIN)/python benchmarks/compare.py --concurrency 1 4 16 32 --json $(RESULTS)/embedded-float32.json
+	@$(BIN)/python benchmarks/plots.py
+
+bench-mlserver: $(MLSERVER)/.installed ## Install MLServer beside .venv (4 GB of disk), so that `make bench` has it too.
+
+$(MLSERVER)/.installed: benchmarks/mlserver.txt
+	@test -x $(MLSERVER)/bin/python || $(PYTHON) -m venv $(MLSERVER)
+	@echo "installing into $(MLSERVER): some minutes the first time"
+	$(MLSERVER)/bin/python -m pip install --disable-pip-version-check --progress-bar on --no-deps --requirement $<
+	@touch $@
 
 bench-frontend: setup ## Measure what a request costs the frontend, stage by stage.
-	@$(BIN)/python benchmarks/frontend.py
+	@$(BIN)/python benchmarks/frontend.py --json $(RESULTS)/frontend.json
+	@$(BIN)/python benchmarks/plots.py
 
 bench-gpu: setup ## Measure on one CUDA GPU: padding, dtypes, batches, attention, the service; eight minutes.
 	@$(BIN)/python benchmarks/gpu/run.py
@@ -81,4 +93,4 @@ proto: $(VENV)/.installed ## Generate the Python stubs from the proto.
 	@sh protos/generate.sh $(STUBS)
 
 clean: ## Remove the environment, the exported models and all caches.
-	rm -rf $(VENV) $(REPOSITORY)/bert_qa/[0-9]* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(MLSERVER) $(REPOSITORY)/bert_qa/[0-9]* .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 import psutil
@@ -15,6 +16,27 @@ from spanqa.v1 import question_answering_pb2 as pb
 from spanqa.v1.question_answering_pb2_grpc import QuestionAnsweringServiceStub
 
 TIMEOUT_SECONDS = 600.0
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+
+
+async def call_all(
+    requests: Iterable[Request], callers: Sequence[Callable[[Request], Awaitable[Response]]]
+) -> list[tuple[Response, float]]:
+    """Each caller takes the next request when it is done; responses, and seconds of each."""
+    left = iter(requests)
+    done: list[tuple[Response, float]] = []
+
+    async def keep_calling(call: Callable[[Request], Awaitable[Response]]) -> None:
+        for request in left:
+            begin = perf_counter()
+            response = await call(request)
+            done.append((response, perf_counter() - begin))
+
+    async with asyncio.TaskGroup() as group:
+        for call in callers:
+            group.create_task(keep_calling(call))
+    return done
 
 
 @asynccontextmanager
@@ -31,22 +53,11 @@ async def connected(target: str, connections: int) -> AsyncIterator[list[Any]]:
 
 async def ask_all(
     target: str, requests: list[pb.AnswerRequest], concurrency: int, connections: int = 1
-) -> tuple[int, list[float]]:
-    """Ask everything once; windows of all requests, and the seconds that each took."""
-    left, windows, latencies = iter(requests), 0, []
-
-    async def caller(stub: Any) -> None:
-        nonlocal windows
-        for request in left:
-            begin = perf_counter()
-            response = await stub.Answer(request, timeout=TIMEOUT_SECONDS)
-            latencies.append(perf_counter() - begin)
-            windows += response.usage.windows
-
-    async with connected(target, connections) as stubs, asyncio.TaskGroup() as group:
-        for number in range(concurrency):
-            group.create_task(caller(stubs[number % connections]))
-    return windows, latencies
+) -> list[tuple[pb.AnswerResponse, float]]:
+    """Ask a SpanQA server everything once; responses, and the seconds that each took."""
+    async with connected(target, connections) as stubs:
+        calls = [partial(stub.Answer, timeout=TIMEOUT_SECONDS) for stub in stubs]
+        return await call_all(requests, [calls[at % connections] for at in range(concurrency)])
 
 
 def cpu_seconds(processes: Iterable[psutil.Process]) -> float:

@@ -7,8 +7,7 @@ import multiprocessing
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 from time import perf_counter
@@ -18,20 +17,18 @@ import psutil
 
 from asking import ask_all, cpu_seconds
 from local_contenders import LOCAL
+from mlserver_contender import mlserver
 from models import Weights
+from report import SPANQA, Measured
 from spanqa.v1 import question_answering_pb2 as pb
 from support.processes import RunningServer, running_server
 
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """What a set of requests took: seconds by the clock, CPU seconds of all its processes."""
-
-    requests: int
-    windows: int
-    wall: float
-    cpu: float
-    latencies: list[float]
+SERVICES = {
+    SPANQA: "packed",
+    "SpanQA, padded to 384": "padded to 384",
+    "SpanQA, padded to the longest": "padded to the longest",
+}
+STAGES = ("tokenize", "queue", "infer", "decode", "total")
 
 
 class Contender(Protocol):
@@ -50,13 +47,24 @@ class Service:
     def answer(self, requests: list[pb.AnswerRequest], concurrency: int) -> Measured:
         before = self._cpu()
         begin = perf_counter()
-        windows, latencies = asyncio.run(ask_all(self._server.target, requests, concurrency))
-        wall = perf_counter() - begin
-        return Measured(len(requests), windows, wall, self._cpu() - before, latencies)
+        done = asyncio.run(ask_all(self._server.target, requests, concurrency))
+        wall, cpu = perf_counter() - begin, self._cpu() - before
+        responses = [response for response, _ in done]
+        windows = sum(response.usage.windows for response in responses)
+        stages = [stage_seconds(response.timing) for response in responses]
+        latencies = [seconds for _, seconds in done]
+        return Measured(len(requests), windows, wall, cpu, latencies, stages)
 
     def _cpu(self) -> float:
         processes = [psutil.Process(self._server.process.pid), *self._server.children()]
         return cpu_seconds(processes)
+
+
+def stage_seconds(timing: pb.Timing) -> dict[str, float]:
+    """What the server says that each stage took, and the rest of its time."""
+    seconds = {stage: getattr(timing, stage).ToNanoseconds() / 1e9 for stage in STAGES}
+    total = seconds.pop("total")
+    return {**seconds, "rest": max(0.0, total - sum(seconds.values()))}
 
 
 @contextmanager
@@ -96,3 +104,20 @@ def local(name: str, weights: Weights, dtype: str) -> Iterator[Contender]:
     finally:
         process.kill()
         process.join()
+
+
+def enter_all(
+    stack: ExitStack, weights: Weights, dtype: str, *, with_mlserver: bool
+) -> tuple[dict[str, Contender], dict[str, Contender]]:
+    """Start everybody: services, which many callers ask, and libraries, which know one."""
+    services: dict[str, Contender] = {}
+    for name, padding in SERVICES.items():
+        services[name] = stack.enter_context(service(weights.repositories[padding]))
+    if with_mlserver:
+        services["MLServer, float32"] = stack.enter_context(mlserver(weights.checkpoint))
+    libraries = {
+        f"{name}, {one}": stack.enter_context(local(name, weights, one))
+        for name in LOCAL
+        for one in dict.fromkeys(("float32", dtype))
+    }
+    return services, libraries

@@ -23,12 +23,14 @@ sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT / "tests")]
 
 from asking import ask_all, cpu_seconds  # noqa: E402
 from no_cost_triton import running_no_cost_triton  # noqa: E402
+from report import write_result  # noqa: E402
 from spanqa.v1 import question_answering_pb2 as pb  # noqa: E402
 from stages import measure_stages  # noqa: E402
 from support.processes import running_server  # noqa: E402
 from workload import add_data_option, squad_mix  # noqa: E402
 
 CONNECTIONS = 4
+REST = "gRPC, asyncio, metrics (what is left)"
 NEW = "everything, each context new"
 SERVERS: dict[str, tuple[str, ...]] = {
     NEW: ("--text-cache-bytes", "0"),
@@ -43,15 +45,18 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=1000, help="in a round")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--concurrency", type=int, default=16)
+    parser.add_argument("--json", type=Path, help="write the figures there")
     arguments = parser.parse_args()
     requests = squad_mix(arguments.data, arguments.questions)
     costs = measure_process(requests, arguments.rounds, arguments.concurrency)
     stages = measure_stages(requests)
+    rest = statistics.median(costs[NEW]) - sum(stages.values())
+    if arguments.json:
+        write_result(arguments.json, arguments, stage_seconds={**stages, REST: rest}, rounds=costs)
     print(f"CPU milliseconds of the frontend a request, {len(requests)} SQuAD questions a round")
     for name, seconds in stages.items():
         print(f"  {name:48s} {seconds * 1e3:6.3f}")
-    rest = statistics.median(costs[NEW]) - sum(stages.values())
-    print(f"  {'gRPC, asyncio, metrics (what is left)':48s} {rest * 1e3:6.3f}")
+    print(f"  {REST:48s} {rest * 1e3:6.3f}")
     for name, rounds in costs.items():
         told = ", ".join(f"{seconds * 1e3:.3f}" for seconds in rounds)
         print(f"  {name:48s} {statistics.median(rounds) * 1e3:6.3f}   ({told})")
@@ -63,10 +68,8 @@ def measure_process(
     """CPU seconds a request of each round; servers in turns, after a round to warm up."""
     with contextlib.ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        repository, address = (
-            ROOT / "model_repository",
-            stack.enter_context(running_no_cost_triton()),
-        )
+        repository = ROOT / "model_repository"
+        address = stack.enter_context(running_no_cost_triton())
         servers = {
             name: stack.enter_context(
                 running_server(repository, directory / name, "--triton", address, *flags)

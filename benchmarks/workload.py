@@ -15,7 +15,7 @@ SQUAD_DEV = (
 )
 # Windows of a document, and how many of a hundred documents have so many.
 LONG_TAIL = {1: 80, 2: 8, 5: 6, 20: 4, 100: 2}
-CHARACTERS_OF_A_WINDOW = 900
+CHARACTERS_OF_A_WINDOW = 1060
 
 Number = TypeVar("Number", int, float)
 
@@ -63,18 +63,29 @@ def squad_mix(data: Path, count: int, seed: int = 0) -> list[pb.AnswerRequest]:
 
 
 def long_tail_mix(data: Path, count: int, seed: int = 0) -> list[pb.AnswerRequest]:
-    """SQuAD questions about documents of 1 to 100 windows, most of them short."""
+    """SQuAD questions about documents of 1 to about 100 windows, most of them short.
+
+    From 25 questions on, each size is there.
+    """
     source = random.Random(seed + 1)
+    asked = squad_mix(data, count, seed)
     contexts = list(dict.fromkeys(question.context for question in read_questions(data)))
     requests = []
-    for request in squad_mix(data, count, seed):
-        (windows,) = source.choices(list(LONG_TAIL), list(LONG_TAIL.values()))
+    for request, windows in zip(asked, tail_sizes(count, source), strict=True):
         parts = [request.context]
         while sum(map(len, parts)) < windows * CHARACTERS_OF_A_WINDOW and windows > 1:
             parts.append(source.choice(contexts))
         source.shuffle(parts)
         requests.append(pb.AnswerRequest(question=request.question, context="\n".join(parts)))
     return requests
+
+
+def tail_sizes(count: int, source: random.Random) -> list[int]:
+    """Windows of `count` documents in the shares of `LONG_TAIL`, shuffled."""
+    hundred = [windows for windows, share in LONG_TAIL.items() for _ in range(share)]
+    sizes = [hundred[(2 * at + 1) * 100 // (2 * count)] for at in range(count)]
+    source.shuffle(sizes)
+    return sizes
 
 
 MIXES = {"squad": squad_mix, "long-tail": long_tail_mix}

@@ -18,7 +18,8 @@ from gpu.options import Deadline, MissingError, Row
 from shapes import BERT_LARGE, SMALL
 
 if TYPE_CHECKING:
-    from contenders import Contender, Measured
+    from contenders import Contender
+    from report import Measured
     from spanqa.v1 import question_answering_pb2 as pb
 
 PACKAGES = (

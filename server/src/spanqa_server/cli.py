@@ -8,7 +8,7 @@ from spanqa_server.processes.ending import run_as_process
 
 # gRPC's newer engine hands each event from thread to thread, for a tenth more CPU time a request
 # (docs/benchmarks.md). It reads this when it is imported; workers inherit it.
-GRPC_EXPERIMENTS = "-event_engine_client,-event_engine_listener,-event_engine_dns"
+GRPC_EXPERIMENTS = "-event_engine_client,-event_engine_listener"
 
 
 def process() -> NoReturn:
