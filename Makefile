@@ -11,7 +11,7 @@ SOURCES := client server model tests benchmarks
 PORT ?= 50051
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-slow parity bench bench-frontend check proto clean
+.PHONY: help setup demo serve test test-slow parity bench bench-frontend bench-check check proto clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -52,6 +52,9 @@ bench: setup ## Measure beside padded batches, the transformers pipeline and a t
 
 bench-frontend: setup ## Measure what a request costs the frontend, stage by stage.
 	@$(BIN)/python benchmarks/frontend.py
+
+bench-check: setup ## Compare the frontend's CPU cost, stage by stage, with the committed baseline.
+	@$(BIN)/python benchmarks/check.py
 
 check: setup ## Lint, types, import boundaries, proto lint and breaking changes, stub drift.
 	$(BIN)/ruff format --check $(SOURCES)
