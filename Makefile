@@ -17,7 +17,7 @@ MODE ?= proto
 RATES ?= 10,20,40,60
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-slow parity bench bench-mlserver bench-frontend bench-gpu load load-open-loop check proto clean
+.PHONY: help setup demo serve test test-slow parity bench bench-mlserver bench-frontend bench-gpu load load-open-loop bench-check check proto clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -79,6 +79,9 @@ load: setup ## Load TARGET (localhost:PORT) with ghz: PROFILE=constant, ramp or 
 load-open-loop: setup ## The same without ghz: RATES=20,40,60 a second, at TARGET or at a server of its own.
 	@$(BIN)/python benchmarks/open_loop.py --rates $(RATES) $(if $(TARGET),--target $(TARGET)) \
 		$(if $(DATA),--data $(DATA)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(JSON),--json $(JSON))
+
+bench-check: setup ## Compare the frontend's CPU cost, stage by stage, with the committed baseline.
+	@$(BIN)/python benchmarks/check.py
 
 check: setup ## Lint, types, import boundaries, proto lint and breaking changes, stub drift.
 	$(BIN)/ruff format --check $(SOURCES)

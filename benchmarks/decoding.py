@@ -28,7 +28,7 @@ def main() -> None:
             print(f"{name}, top {top_k}: {milliseconds(tokens, top_k):.3f} ms")
 
 
-def milliseconds(tokens: int, top_k: int) -> float:
+def milliseconds(tokens: int, top_k: int, rounds: int = ROUNDS, repeats: int = REPEATS) -> float:
     """The median time to decode a context of so many tokens."""
     plan = plan_windows(tokens, ROOM, STRIDE)
     total = int((plan.ends - plan.starts + HEAD + 1).sum())
@@ -36,11 +36,11 @@ def milliseconds(tokens: int, top_k: int) -> float:
     starts, ends = (random.normal(0, 3, total).astype(np.float32) for _ in range(2))
     places = np.arange(tokens) * 5
     times = []
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         begin = thread_time()
-        for _ in range(REPEATS):
+        for _ in range(repeats):
             decode(starts, ends, plan, HEAD, places, places + 4, top_k=top_k, max_answer_tokens=30)
-        times.append((thread_time() - begin) / REPEATS)
+        times.append((thread_time() - begin) / repeats)
     return statistics.median(times) * 1e3
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from spanqa_model.bert import BertConfig, PackedBertForQuestionAnswering
 from spanqa_model.errors import CheckpointError
+from spanqa_model.onednn import use_onednn
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -49,11 +50,18 @@ def fuse_query_key_value(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
     return fused
 
 
-def to_torchscript(module: PackedBertForQuestionAnswering, dtype: str) -> torch.jit.ScriptModule:
-    """Script the module with its weights in `dtype`; the module itself is left alone."""
+def to_torchscript(
+    module: PackedBertForQuestionAnswering, dtype: str, *, onednn: bool = False
+) -> torch.jit.ScriptModule:
+    """Script the module with its weights in `dtype`; the module itself is left alone.
+
+    With `onednn` the linear layers run on oneDNN once the script is saved and loaded on a CPU.
+    """
     converted = copy.deepcopy(module).to(DTYPES[dtype])
     # A bfloat16 logit near 8 comes in steps of 1/32: spans would tie. The head costs nothing.
     converted.qa_outputs.float()
+    if onednn:
+        use_onednn(converted)
     with torchscript_deprecation_accepted():
         scripted: torch.jit.ScriptModule = torch.jit.script(converted)
     return scripted

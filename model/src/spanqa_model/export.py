@@ -68,7 +68,8 @@ def export(
         module = build_module(checkpoint.config, weights, padded_attention=device == "cuda")
         on_step(f"scripting and saving as {dtype}")
         model_file = staging / "model.pt"
-        to_torchscript(module, dtype).save(str(model_file))
+        onednn = device == "cpu" and torch.backends.mkldnn.is_available()
+        to_torchscript(module, dtype, onednn=onednn).save(str(model_file))
         checkpoint.tokenizer.save(str(staging / "tokenizer.json"))
         on_step("comparing with the eager module")
         parity = compare(
