@@ -1,8 +1,9 @@
 """Linear layers for a CPU: oneDNN's kernels, weights laid out for them once, GELU fused.
 
 `nn.Linear` in float32 goes to MKL, which is half as fast on an AMD CPU, and in bfloat16 to oneDNN
-with weights that it lays out anew in each call (`docs/benchmarks.md` has figures). These operators are what `torch.compile` emits for the same layer; they are part of
-libtorch, so Triton's own backend runs them too.
+with weights that it lays out anew in each call (`docs/benchmarks.md` has figures). These operators
+are what `torch.compile` emits for the same layer; they are part of libtorch, so Triton's own
+backend runs them too.
 """
 
 import torch
