@@ -23,8 +23,9 @@ from report import RESULTS, SPANQA
 PLOTS = Path(__file__).resolve().parents[1] / "docs" / "plots"
 COMPARISONS = ("embedded-float32", "embedded-bfloat16")
 FRONTEND = "frontend"
+BATCHING = "triton-batching"
 STYLE = {"svg.hashsalt": "spanqa", "svg.fonttype": "none", "font.size": 9, "axes.grid": True}
-MARKERS = "osD^vPX*"
+MARKERS = "osD^vPX*<>ph"
 
 
 def main() -> None:
@@ -50,6 +51,9 @@ def draw(results: Path, output: Path) -> list[Path]:
         if frontend:
             ours = list(comparisons.values())[-1]
             written.append(save(stages(ours, frontend), output / "stages.svg"))
+        if batching := read(results / f"{BATCHING}.json"):
+            figure = throughput_and_latency({BATCHING: batching})
+            written.append(save(figure, output / f"{BATCHING}.svg"))
     return written
 
 
@@ -68,8 +72,8 @@ def save(figure: Figure, path: Path) -> Path:
 
 
 def throughput_and_latency(comparisons: dict[str, dict[str, Any]]) -> Figure:
-    """A panel for each comparison: median and 99th percentile over questions per second."""
-    figure = Figure(figsize=(5 * len(comparisons), 5.2), layout="constrained")
+    """A panel for each comparison: p50 and p99 over questions per second; ours is drawn bold."""
+    figure = Figure(figsize=(max(6, 5 * len(comparisons)), 5.2), layout="constrained")
     panels = figure.subplots(1, len(comparisons), squeeze=False)[0]
     for panel, result in zip(panels, comparisons.values(), strict=True):
         by_contender: dict[str, list[dict[str, Any]]] = defaultdict(list)
@@ -78,7 +82,7 @@ def throughput_and_latency(comparisons: dict[str, dict[str, Any]]) -> Figure:
         for at, (name, rows) in enumerate(by_contender.items()):
             rates = [row["questions_per_second"] for row in rows]
             look = {"color": f"C{at}", "marker": MARKERS[at % len(MARKERS)], "markersize": 4}
-            width = 2.0 if name == SPANQA else 1.0
+            width = 1.0 if at else 2.0
             medians = [row["p50_seconds"] * 1e3 for row in rows]
             slowest = [row["p99_seconds"] * 1e3 for row in rows]
             panel.plot(rates, medians, label=name, linewidth=width, **look)

@@ -65,22 +65,24 @@ def summary(name: str, concurrency: int, rounds: list[Measured], windows: int) -
     )
 
 
-def spanqa_beside(row: Row, rows: list[Row]) -> Row:
-    """SpanQA with as many callers, or with the most callers beside what knows only one."""
-    ours = {one.concurrency: one for one in rows if one.contender == SPANQA}
+def reference_beside(row: Row, rows: list[Row], reference: str) -> Row:
+    """The reference with as many callers, or with the most beside what knows only one number."""
+    ours = {one.concurrency: one for one in rows if one.contender == reference}
     alone = sum(one.contender == row.contender for one in rows) == 1
     return ours[max(ours) if alone else row.concurrency]
 
 
-def table(title: str, rows: list[Row]) -> Table:
+def table(title: str, rows: list[Row], reference: str = SPANQA) -> Table:
     """The rows for people to read."""
     made = Table(title=title)
     made.add_column("contender")
     columns = ("callers", "questions/s", "windows/s", "CPU s/question", "p50 s", "p99 s")
-    for column in (*columns, "SpanQA is"):
+    for column in (*columns, f"{reference} is"):
         made.add_column(column, justify="right")
     for row in rows:
-        times = spanqa_beside(row, rows).questions_per_second / row.questions_per_second
+        times = (
+            reference_beside(row, rows, reference).questions_per_second / row.questions_per_second
+        )
         made.add_row(
             row.contender,
             str(row.concurrency),

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from plots import draw
-from report import SPANQA, Measured, Row, spanqa_beside, summary, table, write_result, write_rows
+from report import SPANQA, Measured, Row, reference_beside, summary, table, write_result, write_rows
 
 STAGES = {"tokenize": 0.001, "queue": 0.0, "infer": 0.02, "decode": 0.001, "rest": 0.002}
 
@@ -44,7 +44,7 @@ def test_a_row_has_medians_of_the_rounds() -> None:
 def test_services_are_compared_at_equal_callers_and_libraries_with_the_most(
     rows: list[Row],
 ) -> None:
-    assert [spanqa_beside(row, rows).concurrency for row in rows] == [1, 4, 1, 4, 4]
+    assert [reference_beside(row, rows, SPANQA).concurrency for row in rows] == [1, 4, 1, 4, 4]
 
 
 def test_the_table_has_each_row_and_the_ratio(rows: list[Row]) -> None:
