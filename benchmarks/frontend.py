@@ -14,6 +14,7 @@ import contextlib
 import statistics
 import sys
 import tempfile
+from itertools import cycle, islice
 from pathlib import Path
 
 import psutil
@@ -27,15 +28,14 @@ from report import write_result  # noqa: E402
 from spanqa.v1 import question_answering_pb2 as pb  # noqa: E402
 from stages import measure_stages  # noqa: E402
 from support.processes import running_server  # noqa: E402
-from workload import add_data_option, squad_mix  # noqa: E402
+from workload import add_data_option, squad_in_order, squad_mix  # noqa: E402
 
 CONNECTIONS = 4
 REST = "gRPC, asyncio, metrics (what is left)"
 NEW = "everything, each context new"
-SERVERS: dict[str, tuple[str, ...]] = {
-    NEW: ("--text-cache-bytes", "0"),
-    "everything, each context asked about before": (),
-}
+IN_ORDER = "everything, SQuAD's questions in its order, each once"
+SEEN = "everything, each context asked about before"
+SERVERS: dict[str, tuple[str, ...]] = {NEW: ("--text-cache-bytes", "0"), IN_ORDER: (), SEEN: ()}
 
 
 def main() -> None:
@@ -48,22 +48,27 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures there")
     arguments = parser.parse_args()
     requests = squad_mix(arguments.data, arguments.questions)
-    costs = measure_process(requests, arguments.rounds, arguments.concurrency)
+    costs = measure_process(
+        requests, squad_in_order(arguments.data), arguments.rounds, arguments.concurrency
+    )
     stages = measure_stages(requests)
     rest = statistics.median(costs[NEW]) - sum(stages.values())
     if arguments.json:
         write_result(arguments.json, arguments, stage_seconds={**stages, REST: rest}, rounds=costs)
     print(f"CPU milliseconds of the frontend a request, {len(requests)} SQuAD questions a round")
     for name, seconds in stages.items():
-        print(f"  {name:48s} {seconds * 1e3:6.3f}")
-    print(f"  {REST:48s} {rest * 1e3:6.3f}")
+        print(f"  {name:56s} {seconds * 1e3:6.3f}")
+    print(f"  {REST:56s} {rest * 1e3:6.3f}")
     for name, rounds in costs.items():
         told = ", ".join(f"{seconds * 1e3:.3f}" for seconds in rounds)
-        print(f"  {name:48s} {statistics.median(rounds) * 1e3:6.3f}   ({told})")
+        print(f"  {name:56s} {statistics.median(rounds) * 1e3:6.3f}   ({told})")
 
 
 def measure_process(
-    requests: list[pb.AnswerRequest], rounds: int, concurrency: int
+    requests: list[pb.AnswerRequest],
+    in_order: list[pb.AnswerRequest],
+    rounds: int,
+    concurrency: int,
 ) -> dict[str, list[float]]:
     """CPU seconds a request of each round; servers in turns, after a round to warm up."""
     with contextlib.ExitStack() as stack:
@@ -77,11 +82,13 @@ def measure_process(
             for name, flags in SERVERS.items()
         }
         costs: dict[str, list[float]] = {name: [] for name in servers}
-        for _ in range(rounds + 1):
+        for at in range(rounds + 1):
+            part = islice(cycle(in_order), at * len(requests), (at + 1) * len(requests))
+            asked = {NEW: requests, IN_ORDER: list(part), SEEN: requests}
             for name, server in servers.items():
                 process = psutil.Process(server.process.pid)
                 before = cpu_seconds([process])
-                asyncio.run(ask_all(server.target, requests, concurrency, CONNECTIONS))
+                asyncio.run(ask_all(server.target, asked[name], concurrency, CONNECTIONS))
                 costs[name].append((cpu_seconds([process]) - before) / len(requests))
     return {name: seconds[1:] for name, seconds in costs.items()}
 

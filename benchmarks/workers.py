@@ -36,6 +36,9 @@ from workload import add_data_option, squad_mix  # noqa: E402
 
 CONNECTIONS = 16
 CALLERS_EACH = 2
+ONE, TWO = "one worker", "two workers"
+# The last share nothing by construction: what they cost beyond one is the machine's.
+SERVERS = {ONE: [1], TWO: [2], "two servers with a port each": [1, 1]}
 
 
 def main() -> None:
@@ -51,26 +54,28 @@ def main() -> None:
         address = stack.enter_context(running_no_cost_triton())
         stack.enter_context(busy_cores())
         servers = {
-            count: stack.enter_context(
-                running_server(
-                    ROOT / "model_repository",
-                    directory / str(count),
-                    *("--triton", address, "--workers", str(count), "--text-cache-bytes", "0"),
+            name: [
+                stack.enter_context(
+                    running_server(
+                        ROOT / "model_repository",
+                        directory / f"{name} {number}",
+                        *("--triton", address, "--workers", str(count), "--text-cache-bytes", "0"),
+                    )
                 )
-            )
-            for count in (1, 2)
+                for number, count in enumerate(counts)
+            ]
+            for name, counts in SERVERS.items()
         }
-        costs: dict[int, list[float]] = {count: [] for count in servers}
+        costs: dict[str, list[float]] = {name: [] for name in servers}
         for _ in range(arguments.rounds + 1):
-            for count, server in servers.items():
-                costs[count].append(measure(server, requests))
-        for count, rounds in costs.items():
+            for name, group in servers.items():
+                costs[name].append(measure(group, requests))
+        one = statistics.median(costs[ONE][1:])
+        for name, rounds in costs.items():
             told = ", ".join(f"{seconds * 1e3:.3f}" for seconds in rounds[1:])
-            middle = statistics.median(rounds[1:]) * 1e3
-            print(f"{count} worker(s): {middle:.3f} ms CPU a request ({told})")
-        ratio = statistics.median(costs[2][1:]) / statistics.median(costs[1][1:])
-        print(f"two workers / one: {ratio:.3f}")
-        kill_one(servers[2])
+            middle = statistics.median(rounds[1:])
+            print(f"{name}: {middle * 1e3:.3f} ms CPU a request, {middle / one:.2f} times ({told})")
+        kill_one(servers[TWO][0])
 
 
 @contextlib.contextmanager
@@ -95,24 +100,28 @@ def spin() -> None:
         pass
 
 
-def measure(server: RunningServer, requests: list[pb.AnswerRequest]) -> float:
-    """CPU seconds a request of all processes of the server; says how the workers shared."""
-    processes = [psutil.Process(server.process.pid), *server.children()]
-    before, shares = cpu_seconds(processes), calls(server)
-    asyncio.run(ask_evenly(server.target, requests))
+def measure(servers: list[RunningServer], requests: list[pb.AnswerRequest]) -> float:
+    """CPU seconds a request of all processes of the servers; says how workers shared."""
+    processes = [
+        process
+        for server in servers
+        for process in (psutil.Process(server.process.pid), *server.children())
+    ]
+    before, shares = cpu_seconds(processes), calls(servers[0])
+    asyncio.run(ask_evenly([server.target for server in servers], requests))
     spent = (cpu_seconds(processes) - before) / len(requests)
     if len(shares) > 1:
-        after = calls(server)
+        after = calls(servers[0])
         told = [f"{(after[one] - shares[one]) / len(requests):.1%}" for one in sorted(shares)]
         print(f"requests of {CONNECTIONS} connections: {' and '.join(told)}", file=sys.stderr)
     return spent
 
 
-async def ask_evenly(target: str, requests: list[pb.AnswerRequest]) -> None:
-    """As many over each connection."""
+async def ask_evenly(targets: list[str], requests: list[pb.AnswerRequest]) -> None:
+    """As many over each connection, and as many connections to each target."""
     async with asyncio.TaskGroup() as group:
         for number in range(CONNECTIONS):
-            mine = requests[number::CONNECTIONS]
+            mine, target = requests[number::CONNECTIONS], targets[number % len(targets)]
             group.create_task(ask_all(target, mine, CALLERS_EACH, connections=1))
 
 

@@ -53,13 +53,19 @@ def squad_mix(data: Path, count: int, seed: int = 0) -> list[pb.AnswerRequest]:
 
     Another seed gives other questions, where there are more than `count`, in another order.
     """
+    every = squad_in_order(data)
+    chosen = [every[(at * len(every) // count + seed) % len(every)] for at in range(count)]
+    random.Random(seed).shuffle(chosen)
+    return chosen
+
+
+def squad_in_order(data: Path) -> list[pb.AnswerRequest]:
+    """All questions of a SQuAD file as it has them: those about one context together."""
     if not data.is_file():
         sys.exit(f"{data} is missing: name a SQuAD v1.1 file with --data")
-    questions = read_questions(data)
-    total = len(questions)
-    chosen = [questions[(at * total // count + seed) % total] for at in range(count)]
-    random.Random(seed).shuffle(chosen)
-    return [pb.AnswerRequest(question=one.question, context=one.context) for one in chosen]
+    return [
+        pb.AnswerRequest(question=one.question, context=one.context) for one in read_questions(data)
+    ]
 
 
 def long_tail_mix(data: Path, count: int, seed: int = 0) -> list[pb.AnswerRequest]:
