@@ -204,15 +204,15 @@ class Variant:
         torch.jit.set_fusion_strategy([("DYNAMIC", self.fusion)])
         threads = torch.get_num_threads() if self.in_shares else 1
         logits = torch.empty(0)
-        for batch in batches:
-            shares = backend()["share_out"](batch, threads)
-            results = (pool.map if len(shares) > 1 else map)(self.infer, shares)
-            logits = torch.cat(list(results), 1)
+        with torch.jit.optimized_execution(self.optimized):  # type: ignore[attr-defined]
+            for batch in batches:
+                shares = backend()["share_out"](batch, threads)
+                results = (pool.map if len(shares) > 1 else map)(self.infer, shares)
+                logits = torch.cat(list(results), 1)
         return logits
 
     def infer(self, arrays: Arrays) -> Tensor:
-        optimized = torch.jit.optimized_execution(self.optimized)  # type: ignore[attr-defined]
-        with optimized, torch.inference_mode() if self.inference_mode else torch.no_grad():
+        with torch.inference_mode() if self.inference_mode else torch.no_grad():
             return torch.stack(self.script(*map(torch.from_numpy, arrays)))
 
 

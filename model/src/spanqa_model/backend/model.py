@@ -36,10 +36,6 @@ class TritonPythonModel:
             self.threads, initializer=torch.set_num_threads, initargs=(1,)
         )
 
-    def finalize(self) -> None:
-        """End the threads: Triton unloads the version."""
-        self.pool.shutdown()
-
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answer every request of the batch; a bad one gets an error, its neighbours do not."""
         inputs = [read(request) for request in requests]
@@ -59,7 +55,9 @@ class TritonPythonModel:
         """One pass of the packed module over all parts; a response for each."""
         flat = tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
         shares = share_out(flat, self.threads)
-        results = list((self.pool.map if len(shares) > 1 else map)(self.infer, shares))
+        # Lengths never repeat: without this the executor would optimize for each anew.
+        with torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
+            results = list((self.pool.map if len(shares) > 1 else map)(self.infer, shares))
         logits = [np.concatenate(pieces) for pieces in zip(*results, strict=True)]
         responses, begin = [], 0
         for input_ids, _, _ in parts:
@@ -75,10 +73,7 @@ class TritonPythonModel:
     @torch.inference_mode()
     def infer(self, arrays: Arrays) -> list[npt.NDArray[np.float32]]:
         """Start and end logits, in as many threads as the calling one may use."""
-        # Lengths never repeat: without this the executor would optimize for each anew. It holds
-        # for the thread that says it.
-        with torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
-            return [output.numpy() for output in self.module(*map(torch.from_numpy, arrays))]
+        return [output.numpy() for output in self.module(*map(torch.from_numpy, arrays))]
 
 
 def share_out(flat: Arrays, threads: int) -> list[Arrays]:
