@@ -78,26 +78,33 @@ def wrap(handler: grpc.RpcMethodHandler[Any, Any], name: str) -> grpc.RpcMethodH
 
 @asynccontextmanager
 async def outcome(method: str, context: Context) -> AsyncIterator[None]:
-    """Give the call its status, whatever happens in the block, and count it."""
+    """Give the call its status, whatever happens in the block, and count it.
+
+    It is counted before its caller hears of its end: who has seen an error finds it in the metrics.
+    """
     begin = perf_counter()
-    code = grpc.StatusCode.OK
     try:
         yield
     except ServerError as error:
         status = rpc_status.to_status(to_status(error))
-        code = status.code
+        count(method, status.code, begin)
         await context.abort(status.code, status.details, status.trailing_metadata)
     except (asyncio.CancelledError, GeneratorExit):  # the caller's doing, or its deadline passed
-        code = grpc.StatusCode.CANCELLED
+        count(method, grpc.StatusCode.CANCELLED, begin)
         raise
     except Exception:
-        code = grpc.StatusCode.INTERNAL
         logger.exception("%s failed", method)
-        await context.abort(code, "internal error; the server's log has more")
-    finally:
-        CALLS.labels(method, code.name).inc()
-        WORKER_CALLS.inc()
-        CALL_SECONDS.labels(method).observe(perf_counter() - begin)
+        count(method, grpc.StatusCode.INTERNAL, begin)
+        await context.abort(grpc.StatusCode.INTERNAL, "internal error; the server's log has more")
+    else:
+        count(method, grpc.StatusCode.OK, begin)
+
+
+def count(method: str, code: grpc.StatusCode, begin: float) -> None:
+    """Count a call that ends now and began at `begin` on the clock of `perf_counter`."""
+    CALLS.labels(method, code.name).inc()
+    WORKER_CALLS.inc()
+    CALL_SECONDS.labels(method).observe(perf_counter() - begin)
 
 
 def parse_request(parse: Callable[[bytes], Any] | None, raw: bytes, method: str) -> Any:
