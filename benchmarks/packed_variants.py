@@ -205,15 +205,15 @@ class Variant:
         threads = torch.get_num_threads() if self.in_shares else 1
         logits = torch.empty(0)
         for batch in batches:
-            shares = backend()["share_out"](batch, threads)
-            results = (pool.map if len(shares) > 1 else map)(self.infer, shares)
-            logits = torch.cat(list(results), 1)
+            logits = torch.from_numpy(
+                np.stack(backend()["infer"](batch, self.infer, pool, threads))
+            )
         return logits
 
-    def infer(self, arrays: Arrays) -> Tensor:
+    def infer(self, arrays: Arrays) -> list[npt.NDArray[np.float32]]:
         optimized = torch.jit.optimized_execution(self.optimized)  # type: ignore[attr-defined]
         with optimized, torch.inference_mode() if self.inference_mode else torch.no_grad():
-            return torch.stack(self.script(*map(torch.from_numpy, arrays)))
+            return [output.numpy() for output in self.script(*map(torch.from_numpy, arrays))]
 
 
 @cache

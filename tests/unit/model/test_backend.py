@@ -1,11 +1,14 @@
-"""The embedded Triton's model.py cuts a large batch between windows, for its threads."""
+"""How the embedded Triton's model.py shares out a batch to its threads."""
 
+import itertools
 import runpy
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,20 +23,52 @@ def backend() -> dict[str, Any]:
         return runpy.run_path(str(BACKEND))
 
 
-@given(lengths=st.lists(st.integers(1, 384), min_size=1, max_size=64), threads=st.integers(1, 8))
-def test_shares_hold_whole_windows_in_their_order(
+lengths_of_windows = st.lists(st.integers(1, 384), min_size=1, max_size=64)
+
+
+@given(lengths=lengths_of_windows, threads=st.integers(1, 8))
+def test_each_window_is_in_one_share(
+    backend: dict[str, Any], lengths: list[int], threads: int
+) -> None:
+    shares = backend["share_out"](np.array(lengths, np.int32), threads)
+    assert sorted(itertools.chain(*shares)) == list(range(len(lengths)))
+    assert len(shares) in (1, threads)
+    if len(shares) > 1:
+        loads = [sum(lengths[window] for window in share) for share in shares]
+        assert max(loads) <= backend["MOST_UNEVEN"] * sum(lengths) / threads
+
+
+@pytest.mark.parametrize(
+    ("lengths", "threads", "shares"),
+    [
+        ([170, 170], 2, [[0], [1]]),
+        ([100, 300, 200, 20], 2, [[1, 3], [2, 0]]),
+        ([384, 384, 384, 384, 380], 2, [[0, 2, 4], [1, 3]]),
+        ([384, 60], 2, [[0, 1]]),  # one thread would wait for the other
+        ([384], 2, [[0]]),
+        ([384, 384, 384], 1, [[0, 1, 2]]),
+    ],
+)
+def test_the_longest_goes_where_there_is_least(
+    backend: dict[str, Any], lengths: list[int], threads: int, shares: list[list[int]]
+) -> None:
+    assert backend["share_out"](np.array(lengths, np.int32), threads) == shares
+
+
+@given(lengths=lengths_of_windows, threads=st.integers(1, 4))
+def test_logits_come_back_in_their_places(
     backend: dict[str, Any], lengths: list[int], threads: int
 ) -> None:
     windows = np.array(lengths, np.int32)
     ids = np.arange(windows.sum(), dtype=np.int32)
-    shares = backend["share_out"]((ids, ids % 2, windows), threads)
-    for share_ids, share_types, share_windows in shares:
-        assert len(share_ids) == len(share_types) == share_windows.sum() > 0
-    for whole, pieces in zip((ids, ids % 2, windows), zip(*shares, strict=True), strict=True):
-        assert np.array_equal(np.concatenate(pieces), whole)
-    assert len(shares) <= threads
-    if len(lengths) < backend["WINDOWS_PER_THREAD"] * threads:
-        assert len(shares) == 1
-    else:
-        wanted = windows.sum() / threads
-        assert all(abs(len(ids) - wanted) <= max(lengths) for ids, _, _ in shares)
+
+    def compute(flat: tuple[npt.NDArray[np.int32], ...]) -> list[npt.NDArray[np.float32]]:
+        """A token's logits are its number, and the length of its window beside its type."""
+        ids, types, windows = flat
+        return [ids.astype(np.float32), (np.repeat(windows, windows) + types).astype(np.float32)]
+
+    with ThreadPoolExecutor(threads) as pool:
+        start, end = backend["infer"]((ids, ids % 2, windows), compute, pool, threads)
+    assert start.dtype == end.dtype == np.float32
+    assert np.array_equal(start, ids)
+    assert np.array_equal(end, np.repeat(windows, windows) + ids % 2)

@@ -5,7 +5,8 @@ joins their windows end to end, runs the packed module once and hands each reque
 """
 
 import warnings
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,12 @@ import triton_python_backend_utils as pb_utils
 
 INPUTS = ("input_ids", "token_type_ids", "window_lengths")
 OUTPUTS = ("start_logits__0", "end_logits__1")
-# Threads that share each operation wait for each other at its end; with so many windows for each
-# of them they rather take windows of their own.
-WINDOWS_PER_THREAD = 4
+# Threads that share each operation wait for each other at its end, so they rather take windows of
+# their own, unless one would have more than so many times the mean share. Where that stops to pay
+# differs: 1.4 for MiniLM in bfloat16, 1.2 in float32, 1.1 for BERT-large.
+MOST_UNEVEN = 1.3
 Arrays = tuple[npt.NDArray[np.int32], ...]
+Logits = list[npt.NDArray[np.float32]]
 
 
 class TritonPythonModel:
@@ -58,9 +61,7 @@ class TritonPythonModel:
     def run(self, parts: list[Arrays]) -> list[Any]:
         """One pass of the packed module over all parts; a response for each."""
         flat = tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-        shares = share_out(flat, self.threads)
-        results = list((self.pool.map if len(shares) > 1 else map)(self.infer, shares))
-        logits = [np.concatenate(pieces) for pieces in zip(*results, strict=True)]
+        logits = infer(flat, self.compute, self.pool, self.threads)
         responses, begin = [], 0
         for input_ids, _, _ in parts:
             end = begin + len(input_ids)
@@ -73,29 +74,48 @@ class TritonPythonModel:
         return responses
 
     @torch.inference_mode()
-    def infer(self, arrays: Arrays) -> list[npt.NDArray[np.float32]]:
+    def compute(self, flat: Arrays) -> Logits:
         """Start and end logits, in as many threads as the calling one may use."""
         # Lengths never repeat: without this the executor would optimize for each anew. It holds
         # for the thread that says it.
         with torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
-            return [output.numpy() for output in self.module(*map(torch.from_numpy, arrays))]
+            return [output.numpy() for output in self.module(*map(torch.from_numpy, flat))]
 
 
-def share_out(flat: Arrays, threads: int) -> list[Arrays]:
-    """Cut a batch between windows into parts of nearly as many tokens, one for each thread."""
+def infer(
+    flat: Arrays, compute: Callable[[Arrays], Logits], pool: Executor, threads: int
+) -> Logits:
+    """Start and end logits of a batch, computed whole or in parts by the threads of the pool."""
     input_ids, token_type_ids, window_lengths = flat
-    if threads == 1 or len(window_lengths) < WINDOWS_PER_THREAD * threads:
-        return [flat]
-    ends = np.cumsum(window_lengths, dtype=np.int64)
-    wanted = ends[-1] * np.arange(1, threads) / threads
-    cuts = np.unique(np.abs(ends[:, None] - wanted).argmin(axis=0)) + 1
-    tokens = ends[cuts - 1]
-    pieces = (
-        np.split(input_ids, tokens),
-        np.split(token_type_ids, tokens),
-        np.split(window_lengths, cuts),
-    )
-    return [piece for piece in zip(*pieces, strict=True) if len(piece[0])]
+    shares = share_out(window_lengths, threads)
+    if len(shares) == 1:
+        return compute(flat)
+    tokens = np.split(np.arange(len(input_ids)), np.cumsum(window_lengths)[:-1])
+    places = [np.concatenate([tokens[window] for window in share]) for share in shares]
+    parts = [
+        (input_ids[place], token_type_ids[place], window_lengths[share])
+        for place, share in zip(places, shares, strict=True)
+    ]
+    logits = [np.empty(len(input_ids), np.float32) for _ in OUTPUTS]
+    for place, outputs in zip(places, pool.map(compute, parts), strict=True):
+        for whole, output in zip(logits, outputs, strict=True):
+            whole[place] = output
+    return logits
+
+
+def share_out(window_lengths: npt.NDArray[np.int32], threads: int) -> list[list[int]]:
+    """Which windows each thread takes, or one list of all if they had better share each operation.
+
+    The longest window goes first, each to whom has the fewest tokens yet.
+    """
+    shares: list[list[int]] = [[] for _ in range(threads)]
+    loads = [0] * threads
+    for window in np.argsort(-window_lengths, kind="stable").tolist():
+        least = loads.index(min(loads))
+        shares[least].append(window)
+        loads[least] += int(window_lengths[window])
+    even = max(loads) * threads <= MOST_UNEVEN * sum(loads)
+    return shares if even else [list(range(len(window_lengths)))]
 
 
 def read(request: Any) -> Arrays | str:
