@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
-from spanqa_server.qa.plain_text import is_plain, plain_tokenizer
 from spanqa_server.qa.text_cache import TextCache
+from spanqa_server.qa.words import WordTokenizer, takes_words_apart
 
 # Texts over this many characters are tokenized in a thread, with the interpreter free.
 LONG_TEXT = 20_000
@@ -23,6 +23,8 @@ SLICE = 50_000
 FIRST_MARK = 0x300
 # Emoji flags of regions end in tags, which show nothing of their own.
 TAGS = range(0xE0020, 0xE0080)
+
+Arrays = tuple[npt.NDArray[np.int32], npt.NDArray[np.int64], npt.NDArray[np.int64]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ class TextTokenizer:
         # "[SEP]" written by a user is text, not structure.
         tokenizer.encode_special_tokens = True
         self._tokenizer = tokenizer
-        self._plain = plain_tokenizer(tokenizer)
+        self._words = WordTokenizer(tokenizer) if takes_words_apart(tokenizer) else None
         self._pieces = {number: piece for piece, number in tokenizer.get_vocab().items()}
         self.cls_id = self._special("[CLS]")
         self.sep_id = self._special("[SEP]")
@@ -69,24 +71,24 @@ class TextTokenizer:
 
     def encode(self, text: str) -> TokenizedText:
         """Tokenize a whole text."""
-        tokenizer, normalized = self._tokenizer, text
-        if self._plain and is_plain(text):
-            tokenizer, normalize = self._plain
-            normalized = normalize(text)
-        if len(text) > LONG_TEXT:  # only this form lets other threads run meanwhile
-            (encoding,) = tokenizer.encode_batch([normalized], add_special_tokens=False)
+        if self._words and len(text) <= LONG_TEXT:
+            ids, starts, ends = self._words.encode(text)
         else:
-            encoding = tokenizer.encode(normalized, add_special_tokens=False)
+            ids, starts, ends = self._encode_whole(text)
+        if not text.isascii():
+            cover_marks(text, starts, ends)
+        return TokenizedText(ids, starts, ends)
+
+    def _encode_whole(self, text: str) -> Arrays:
+        # Only this form lets other threads run meanwhile.
+        (encoding,) = self._tokenizer.encode_batch([text], add_special_tokens=False)
         offsets = encoding.offsets
         array = np.empty((len(offsets), 2), dtype=np.int64)
         for begin in range(0, len(offsets), SLICE):
             part = offsets[begin : begin + SLICE]
             places = np.fromiter(chain.from_iterable(part), np.int64, 2 * len(part))
             array[begin : begin + SLICE] = places.reshape(-1, 2)
-        starts, ends = array[:, 0], array[:, 1]
-        if not text.isascii():
-            cover_marks(text, starts, ends)
-        return TokenizedText(np.array(encoding.ids, dtype=np.int32), starts, ends)
+        return np.array(encoding.ids, dtype=np.int32), array[:, 0], array[:, 1]
 
     def pieces(self, ids: npt.NDArray[np.int32]) -> list[str]:
         """The tokens as text (word pieces)."""
