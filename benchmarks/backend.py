@@ -2,7 +2,8 @@
 
 `.venv/bin/python benchmarks/backend.py`. Equal batches: whole batches are sent as one request each,
 two under way, so that the backend is never idle; in the plain process they are run one after the
-other. In turns, medians of rounds, in tokens per second by the clock.
+other, windows shared out to the threads as the backend does it. In turns, medians of rounds, in
+tokens per second by the clock.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 from time import perf_counter
 
 import numpy as np
+import numpy.typing as npt
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT / "tests")]
@@ -118,21 +120,30 @@ async def run_there(server: RunningServer, batches: list[PackedWindows]) -> floa
 
 
 def run_plain(connection: Connection, version: Path, batches: list[PackedWindows]) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
     import torch
 
+    from packed_variants import Arrays, backend
     from spanqa_model.build import torchscript_deprecation_accepted
 
     with torchscript_deprecation_accepted():
         module = torch.jit.load(str(version / "model.pt"), map_location="cpu").eval()
-    while True:
-        connection.recv()
-        begin = perf_counter()
-        for batch in batches:
-            arrays = (batch.input_ids, batch.token_type_ids, batch.window_lengths)
-            inputs = [torch.from_numpy(array) for array in arrays]
-            with torch.inference_mode(), torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
-                module(*inputs)
-        connection.send(perf_counter() - begin)
+
+    def compute(arrays: Arrays) -> list[npt.NDArray[np.float32]]:
+        inputs = map(torch.from_numpy, arrays)
+        with torch.inference_mode(), torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
+            return [output.numpy() for output in module(*inputs)]
+
+    threads = torch.get_num_threads()
+    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        while True:
+            connection.recv()
+            begin = perf_counter()
+            for batch in batches:
+                arrays = (batch.input_ids, batch.token_type_ids, batch.window_lengths)
+                backend()["infer"](arrays, compute, pool, threads)
+            connection.send(perf_counter() - begin)
 
 
 if __name__ == "__main__":
