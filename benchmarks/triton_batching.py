@@ -9,21 +9,24 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import statistics
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import track
+from rich.table import Table
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT / "tests")]
 
 from contenders import Service  # noqa: E402
-from report import RESULTS, Measured, summary, table, write_rows  # noqa: E402
+from report import RESULTS, Measured, summary, write_result  # noqa: E402
 from support.processes import RunningServer, running_server  # noqa: E402
 from support.triton import address_of, batch_statistics  # noqa: E402
 from workload import add_data_option, positive_count, squad_mix  # noqa: E402
@@ -103,12 +106,28 @@ def main() -> None:
                     measured.setdefault((name, callers), []).append(answered)
                     batches.setdefault((name, callers), []).append(size)
     windows = measured["as it is", arguments.concurrency[0]][0].windows
-    rows = [summary(*key, rounds, windows) for key, rounds in measured.items()]
-    write_rows(arguments.json, arguments, windows, rows)
-    Console().print(table("Triton's batches", rows, "as it is"))
-    for (name, callers), sizes in batches.items():
-        told = sum(sizes) / len(sizes)
-        print(f"{name}, {callers} callers: {told:.1f} requests a batch")
+    rows = [
+        asdict(summary(*key, rounds, windows))
+        | {"requests_per_batch": statistics.median(batches[key])}
+        for key, rounds in measured.items()
+    ]
+    write_result(arguments.json, arguments, windows=windows, rows=rows)
+    show(rows)
+
+
+def show(rows: list[dict[str, Any]]) -> None:
+    """Print a line for each variant and number of callers."""
+    table = Table("", "callers", "questions/s", "p50, ms", "p99, ms", "requests a batch")
+    for row in rows:
+        table.add_row(
+            row["contender"],
+            str(row["concurrency"]),
+            f"{row['questions_per_second']:.1f}",
+            f"{row['p50_seconds'] * 1e3:.0f}",
+            f"{row['p99_seconds'] * 1e3:.0f}",
+            f"{row['requests_per_batch']:.1f}",
+        )
+    Console().print(table)
 
 
 @contextmanager
