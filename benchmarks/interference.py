@@ -101,10 +101,18 @@ async def watch(processes: list[psutil.Process], long: list[Any], seconds: float
     peak = [0] * len(processes)
     end = perf_counter() + (0 if long else seconds)
     while perf_counter() < end or not all(call.done() for call in long):
-        now = [process.memory_info().rss >> 20 for process in processes]
+        now = [memory(process) for process in processes]
         peak = [max(pair) for pair in zip(peak, now, strict=True)]
         await asyncio.sleep(0.2)
     return peak
+
+
+def memory(process: psutil.Process) -> int:
+    """Megabytes; none of a process that has ended, as those that start others do."""
+    try:
+        return process.memory_info().rss >> 20
+    except psutil.NoSuchProcess:
+        return 0
 
 
 def long_documents(data: Path, count: int) -> list[pb.AnswerRequest]:

@@ -42,7 +42,7 @@ from stages import VERSION  # noqa: E402
 from workload import add_data_option  # noqa: E402
 
 # What the embedded Triton's process gets for speed, from the place that sets it.
-FOR_SPEED = ("OMP_", "MALLOC_")
+FOR_SPEED = ("OMP_", "MALLOC_", "ONEDNN_", "LRU_")
 ALLOCATORS = {"jemalloc": "libjemalloc.so.2", "tcmalloc": "libtcmalloc_minimal.so.4"}
 
 

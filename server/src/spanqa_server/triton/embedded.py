@@ -171,6 +171,10 @@ def triton_environment(package: Path, threads: int) -> dict[str, str]:
     # Threads that spin for each other stall when another process wants their core: with one
     # busy neighbour on two cores this is 5 times faster (docs/architecture.md).
     environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # What oneDNN makes for each number of tokens, which hardly repeats: the 1,024 that it would
+    # keep are 2 GB, and no faster (docs/benchmarks.md).
+    for cache in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
+        environment.setdefault(cache, "128")
     if threads:
         environment["OMP_NUM_THREADS"] = str(threads)
     return environment

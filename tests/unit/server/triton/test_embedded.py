@@ -71,6 +71,7 @@ def test_environment(monkeypatch: pytest.MonkeyPatch, package: Path) -> None:
     monkeypatch.setenv("LD_LIBRARY_PATH", "own/libraries")
     monkeypatch.setenv("PATH", "own/programs")
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.setenv("LRU_CACHE_CAPACITY", "9")
     monkeypatch.setattr(sys, "path", ["", "some/packages", "more/packages"])
     environment = embedded.triton_environment(package, threads=0)
     libraries = environment["LD_LIBRARY_PATH"].split(":")
@@ -79,6 +80,8 @@ def test_environment(monkeypatch: pytest.MonkeyPatch, package: Path) -> None:
     assert environment["PATH"] == f"{Path(sys.executable).parent}:own/programs"
     assert environment["PYTHONPATH"] == "some/packages:more/packages"
     assert environment["OMP_NUM_THREADS"] == "7"
+    assert environment["LRU_CACHE_CAPACITY"] == "9"
+    assert environment["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] == "128"
     assert embedded.triton_environment(package, threads=3)["OMP_NUM_THREADS"] == "3"
     assert os.environ["OMP_NUM_THREADS"] == "7"
 
