@@ -107,7 +107,7 @@ def measure(servers: list[RunningServer], requests: list[pb.AnswerRequest]) -> f
         for server in servers
         for process in (psutil.Process(server.process.pid), *server.children())
     ]
-    before, shares = cpu_seconds(processes), calls(servers[0])
+    shares, before = calls(servers[0]), cpu_seconds(processes)
     asyncio.run(ask_evenly([server.target for server in servers], requests))
     spent = (cpu_seconds(processes) - before) / len(requests)
     if len(shares) > 1:
