@@ -16,7 +16,8 @@ from spanqa_server.telemetry import metrics
 
 # Among so few waiters it is not worth looking for those that gave up.
 FEW_WAITERS = 64
-# Of the tokens that go while it waits, the oldest work is owed this share.
+# Of the tokens that go while it waits, the oldest work is owed this share; chunks may have it of
+# what is in flight.
 OLDEST_SHARE = 0.25
 
 
@@ -41,7 +42,8 @@ class TokenBudget:
     Of the work that waits, that of the request with the fewest tokens goes first, in order
     of arrival among equals; but for every four tokens that overtake the oldest work, one of its
     own goes, so that nothing waits for ever. Chunks of long requests take at most
-    `chunk_capacity` tokens together: what comes after them must not find Triton full of them.
+    `chunk_capacity` tokens together, or their share where much else is in flight: what comes
+    after them must not find Triton full of them.
     Work larger than its capacity goes when nothing of its kind is in flight.
     """
 
@@ -112,8 +114,11 @@ class TokenBudget:
         )
 
     def _has_chunk_room(self, waiter: Waiter) -> bool:
-        chunks = self._chunks_in_flight
-        return not waiter.is_chunk or not chunks or chunks + waiter.tokens <= self.chunk_capacity
+        if not waiter.is_chunk or not self._chunks_in_flight:
+            return True
+        share = OLDEST_SHARE * (self.in_flight + waiter.tokens)
+        room = max(self.chunk_capacity, share)
+        return self._chunks_in_flight + waiter.tokens <= room
 
     def _admit(self) -> None:
         while True:

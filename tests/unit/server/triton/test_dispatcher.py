@@ -206,6 +206,20 @@ async def test_chunks_leave_room_for_what_comes_after_them() -> None:
     assert crowd.budget.in_flight == 0
 
 
+async def test_chunks_have_their_share_of_what_is_in_flight() -> None:
+    crowd = Crowd(200, chunk_capacity=20)
+    chunks = [crowd.add(20, 1000) for _ in range(3)]
+    short = [crowd.add(20) for _ in range(5)]
+    await settle()
+    assert all(work.admitted for work in short)
+    assert [work.admitted for work in chunks] == [True, False, False]
+    crowd.add(20)  # with it and another chunk, chunks are a quarter
+    await settle()
+    assert [work.admitted for work in chunks] == [True, True, False]
+    await crowd.drain()
+    assert crowd.budget.in_flight == 0
+
+
 class Model:
     """What the docstring of TokenBudget promises, in the simplest words."""
 
@@ -232,7 +246,9 @@ class Model:
 
     def has_chunk_room(self, work: Work) -> bool:
         used = sum(one.tokens for one in self.running if is_chunk(one))
-        return not is_chunk(work) or not used or used + work.tokens <= self.chunk_capacity
+        share = (work.tokens + sum(one.tokens for one in self.running)) / 4
+        room = max(self.chunk_capacity, share)
+        return not is_chunk(work) or not used or used + work.tokens <= room
 
 
 def is_chunk(work: Work) -> bool:
@@ -242,8 +258,8 @@ def is_chunk(work: Work) -> bool:
 @pytest.mark.parametrize("seed", range(60))
 async def test_random_interleavings_go_as_the_model_does(seed: int) -> None:
     dice = random.Random(seed)
-    capacity = dice.randint(1, 60)
-    chunk_capacity = dice.randint(1, capacity)
+    capacity = dice.randint(1, 120)
+    chunk_capacity = dice.randint(1, max(1, capacity // 6))
     crowd, model = Crowd(capacity, chunk_capacity), Model(capacity, chunk_capacity)
     for _ in range(150):
         step(dice, crowd, model)
