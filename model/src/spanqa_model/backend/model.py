@@ -18,8 +18,8 @@ import triton_python_backend_utils as pb_utils
 INPUTS = ("input_ids", "token_type_ids", "window_lengths")
 OUTPUTS = ("start_logits__0", "end_logits__1")
 # Threads that share each operation wait for each other at its end, so they rather take windows of
-# their own, unless one would have more than so many times the mean share. Where that stops to pay
-# differs: 1.4 for MiniLM in bfloat16, 1.2 in float32, 1.1 for BERT-large.
+# their own, unless one would have more than so many times the mean share. The narrower the model,
+# the more uneven it might be.
 MOST_UNEVEN = 1.3
 Arrays = tuple[npt.NDArray[np.int32], ...]
 Logits = list[npt.NDArray[np.float32]]
