@@ -9,6 +9,7 @@ STUBS := client/src
 CONFIGS := pyproject.toml constraints.txt client/pyproject.toml server/pyproject.toml model/pyproject.toml model/minilm-base.txt
 SOURCES := client server model tests benchmarks
 RESULTS := benchmarks/results
+MANIFESTS := $(filter-out %/kustomization.yaml,$(wildcard docker/kubernetes/*.yaml))
 MLSERVER := .cache/mlserver
 PORT ?= 50051
 # of make load and make load-open-loop
@@ -83,13 +84,14 @@ load-open-loop: setup ## The same without ghz: RATES=20,40,60 a second, at TARGE
 bench-check: setup ## Compare the frontend's CPU cost, stage by stage, with the committed baseline.
 	@$(BIN)/python benchmarks/check.py
 
-check: setup ## Lint, types, import boundaries, proto lint and breaking changes, stub drift.
+check: setup ## Lint, types, import boundaries, container files, proto lint and breaking changes, stub drift.
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/hadolint docker/*.Dockerfile
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker/compose.yaml
+	$(BIN)/kubernetes-validate --strict --quiet $(MANIFESTS)
 	sh protos/check.sh
 
 proto: $(VENV)/.installed ## Generate the Python stubs from the proto.

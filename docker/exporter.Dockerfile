@@ -1,19 +1,26 @@
 # The exporter: checkpoint to model version, then it ends. Build from the repository's root:
 #   docker build -f docker/exporter.Dockerfile -t spanqa-exporter .
-FROM python:3.11-slim-bookworm
+FROM python:3.11.15-slim-bookworm AS build
 WORKDIR /src
+# An export needs no GPU: an index with a CPU build of torch saves gigabytes.
+ARG PIP_INDEX_URL
 COPY constraints.txt ./
 COPY model model
 # The package's configuration files are links into here.
 COPY model_repository model_repository
 RUN python -m venv /opt/spanqa \
-    && /opt/spanqa/bin/pip install --no-cache-dir --constraint constraints.txt ./model \
-    && useradd --system --uid 10001 --no-create-home spanqa \
+    && /opt/spanqa/bin/pip install --no-cache-dir --constraint constraints.txt ./model
+
+FROM python:3.11.15-slim-bookworm
+RUN useradd --system --uid 10001 --no-create-home spanqa \
     && install --directory --owner=10001 /models /cache
+COPY --from=build /opt/spanqa /opt/spanqa
 USER 10001
 ENV PATH=/opt/spanqa/bin:$PATH \
+    HOME=/tmp \
     PYTHONUNBUFFERED=1 \
     HF_HOME=/cache \
     SPANQA_MODEL_REPOSITORY=/models
+HEALTHCHECK NONE
 ENTRYPOINT ["spanqa-model"]
 CMD ["export", "--help"]

@@ -1,0 +1,29 @@
+# ghz with the profiles of benchmarks/ghz. Build from the repository's root:
+#   docker build -f docker/load.Dockerfile -t spanqa-load .
+FROM golang:1.25.4-bookworm AS ghz
+RUN CGO_ENABLED=0 GOBIN=/out go install github.com/bojand/ghz/cmd/ghz@v0.120.0
+
+FROM python:3.11.15-slim-bookworm AS build
+WORKDIR /src
+ARG PIP_INDEX_URL
+COPY constraints.txt ./
+COPY client client
+RUN python -m venv /opt/spanqa \
+    && /opt/spanqa/bin/pip install --no-cache-dir --constraint constraints.txt ./client
+
+FROM python:3.11.15-slim-bookworm
+RUN useradd --system --uid 10001 --no-create-home spanqa
+COPY --from=ghz /out/ghz /usr/local/bin/ghz
+COPY --from=build /opt/spanqa /opt/spanqa
+WORKDIR /spanqa
+COPY protos protos
+COPY benchmarks/workload.py benchmarks/workload.py
+COPY benchmarks/ghz benchmarks/ghz
+USER 10001
+ENV PATH=/opt/spanqa/bin:$PATH \
+    HOME=/tmp \
+    PYTHONUNBUFFERED=1
+HEALTHCHECK NONE
+# spanqa is the frontend's name in compose.yaml; a --target that follows wins.
+ENTRYPOINT ["python", "benchmarks/ghz/run.py", "--target=spanqa:50051", \
+    "--payloads=/tmp/payloads.json", "--reports=/tmp/reports"]

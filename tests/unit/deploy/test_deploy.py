@@ -1,0 +1,217 @@
+"""The files under docker/ agree with the server: its settings, its metrics, its ports and times."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from spanqa_server.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[3]
+DOCKER = ROOT / "docker"
+KUBERNETES = DOCKER / "kubernetes"
+GUIDE = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
+
+# https://docs.nvidia.com/deeplearning/triton-inference-server/user-guide/docs/user_guide/metrics.html
+TRITON_METRICS = {
+    *(f"nv_inference_{name}" for name in ("request_success", "request_failure", "count")),
+    *(f"nv_inference_{name}" for name in ("exec_count", "pending_request_count")),
+    *(f"nv_inference_{name}_duration_us" for name in ("request", "queue", "compute_input")),
+    *(f"nv_inference_compute_{name}_duration_us" for name in ("infer", "output")),
+    *("nv_gpu_utilization", "nv_gpu_memory_total_bytes", "nv_gpu_memory_used_bytes"),
+}
+SUFFIXES = {"Counter": ("_total",), "Gauge": ("",), "Histogram": ("_bucket", "_sum", "_count")}
+DECLARED = re.compile(r"\b(Counter|Gauge|Histogram)\(\s*\"(\w+)\"")
+WORKER_END_SECONDS = 2
+
+
+def load(path: Path) -> Any:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+COMPOSE = load(DOCKER / "compose.yaml")
+SERVICES: dict[str, Any] = COMPOSE["services"]
+KUSTOMIZATION = load(KUBERNETES / "kustomization.yaml")
+MANIFESTS = [
+    document
+    for name in KUSTOMIZATION["resources"]
+    for document in yaml.safe_load_all((KUBERNETES / name).read_text(encoding="utf-8"))
+]
+PODS = {
+    manifest["metadata"]["name"]: manifest["spec"]["template"]["spec"]
+    for manifest in MANIFESTS
+    if manifest["kind"] in ("Deployment", "Job")
+}
+BOARD = json.loads((DOCKER / "grafana" / "dashboards" / "spanqa.json").read_text(encoding="utf-8"))
+RULES = [
+    rule
+    for group in load(DOCKER / "prometheus" / "alerts.yaml")["groups"]
+    for rule in group["rules"]
+]
+
+
+def containers(pod: dict[str, Any]) -> list[dict[str, Any]]:
+    return [*pod.get("initContainers", ()), *pod["containers"]]
+
+
+def environments() -> Iterator[tuple[str, dict[str, str]]]:
+    for name, service in SERVICES.items():
+        yield f"compose {name}", service.get("environment", {})
+    for name, pod in PODS.items():
+        for container in pod["containers"]:
+            values = {one["name"]: one.get("value", "") for one in container.get("env", ())}
+            yield f"kubernetes {name}", values
+
+
+def texts() -> list[Path]:
+    return sorted(path for path in DOCKER.rglob("*") if path.is_file())
+
+
+def expressions() -> Iterator[tuple[str, str]]:
+    for rule in RULES:
+        yield rule["alert"], rule["expr"]
+    for panel in BOARD["panels"]:
+        for target in panel.get("targets", ()):
+            yield panel["title"], target["expr"]
+    for variable in BOARD["templating"]["list"]:
+        yield variable["name"], variable.get("definition", "")
+    for rule in load(DOCKER / "prometheus" / "adapter.yaml")["externalRules"]:
+        yield "adapter", rule["seriesQuery"]
+    for manifest in MANIFESTS:
+        if manifest["kind"] == "HorizontalPodAutoscaler":
+            for metric in manifest["spec"]["metrics"]:
+                yield "autoscaler", metric.get("external", {}).get("metric", {}).get("name", "")
+
+
+def known_series() -> set[str]:
+    sources = (ROOT / "server" / "src").rglob("*.py")
+    declared = [
+        found for path in sources for found in DECLARED.findall(path.read_text(encoding="utf-8"))
+    ]
+    ours = {name.removesuffix("_total"): kind for kind, name in declared}
+    return TRITON_METRICS | {
+        name + suffix for name, kind in ours.items() for suffix in SUFFIXES[kind]
+    }
+
+
+@pytest.mark.parametrize("path", texts(), ids=lambda path: str(path.relative_to(DOCKER)))
+def test_every_setting_that_is_named_exists(path: Path) -> None:
+    named = re.findall(r"\bSPANQA_([A-Z_]+)", path.read_text(encoding="utf-8"))
+    assert {name.lower() for name in named} <= {*Settings.model_fields}
+
+
+@pytest.mark.parametrize(("name", "values"), [*environments()])
+def test_every_setting_has_a_value_that_is_taken(
+    name: str, values: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = {variable: value for variable, value in values.items() if "SPANQA_" in variable}
+    for variable, value in named.items():
+        monkeypatch.setenv(variable, value)
+    fields = {variable.removeprefix("SPANQA_").lower() for variable in named}
+    assert fields <= Settings.model_validate({}).model_fields_set
+
+
+@pytest.mark.parametrize(("where", "expression"), [*expressions()])
+def test_every_metric_that_is_asked_for_exists(where: str, expression: str) -> None:
+    assert set(re.findall(r"\b(?:spanqa|nv)_\w+", expression)) <= known_series()
+
+
+def test_every_alert_says_what_to_do() -> None:
+    for rule in RULES:
+        assert rule["annotations"]["summary"]
+        assert f"`{rule['alert']}`" in GUIDE, "not in docs/deployment.md"
+
+
+def test_the_board_is_sound() -> None:
+    numbers = [panel["id"] for panel in BOARD["panels"]]
+    places = [tuple(panel["gridPos"].values()) for panel in BOARD["panels"]]
+    assert len(set(numbers)) == len(set(places)) == len(numbers)
+    datasource = load(DOCKER / "grafana" / "provisioning" / "datasources" / "prometheus.yaml")
+    assert datasource["datasources"][0]["type"] == BOARD["templating"]["list"][0]["query"]
+
+
+def images() -> list[str]:
+    named = [service["image"] for service in SERVICES.values() if "image" in service]
+    retagged = {image["name"]: image["newTag"] for image in KUSTOMIZATION["images"]}
+    for pod in PODS.values():
+        for container in containers(pod):
+            image = container["image"]
+            named.append(f"{image}:{retagged[image]}" if image in retagged else image)
+    for path in DOCKER.glob("*.Dockerfile"):
+        named += re.findall(r"^FROM (\S+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return named
+
+
+@pytest.mark.parametrize("image", sorted(set(images())))
+def test_every_image_has_an_exact_version(image: str) -> None:
+    name, _, tag = image.rpartition(":")
+    assert name
+    assert re.match(r"v?\d+\.\d+", tag)
+
+
+def test_triton_is_new_enough_for_the_torch_that_exports() -> None:
+    versions = {image.split(":")[1] for image in images() if "/tritonserver:" in image}
+    assert len(versions) == 1, "compose and Kubernetes differ"
+    assert versions.pop() >= "26.09"
+
+
+def test_a_stop_waits_for_calls_to_end() -> None:
+    times = [
+        (SERVICES[name]["environment"], int(SERVICES[name]["stop_grace_period"].removesuffix("s")))
+        for name in ("frontend", "frontend-cpu")
+    ]
+    [pod] = PODS["frontend"]["containers"]
+    values = {one["name"]: one["value"] for one in pod["env"]}
+    times.append((values, PODS["frontend"]["terminationGracePeriodSeconds"]))
+    for values, seconds in times:
+        calls = float(values["SPANQA_DRAIN_SECONDS"]) + float(values["SPANQA_SHUTDOWN_GRACE"])
+        assert seconds > calls + WORKER_END_SECONDS
+
+
+@pytest.mark.parametrize("name", [*SERVICES])
+def test_compose_gives_no_more_rights_than_needed(name: str) -> None:
+    service = SERVICES[name]
+    assert service["read_only"]
+    assert service["cap_drop"] == ["ALL"]
+    assert "cap_add" not in service
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["profiles"], "would start with any profile"
+
+
+def test_compose_keeps_triton_to_itself() -> None:
+    triton = SERVICES["triton"]
+    assert "ports" not in triton
+    assert all(COMPOSE["networks"][name]["internal"] for name in triton["networks"])
+
+
+@pytest.mark.parametrize("pod", [*PODS.values()], ids=[*PODS])
+def test_kubernetes_gives_no_more_rights_than_needed(pod: dict[str, Any]) -> None:
+    assert pod["automountServiceAccountToken"] is False
+    assert pod["securityContext"]["runAsNonRoot"]
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    for container in containers(pod):
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+
+
+def test_kubernetes_applies_every_manifest() -> None:
+    there = {path.name for path in KUBERNETES.glob("*.yaml")} - {"kustomization.yaml"}
+    assert set(KUSTOMIZATION["resources"]) == there
+
+
+def test_every_file_that_compose_mounts_is_there() -> None:
+    for service in SERVICES.values():
+        for volume in service.get("volumes", ()):
+            source = volume.split(":")[0]
+            assert (
+                (DOCKER / source).exists()
+                if source.startswith(".")
+                else (source in COMPOSE["volumes"])
+            )
