@@ -1,0 +1,228 @@
+"""Who gets an answer: certificates and tokens that are right, wrong, missing, expired, replaced."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import grpc
+import pytest
+import trustme
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from spanqa.v1 import question_answering_pb2 as pb
+from spanqa.v1.question_answering_pb2_grpc import QuestionAnsweringServiceStub
+from support.processes import (
+    RunningServer,
+    open_channel,
+    run_serve,
+    running_server,
+    wait_until_serving,
+)
+from support.triton import address_of
+
+REQUEST = pb.AnswerRequest(question="Where was she born?", context="She was born in Warsaw.")
+YESTERDAY = datetime.now(UTC) - timedelta(days=1)
+Metadata = tuple[tuple[str, str], ...]
+
+
+@dataclass
+class Certificates:
+    """Certificate authorities, and the files of a server."""
+
+    directory: Path
+    ours: trustme.CA
+    others: trustme.CA
+
+    def issue(self, ca: trustme.CA) -> None:
+        """The server's certificate and key, as files that replace what was there."""
+        made = ca.issue_cert("127.0.0.1", "localhost")
+        made.private_key_pem.write_to_path(self.directory / "new")
+        (self.directory / "new").replace(self.directory / "key.pem")
+        chain = b"".join(blob.bytes() for blob in made.cert_chain_pems)
+        (self.directory / "new").write_bytes(chain)
+        (self.directory / "new").replace(self.directory / "cert.pem")
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        there = self.directory
+        return "--tls-certificate", str(there / "cert.pem"), "--tls-key", str(there / "key.pem")
+
+
+@pytest.fixture
+def certificates(tmp_path: Path) -> Certificates:
+    made = Certificates(tmp_path, trustme.CA(), trustme.CA())
+    made.issue(made.ours)
+    made.ours.cert_pem.write_to_path(tmp_path / "ca.pem")
+    return made
+
+
+def credentials(
+    trusted: trustme.CA, shown: trustme.LeafCert | None = None
+) -> grpc.ChannelCredentials:
+    """Of a client that trusts one authority, and shows a certificate or none."""
+    if shown is None:
+        return grpc.ssl_channel_credentials(trusted.cert_pem.bytes())
+    return grpc.ssl_channel_credentials(
+        trusted.cert_pem.bytes(),
+        shown.private_key_pem.bytes(),
+        b"".join(blob.bytes() for blob in shown.cert_chain_pems),
+    )
+
+
+@contextlib.contextmanager
+def frontend(
+    server: RunningServer,
+    repository: Path,
+    log: Path,
+    *flags: str,
+    by: grpc.ChannelCredentials | None = None,
+) -> Iterator[RunningServer]:
+    """A server with these flags, before the Triton of another."""
+    triton = ("--triton", address_of(server))
+    with running_server(repository, log, *triton, *flags, wait=False) as secured:
+        wait_until_serving(secured, credentials=by)
+        yield secured
+
+
+def ask(
+    server: RunningServer, by: grpc.ChannelCredentials | None = None, metadata: Metadata = ()
+) -> str:
+    """The status of a call on a connection of its own."""
+    with open_channel(server.target, by) as channel:
+        try:
+            QuestionAnsweringServiceStub(channel).Answer(REQUEST, timeout=20, metadata=metadata)
+        except grpc.RpcError as error:
+            return error.code().name
+    return "OK"
+
+
+def answered(server: RunningServer) -> float:
+    return server.metrics().get('spanqa_calls_total{code="OK",method="Answer"}', 0)
+
+
+def test_tls(
+    server: RunningServer, model_repository: Path, tmp_path: Path, certificates: Certificates
+) -> None:
+    right, wrong = credentials(certificates.ours), credentials(certificates.others)
+    log = tmp_path / "log"
+    with frontend(server, model_repository, log, *certificates.flags, by=right) as secured:
+        assert ask(secured, right) == "OK"
+        assert ask(secured, wrong) == "UNAVAILABLE"
+        assert ask(secured, None) == "UNAVAILABLE"
+        assert answered(secured) == 1
+
+        certificates.issue(certificates.others)
+        assert ask(secured, wrong) == "OK", "it is the right one by now"
+        assert ask(secured, right) == "UNAVAILABLE"
+
+        (tmp_path / "cert.pem").write_text("not a certificate")
+        assert ask(secured, wrong) == "OK", "the last good ones stay"
+        certificates.issue(certificates.ours)
+        assert ask(secured, right) == "OK"
+        assert answered(secured) == 4
+    text = log.read_text()
+    assert "the TLS files have changed and cannot be used" in text
+    assert text.count("the TLS files have changed; new connections use them") == 2
+
+
+def test_mutual_tls(
+    server: RunningServer, model_repository: Path, tmp_path: Path, certificates: Certificates
+) -> None:
+    ours, others = certificates.ours, certificates.others
+    right = credentials(ours, ours.issue_cert("client@example.org"))
+    expired = ours.issue_cert(
+        "client@example.org", not_before=YESTERDAY - timedelta(days=9), not_after=YESTERDAY
+    )
+    flags = (*certificates.flags, "--tls-client-ca", str(tmp_path / "ca.pem"))
+    with frontend(server, model_repository, tmp_path / "log", *flags, by=right) as secured:
+        assert ask(secured, right) == "OK"
+        assert ask(secured, credentials(ours)) == "UNAVAILABLE"
+        assert ask(secured, credentials(ours, expired)) == "UNAVAILABLE"
+        stranger = others.issue_cert("client@example.org")
+        assert ask(secured, credentials(ours, stranger)) == "UNAVAILABLE"
+        assert ask(secured, None) == "UNAVAILABLE"
+        assert answered(secured) == 1
+
+
+def bearer(token: str) -> Metadata:
+    return (("authorization", f"Bearer {token}"),)
+
+
+def test_tokens(server: RunningServer, model_repository: Path, tmp_path: Path) -> None:
+    file = tmp_path / "tokens"
+    file.write_text("# of the team that asks\nfirst-token\nsecond-token  # until March\n")
+    flags = ("--tokens-file", str(file))
+    with frontend(server, model_repository, tmp_path / "log", *flags) as secured:
+        assert ask(secured, metadata=bearer("first-token")) == "OK"
+        assert ask(secured, metadata=(("authorization", "bearer second-token"),)) == "OK"
+        for wrong in (
+            "first-toke",
+            "first-token2",
+            "#",
+            "",
+            "of the team that asks",
+            "second-token #",
+        ):
+            assert ask(secured, metadata=bearer(wrong)) == "UNAUTHENTICATED", wrong
+        assert ask(secured) == "UNAUTHENTICATED"
+        assert ask(secured, metadata=(("authorization", "Basic first-token"),)) == "UNAUTHENTICATED"
+        assert answered(secured) == 2
+        assert secured.metrics()['spanqa_refusals_total{reason="unauthenticated"}'] == 8
+
+        file.write_text("second-token\nthird-token\n")
+        while ask(secured, metadata=bearer("first-token")) == "OK":
+            pass  # a change may go unnoticed for a second
+        assert ask(secured, metadata=bearer("second-token")) == "OK"
+        assert ask(secured, metadata=bearer("third-token")) == "OK"
+
+
+def test_what_a_stranger_may_ask(
+    server: RunningServer, model_repository: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "tokens"
+    file.write_text("a-token\n")
+    flags = ("--tokens-file", str(file))
+    with (
+        frontend(server, model_repository, tmp_path / "log", *flags) as secured,
+        open_channel(secured.target, None) as channel,
+    ):
+        stub = QuestionAnsweringServiceStub(channel)
+        reflection = reflection_pb2_grpc.ServerReflectionStub(channel)
+        listing = reflection_pb2.ServerReflectionRequest(list_services="")
+        calls: dict[str, Callable[[], object]] = {
+            "GetModel": lambda: stub.GetModel(pb.GetModelRequest(), timeout=20),
+            "StreamAnswer": lambda: next(stub.StreamAnswer(iter([]), timeout=20)),
+            "reflection": lambda: next(
+                reflection.ServerReflectionInfo(iter([listing]), timeout=20)
+            ),
+        }
+        for name, call in calls.items():
+            with pytest.raises(grpc.RpcError) as refused:
+                call()
+            assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED, name
+            assert "authorization: Bearer TOKEN" in (refused.value.details() or "")
+        health = health_pb2_grpc.HealthStub(channel)
+        status = health.Check(health_pb2.HealthCheckRequest(), timeout=20).status
+        assert status == health_pb2.HealthCheckResponse.SERVING
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (("--tls-certificate", "cert.pem"), "--tls-certificate and --tls-key need each other"),
+        (("--tls-client-ca", "ca.pem"), "--tls-client-ca needs --tls-certificate and --tls-key"),
+        (("--tls-certificate", "no", "--tls-key", "no"), "cannot use the TLS files no, no"),
+        (("--tokens-file", "/no/such"), "cannot use the tokens file /no/such"),
+        (("--tokens-file", "/dev/null"), "it has no token: write one a line"),
+    ],
+)
+def test_what_cannot_work_ends_the_start(
+    server: RunningServer, model_repository: Path, flags: tuple[str, ...], told: str
+) -> None:
+    finished = run_serve(model_repository, "--port", "0", "--triton", address_of(server), *flags)
+    assert finished.returncode == 1
+    assert told in finished.stderr
+    assert "Traceback" not in finished.stderr
