@@ -12,15 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from spanqa_server.errors import (
-    DeadlineError,
-    ModelUnavailableError,
-    OverloadedError,
-    StartupError,
-    VersionGoneError,
-)
-from spanqa_server.grpc_api.items import Deadline, ServedModel
-from spanqa_server.qa.requests import Options, Question
+from spanqa_server.errors import ModelUnavailableError, StartupError, VersionGoneError
+from spanqa_server.grpc_api.items import ServedModel
+from spanqa_server.trial import Trial
 from spanqa_server.versions import (
     MODEL_NAME,
     ModelVersion,
@@ -37,9 +31,6 @@ HELD = 2
 # A version that served goes on for so long without Triton before an older one takes over:
 # Triton may just be starting again.
 PATIENCE_SECONDS = 10.0
-# One token each, which the smallest limits allow.
-TRIAL = Question("a", ("a",), Options())
-TRIAL_SECONDS, TRIAL_PAUSE_SECONDS = 10.0, 30.0
 
 
 class Host(Protocol):
@@ -54,15 +45,17 @@ class Host(Protocol):
     async def is_ready(self, version: str) -> bool:
         """Whether the version can take calls."""
 
+    def answered_at(self, version: str) -> float:
+        """When it last answered one, by the event loop's clock; minus infinity: never."""
+
 
 @dataclass(slots=True)
 class Known:
     """What is known of a version: itself if it could be read, and what is wrong with it."""
 
+    trial: Trial
     version: ModelVersion | None = None
     model: ServedModel | None = None
-    tried: bool = False
-    try_again_at: float = 0.0
     failure: str = ""
 
 
@@ -173,8 +166,8 @@ class Rollout:
             version = await asyncio.to_thread(load_version, file.directory)
         except StartupError as error:
             logger.error("model version %s is broken: %s", file.directory, error)
-            return Known(failure=str(error))
-        return Known(version, self._build(version))
+            return Known(Trial(file.number, now), failure=str(error))
+        return Known(Trial(file.number, now), version, self._build(version))
 
     def _fail(self, file: VersionFile, reason: str) -> None:
         if self._known[file].failure != reason:
@@ -182,26 +175,16 @@ class Rollout:
         self._known[file].failure = reason
 
     async def _is_good(self, file: VersionFile) -> bool:
-        """Whether Triton has it, and it answered a question: asked once, before it takes calls."""
+        """Whether Triton has it, and it answers a question."""
         known = self._known[file]
         if known.model is None or not await self._host.is_ready(file.number):
             return False
-        if not known.tried:
-            if now() < known.try_again_at:
+        try:
+            if not await known.trial.passes(known.model, self._host.answered_at(file.number)):
                 return False
-            try:
-                with known.model.answerer.texts() as texts:
-                    async with Deadline.after(TRIAL_SECONDS).bounds():
-                        await known.model.answerer.answer(TRIAL, texts)
-            except (ModelUnavailableError, OverloadedError, DeadlineError) as error:
-                logger.warning("model version %s cannot be tried yet: %s", file.number, error)
-                if isinstance(error, DeadlineError):  # health is not looked at meanwhile
-                    known.try_again_at = now() + TRIAL_PAUSE_SECONDS
-                return False
-            except Exception as error:  # tokenizers raise bare Exception
-                self._fail(file, f"it failed on a trial question ({error})")
-                return False
-            known.tried = True
+        except StartupError as error:
+            self._fail(file, str(error))
+            return False
         known.failure = ""
         return True
 

@@ -1,6 +1,7 @@
 """A rollout in front of real version directories, with Triton, its clock and its faults played."""
 
 import asyncio
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ class FakeHost:
         self.holds: set[str] = set()
         self.failures: dict[str, str] = {}
         self.asked: list[str] = []
+        self.answers: dict[str, float] = {}
         self.was_asked = asyncio.Event()
         self.gate = asyncio.Event()
         self.gate.set()
@@ -35,6 +37,9 @@ class FakeHost:
 
     def load_failures(self) -> dict[str, str]:
         return {number: why for number, why in self.failures.items() if number in self.offered[-1]}
+
+    def answered_at(self, version: str) -> float:
+        return self.answers.get(version, -math.inf)
 
     async def is_ready(self, version: str) -> bool:
         self.asked.append(version)
@@ -56,8 +61,8 @@ class FakeInference:
             await asyncio.get_running_loop().create_future()
         if error := self.stage.errors.get(self.number):
             raise error
-        zeros = np.zeros(len(packed.input_ids), dtype=np.float32)
-        return Logits(zeros, zeros, queue_seconds=0.0, infer_seconds=0.0)
+        logits = np.full(len(packed.input_ids), self.stage.logit, dtype=np.float32)
+        return Logits(logits, logits, queue_seconds=0.0, infer_seconds=0.0)
 
 
 class Stage:
@@ -72,6 +77,7 @@ class Stage:
         self.switches: list[str] = []
         self.limits: dict[str, int] = {}
         self.seconds = 1000.0
+        self.logit = 0.0
         self.rollout = Rollout(repository, self.host, self.build, self.switched)
 
     def build(self, version: ModelVersion) -> ServedModel:

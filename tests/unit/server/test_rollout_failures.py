@@ -5,7 +5,7 @@ import logging
 import pytest
 from tokenizers import Tokenizer, models
 
-from spanqa_server import rollout
+from spanqa_server import trial
 from spanqa_server.errors import (
     DeadlineError,
     InferenceError,
@@ -137,7 +137,7 @@ async def test_a_version_that_could_not_be_asked_is_asked_again(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(rollout, "TRIAL_PAUSE_SECONDS", 0)
+    monkeypatch.setattr(trial, "TRIAL_PAUSE_SECONDS", 0)
     stage.publish("1")
     await stage.look()
     stage.publish("2")
@@ -156,15 +156,15 @@ async def test_a_version_that_hangs_does_not_hold_up_the_one_that_serves(
 ) -> None:
     stage.publish("1")
     await stage.look()
-    monkeypatch.setattr(rollout, "TRIAL_SECONDS", 0.01)
+    monkeypatch.setattr(trial, "TRIAL_SECONDS", 0.01)
     stage.publish("2")
     stage.hanging.add("2")
     assert await stage.look(2)
     assert (stage.serving, stage.tried) == ("1", ["1", "2"]), "not in every look"
     assert "version 2 cannot be tried yet: no answer within" in told(caplog, logging.WARNING)[0]
     stage.hanging.clear()
-    monkeypatch.setattr(rollout, "TRIAL_SECONDS", 60)
-    stage.seconds += rollout.TRIAL_PAUSE_SECONDS
+    monkeypatch.setattr(trial, "TRIAL_SECONDS", 60)
+    stage.seconds += trial.TRIAL_PAUSE_SECONDS
     assert await stage.look()
     assert stage.serving == "2"
 
