@@ -59,6 +59,9 @@ def describe(error: ValidationError) -> str:
     """The settings that are wrong, each with its flag and what it must be."""
     parts = []
     for item in error.errors():
+        if not item["loc"]:  # of several settings together, which it names itself
+            parts.append(item["msg"].removeprefix("Value error, "))
+            continue
         name = str(item["loc"][0]).replace("_", "-")
         parts.append(f"--{name} {item['input']!r}: {item['msg']}")
     return "; ".join(parts)

@@ -8,12 +8,14 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry, Counter, Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from spanqa_server.front import cannot_listen
@@ -47,7 +49,8 @@ async def serve_with_workers(settings: Settings) -> None:
         ]
 
         async def stop_workers() -> None:
-            await asyncio.gather(*(worker.process.stop() for worker in workers))
+            number = signal.SIGTERM if stop.drain else signal.SIGINT
+            await asyncio.gather(*(worker.process.stop(number) for worker in workers))
 
         stack.push_async_callback(stop_workers)
         for worker in workers:
@@ -72,7 +75,7 @@ class Worker:
         self.process = Supervised(
             name,
             self._prepare,
-            stop_seconds=settings.shutdown_grace + END_SECONDS,
+            stop_seconds=settings.drain_seconds + settings.shutdown_grace + END_SECONDS,
             on_end=metrics.forget,
         )
 
@@ -95,7 +98,7 @@ class WorkerMetrics:
     def __init__(self, directory: str) -> None:
         self.directory = directory
         self.registry = CollectorRegistry()
-        MultiProcessCollector(self.registry, directory)  # type: ignore[no-untyped-call]
+        WorkersCollector(self.registry, directory)  # type: ignore[no-untyped-call]
         self._ends = Counter(
             "spanqa_worker_ends", "Workers that died and were replaced.", registry=self.registry
         )
@@ -104,6 +107,22 @@ class WorkerMetrics:
         """The worker has died: what it had under way is no more."""
         mark_process_dead(pid, self.directory)  # type: ignore[no-untyped-call]
         self._ends.inc()
+
+
+class WorkersCollector(MultiProcessCollector):
+    """Leaves out files that a worker has only just made: the library's own fails on them."""
+
+    def collect(self) -> Iterable[Metric]:
+        files = [str(file) for file in Path(self._path).glob("*.db") if has_content(file)]
+        metrics: Iterable[Metric] = self.merge(files, accumulate=True)  # type: ignore[no-untyped-call]
+        return metrics
+
+
+def has_content(file: Path) -> bool:
+    try:
+        return file.stat().st_size > 0
+    except FileNotFoundError:
+        return False
 
 
 def share(settings: Settings, port: int, triton: list[str]) -> Settings:
@@ -116,6 +135,7 @@ def share(settings: Settings, port: int, triton: list[str]) -> Settings:
             "metrics_port": 0,
             "max_chunk_tokens": settings.chunk_tokens,
             "max_chunks_in_flight": settings.chunks_in_flight,
+            "max_admitted_tokens": settings.admitted_tokens,
         }
     )
 
