@@ -50,6 +50,12 @@ class MalformedRequestError(ServerError):
     reason = "MALFORMED_REQUEST"
 
 
+class UnauthenticatedError(ServerError):
+    """The call brings no token, or one that opens nothing."""
+
+    reason = "UNAUTHENTICATED"
+
+
 class DeadlineError(ServerError):
     """The caller's deadline or the server's own limit passed."""
 
@@ -57,9 +63,13 @@ class DeadlineError(ServerError):
 
 
 class OverloadedError(ServerError):
-    """There is no room for the request now; it may be tried again later."""
+    """There is no room for the request now; it may be tried again after so many seconds."""
 
     reason = "OVERLOADED"
+
+    def __init__(self, text: str, retry_seconds: float = 1.0) -> None:
+        self.retry_seconds = retry_seconds
+        super().__init__(text)
 
 
 class ModelUnavailableError(ServerError):

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 from collections.abc import Callable
 
@@ -11,6 +12,7 @@ from prometheus_client.registry import REGISTRY, CollectorRegistry
 
 from spanqa_server.errors import StartupError
 from spanqa_server.front import GrpcFront
+from spanqa_server.grpc_api.admission import Admission
 from spanqa_server.settings import Settings
 from spanqa_server.telemetry import metrics
 from spanqa_server.upkeep import open_upkeep
@@ -34,9 +36,18 @@ async def serve(settings: Settings, sharers: int = 1, late: bool = False) -> Non
     start_metrics(settings, REGISTRY)
     async with contextlib.AsyncExitStack() as stack:
         upkeep = await stack.enter_async_context(open_upkeep(settings, switch_teller()))
-        front = GrpcFront(settings, upkeep.rollout, sharers)
+        admission = Admission(
+            settings.admitted_tokens,
+            settings.max_admitted_long_tokens,
+            settings.chunk_tokens,
+            upkeep.tokens_per_second,
+        )
+        front = GrpcFront(settings, upkeep.rollout, admission, sharers)
 
-        stack.push_async_callback(front.stop)
+        async def stop_front() -> None:
+            await front.stop(drain=stop.drain)
+
+        stack.push_async_callback(stop_front)
 
         async def tell(ready: bool) -> None:
             metrics.MODEL_READY.set(ready)
@@ -55,12 +66,29 @@ async def serve(settings: Settings, sharers: int = 1, late: bool = False) -> Non
     logger.info("stopped")
 
 
-def stop_signal() -> asyncio.Event:
-    """Set by SIGTERM and SIGINT."""
-    stop = asyncio.Event()
+class Stop(asyncio.Event):
+    """Set by SIGTERM, after which balancers get time to notice, and by SIGINT, from a terminal.
+
+    A second signal ends the process at once, and with it those that it has started.
+    """
+
+    drain = False
+
+    def by_signal(self, number: signal.Signals) -> None:
+        """What a signal does."""
+        if self.is_set():
+            logger.warning("a second signal: ending at once")
+            os._exit(128 + number)
+        self.drain = number == signal.SIGTERM
+        self.set()
+
+
+def stop_signal() -> Stop:
+    """Listen to signals from now on."""
+    stop = Stop()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, stop.by_signal, number)
     return stop
 
 

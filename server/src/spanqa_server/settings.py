@@ -1,9 +1,9 @@
 """The one settings object: a command line flag and an environment variable for each field."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 INT32_MAX = 2**31 - 1
@@ -47,6 +47,30 @@ class Settings(BaseSettings):
     )
     shutdown_grace: float = Field(
         4.0, ge=0, le=3600, description="Seconds that calls under way may go on after SIGTERM."
+    )
+    drain_seconds: float = Field(
+        2.0,
+        ge=0,
+        le=3600,
+        description="Seconds after SIGTERM in which calls are still taken, while the health "
+        "service says NOT_SERVING: for balancers to notice.",
+    )
+    max_connection_age: float = Field(
+        300.0,
+        ge=0,
+        le=1e6,
+        description="Seconds after which clients are asked to connect anew, so that balancers can "
+        "move them; calls under way go on. 0: never.",
+    )
+    tls_certificate: Path | None = Field(
+        None, description="PEM file: the server's certificate and those that vouch for it."
+    )
+    tls_key: Path | None = Field(None, description="PEM file: the key of --tls-certificate.")
+    tls_client_ca: Path | None = Field(
+        None, description="PEM file: who signs the certificates that clients must show."
+    )
+    tokens_file: Path | None = Field(
+        None, description="File of bearer tokens, one a line: calls must bring one of them."
     )
     startup_timeout: float = Field(
         300.0, gt=0, description="Seconds for Triton to load the model at start."
@@ -108,6 +132,26 @@ class Settings(BaseSettings):
         description="Tokens of a worker at Triton at a time; the rest waits here.",
     )
 
+    max_admitted_tokens: int | None = Field(
+        None,
+        ge=512,
+        le=INT32_MAX,
+        description="Tokens of short requests that a worker has under way, about; more are refused "
+        "at once. 1,048,576 unless given, 65,536 with the embedded Triton: a few seconds' work.",
+    )
+    max_admitted_long_tokens: int = Field(
+        8_388_608,
+        ge=512,
+        le=INT32_MAX,
+        description="The same of requests longer than --max-chunk-tokens, which short ones "
+        "overtake: about 120 bytes of memory each.",
+    )
+
+    @property
+    def admitted_tokens(self) -> int:
+        """`max_admitted_tokens`, or its default."""
+        return self.max_admitted_tokens or (1 << 20 if self.triton else 1 << 16)
+
     @property
     def chunk_tokens(self) -> int:
         """`max_chunk_tokens`, or its default."""
@@ -138,6 +182,15 @@ class Settings(BaseSettings):
             if not host or not port.isdecimal() or not 0 < int(port) < 65536:
                 raise ValueError(f"{address!r} is not HOST:PORT")
         return addresses
+
+    @model_validator(mode="after")
+    def check_tls(self) -> Self:
+        """Certificate and key come together."""
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("--tls-certificate and --tls-key need each other")
+        if self.tls_client_ca and not self.tls_certificate:
+            raise ValueError("--tls-client-ca needs --tls-certificate and --tls-key")
+        return self
 
     @field_validator("log_level")
     @classmethod

@@ -26,9 +26,14 @@ class Upkeep:
     """What answers questions in this process, and whether it can."""
 
     def __init__(
-        self, settings: Settings, rollout: Rollout, embedded: EmbeddedTriton | None
+        self,
+        settings: Settings,
+        rollout: Rollout,
+        budget: TokenBudget,
+        embedded: EmbeddedTriton | None,
     ) -> None:
         self.rollout = rollout
+        self._budget = budget
         self._settings = settings
         self._embedded = embedded
 
@@ -36,6 +41,10 @@ class Upkeep:
     def triton(self) -> list[str]:
         """Where Triton is."""
         return [self._embedded.address] if self._embedded else self._settings.triton
+
+    def tokens_per_second(self) -> float:
+        """How fast Triton works at present."""
+        return self._budget.tokens_per_second
 
     async def start(self) -> None:
         """Look for versions, and start Triton where it is ours.
@@ -103,12 +112,13 @@ async def open_upkeep(
         if not settings.triton:
             embedded = EmbeddedTriton(settings.model_repository, settings.threads)
             stack.push_async_callback(embedded.stop)
+        budget = TokenBudget(
+            settings.max_tokens_in_flight, settings.chunks_in_flight * settings.chunk_tokens
+        )
         triton = Triton(
             [embedded.address] if embedded else settings.triton,
             MODEL_NAME,
-            budget=TokenBudget(
-                settings.max_tokens_in_flight, settings.chunks_in_flight * settings.chunk_tokens
-            ),
+            budget=budget,
             max_chunk_tokens=settings.chunk_tokens,
         )
         stack.push_async_callback(triton.close)
@@ -121,4 +131,4 @@ async def open_upkeep(
             build=lambda version: serve_version(settings, version, triton, threads),
             on_switch=on_switch,
         )
-        yield Upkeep(settings, rollout, embedded)
+        yield Upkeep(settings, rollout, budget, embedded)

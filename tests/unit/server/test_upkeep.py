@@ -9,6 +9,7 @@ import pytest
 
 from spanqa_server.errors import StartupError
 from spanqa_server.settings import Settings
+from spanqa_server.triton.dispatcher import TokenBudget
 from spanqa_server.upkeep import Upkeep
 
 
@@ -18,7 +19,7 @@ def upkeep(tmp_path: Path, failure: str, ready: bool = False) -> Upkeep:
 
     rollout: Any = SimpleNamespace(failure=lambda: failure, look=look)
     told = {"model_repository": tmp_path, "triton": ["10.0.0.1:8001"], "startup_timeout": 0.01}
-    return Upkeep(Settings.model_validate(told), rollout, None)
+    return Upkeep(Settings.model_validate(told), rollout, TokenBudget(1000), None)
 
 
 async def test_while_starting_a_failure_names_the_way_to_a_version(tmp_path: Path) -> None:

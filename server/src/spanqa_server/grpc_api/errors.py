@@ -1,6 +1,7 @@
 """Errors as gRPC statuses with details that a program can read."""
 
 from google.protobuf import any_pb2
+from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from spanqa_server.errors import (
@@ -11,12 +12,14 @@ from spanqa_server.errors import (
     ModelUnavailableError,
     OverloadedError,
     ServerError,
+    UnauthenticatedError,
 )
 
 DOMAIN = "spanqa.v1"
 CODES: dict[type[ServerError], int] = {
     InvalidRequestError: code_pb2.INVALID_ARGUMENT,
     MalformedRequestError: code_pb2.INVALID_ARGUMENT,
+    UnauthenticatedError: code_pb2.UNAUTHENTICATED,
     DeadlineError: code_pb2.DEADLINE_EXCEEDED,
     OverloadedError: code_pb2.RESOURCE_EXHAUSTED,
     ModelUnavailableError: code_pb2.UNAVAILABLE,
@@ -26,7 +29,10 @@ CODES: dict[type[ServerError], int] = {
 
 
 def to_status(error: ServerError) -> status_pb2.Status:
-    """The error as a google.rpc.Status: ErrorInfo always, BadRequest where fields are wrong."""
+    """The error as a google.rpc.Status.
+
+    ErrorInfo always, BadRequest where fields are wrong, RetryInfo where it may be tried again.
+    """
     details = [error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN)]
     packed = [pack(detail) for detail in details]
     if isinstance(error, InvalidRequestError):
@@ -35,11 +41,22 @@ def to_status(error: ServerError) -> status_pb2.Status:
             for v in error.violations
         ]
         packed.insert(0, pack(error_details_pb2.BadRequest(field_violations=violations)))
+    if isinstance(error, OverloadedError):
+        wait = error_details_pb2.RetryInfo()
+        wait.retry_delay.FromMilliseconds(round(error.retry_seconds * 1e3))
+        packed.insert(0, pack(wait))
     code = next(CODES[kind] for kind in type(error).__mro__ if kind in CODES)
     return status_pb2.Status(code=code, message=str(error), details=packed)
 
 
-def pack(message: error_details_pb2.BadRequest | error_details_pb2.ErrorInfo) -> any_pb2.Any:
+def retry_metadata(error: ServerError) -> tuple[tuple[str, str], ...]:
+    """What tells gRPC's own retries when to come again."""
+    if isinstance(error, OverloadedError):
+        return (("grpc-retry-pushback-ms", str(round(error.retry_seconds * 1e3))),)
+    return ()
+
+
+def pack(message: Message) -> any_pb2.Any:
     """The message as a google.protobuf.Any."""
     wrapped = any_pb2.Any()
     wrapped.Pack(message)

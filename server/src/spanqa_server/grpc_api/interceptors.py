@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 from google.protobuf.message import DecodeError
+from grpc_health.v1 import health
 from grpc_status import rpc_status
 
 from spanqa.v1 import question_answering_pb2 as pb
-from spanqa_server.errors import MalformedRequestError, ServerError
-from spanqa_server.grpc_api.errors import to_status
-from spanqa_server.telemetry.metrics import CALL_SECONDS, CALLS, WORKER_CALLS
+from spanqa_server.errors import MalformedRequestError, ServerError, UnauthenticatedError
+from spanqa_server.grpc_api.errors import retry_metadata, to_status
+from spanqa_server.grpc_api.tokens import BearerTokens
+from spanqa_server.telemetry.metrics import CALL_SECONDS, CALLS, REFUSALS, WORKER_CALLS
 
 if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
@@ -25,12 +27,17 @@ logger = logging.getLogger(__name__)
 
 SERVICE = pb.DESCRIPTOR.services_by_name["QuestionAnsweringService"]
 PREFIX = f"/{SERVICE.full_name}/"
+HEALTH = f"/{health.SERVICE_NAME}/"
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
-    """Turns bytes that are no message and the package's errors into clear statuses."""
+    """Turns bytes that are no message and the package's errors into clear statuses.
 
-    def __init__(self) -> None:
+    With `tokens`, only calls that bring one of them go through, and questions about health.
+    """
+
+    def __init__(self, tokens: BearerTokens | None = None) -> None:
+        self._tokens = tokens
         self._handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
 
     async def intercept_service(
@@ -42,6 +49,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
         """Wrap the methods of the service; leave health and reflection alone."""
         method = handler_call_details.method
+        if self._tokens and not method.startswith(HEALTH):
+            given = dict(handler_call_details.invocation_metadata).get("authorization")
+            if not self._tokens.accept(given):
+                REFUSALS.labels("unauthenticated").inc()
+                return NO_ENTRY
         if method in self._handlers:
             return self._handlers[method]
         handler = await continuation(handler_call_details)
@@ -49,6 +61,17 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             return handler
         self._handlers[method] = wrap(handler, method.removeprefix(PREFIX))
         return self._handlers[method]
+
+
+async def refuse(_: object, context: Context) -> None:
+    """End a call that brings no valid token."""
+    told = "send the metadata `authorization: Bearer TOKEN` with a token of this server"
+    status = rpc_status.to_status(to_status(UnauthenticatedError(told)))
+    await context.abort(status.code, status.details, status.trailing_metadata)
+
+
+# Of the kind that waits for no message: right for every method.
+NO_ENTRY: grpc.RpcMethodHandler[Any, Any] = grpc.stream_stream_rpc_method_handler(refuse)
 
 
 def wrap(handler: grpc.RpcMethodHandler[Any, Any], name: str) -> grpc.RpcMethodHandler[Any, Any]:
@@ -88,7 +111,8 @@ async def outcome(method: str, context: Context) -> AsyncIterator[None]:
     except ServerError as error:
         status = rpc_status.to_status(to_status(error))
         count(method, status.code, begin)
-        await context.abort(status.code, status.details, status.trailing_metadata)
+        trailing = (*status.trailing_metadata, *retry_metadata(error))
+        await context.abort(status.code, status.details, trailing)
     except (asyncio.CancelledError, GeneratorExit):  # the caller's doing, or its deadline passed
         count(method, grpc.StatusCode.CANCELLED, begin)
         raise

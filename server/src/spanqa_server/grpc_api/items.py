@@ -47,6 +47,11 @@ class Deadline:
         """So many seconds from now."""
         return cls(asyncio.get_running_loop().time() + seconds, seconds)
 
+    @property
+    def remaining(self) -> float:
+        """Seconds from now."""
+        return self.at - asyncio.get_running_loop().time()
+
     @asynccontextmanager
     async def bounds(self) -> AsyncIterator[None]:
         """End the block at the deadline; raises DeadlineError then."""

@@ -3,7 +3,7 @@
 from __future__ import annotations  # grpc's classes are generic in its stubs alone
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
+from contextlib import AbstractContextManager, aclosing
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -11,6 +11,7 @@ from spanqa.v1 import question_answering_pb2 as pb
 from spanqa.v1.question_answering_pb2_grpc import QuestionAnsweringServiceServicer
 from spanqa_server.errors import FieldViolation, InvalidRequestError
 from spanqa_server.grpc_api import messages
+from spanqa_server.grpc_api.admission import Admission, estimate_tokens
 from spanqa_server.grpc_api.items import Deadline, ServedModel, SharedTexts, check_count, settle
 from spanqa_server.grpc_api.pipeline import pipeline
 from spanqa_server.qa.results import Cost
@@ -42,17 +43,24 @@ class QuestionAnsweringServicer(QuestionAnsweringServiceServicer):
     """Serves whichever model version is current."""
 
     def __init__(
-        self, models: Models, default_timeout: float, max_batch_items: int, max_stream_pairs: int
+        self,
+        models: Models,
+        admission: Admission,
+        default_timeout: float,
+        max_batch_items: int,
+        max_stream_pairs: int,
     ) -> None:
         self._models = models
+        self._admission = admission
         self._default_timeout = default_timeout
         self._max_batch_items = max_batch_items
         self._max_stream_pairs = max_stream_pairs
 
     async def Answer(self, request: pb.AnswerRequest, context: Context) -> pb.AnswerResponse:
         """Answer one question about one context."""
-        with SharedTexts() as texts:
-            return await self._answer(request, self._deadline(context), texts)
+        deadline = self._deadline(context)
+        with self._admit(deadline, request.question, request.context), SharedTexts() as texts:
+            return await self._answer(request, deadline, texts)
 
     async def BatchAnswer(
         self, request: pb.BatchAnswerRequest, context: Context
@@ -66,11 +74,12 @@ class QuestionAnsweringServicer(QuestionAnsweringServiceServicer):
             for pair in zip(request.requests, items, strict=True):
                 yield pair
 
-        with SharedTexts() as texts:
+        tokens = sum(map(estimate_pair, request.requests))
+        with self._admission.admit_batch(tokens, deadline.remaining), SharedTexts() as texts:
 
             async def work(pair: tuple[pb.AnswerRequest, pb.BatchAnswerItem]) -> bool:
                 one, item = pair
-                await settle(item, self._answer(one, deadline, texts), "BatchAnswer")
+                await settle(item, self._answer_pair(one, deadline, texts), "BatchAnswer")
                 return True
 
             async with aclosing(pipeline(pairs(), work, self._max_stream_pairs)) as done:
@@ -109,8 +118,10 @@ class QuestionAnsweringServicer(QuestionAnsweringServiceServicer):
             version = model.description.version
             return messages.write_document_answers(found, ids, version, perf_counter() - begin)
 
-        with SharedTexts() as texts:
-            async with self._deadline(context).bounds():
+        deadline = self._deadline(context)
+        given = (request.question, *(document.text for document in request.documents))
+        with self._admit(deadline, *given), SharedTexts() as texts:
+            async with deadline.bounds():
                 return await self._models.run(work)
 
     async def ComputeLogits(
@@ -126,9 +137,13 @@ class QuestionAnsweringServicer(QuestionAnsweringServiceServicer):
             version = model.description.version
             return messages.write_logits(found, version, perf_counter() - begin)
 
+        deadline = self._deadline(context)
         try:
-            with SharedTexts() as texts:
-                async with self._deadline(context).bounds():
+            with (
+                self._admit(deadline, request.question, request.context),
+                SharedTexts() as texts,
+            ):
+                async with deadline.bounds():
                     return await self._models.run(work)
         except InvalidRequestError as error:
             raise error.moved("options.", "") from None
@@ -140,6 +155,9 @@ class QuestionAnsweringServicer(QuestionAnsweringServiceServicer):
     def _deadline(self, context: Context) -> Deadline:
         remaining = context.time_remaining()
         return Deadline.after(self._default_timeout if remaining is None else remaining)
+
+    def _admit(self, deadline: Deadline, *texts: str) -> AbstractContextManager[None]:
+        return self._admission.admit(estimate_tokens(*texts), deadline.remaining)
 
     async def _answer(
         self, request: pb.AnswerRequest, deadline: Deadline, texts: SharedTexts
@@ -156,6 +174,12 @@ class QuestionAnsweringServicer(QuestionAnsweringServiceServicer):
         async with deadline.bounds():
             return await self._models.run(work)
 
+    async def _answer_pair(
+        self, request: pb.AnswerRequest, deadline: Deadline, texts: SharedTexts
+    ) -> pb.AnswerResponse:
+        async with deadline.bounds(), self._admission.admit_pair(estimate_pair(request)):
+            return await self._answer(request, deadline, texts)
+
     async def _stream_answer(
         self, request: pb.StreamAnswerRequest, under_way: set[str], context: Context
     ) -> pb.AnswerResponse:
@@ -168,11 +192,15 @@ class QuestionAnsweringServicer(QuestionAnsweringServiceServicer):
         deadline = Deadline.after(min(seconds, self._default_timeout))
         try:
             with SharedTexts() as texts:
-                return await self._answer(request.request, deadline, texts)
+                return await self._answer_pair(request.request, deadline, texts)
         except InvalidRequestError as error:
             raise error.moved("", "request.") from None
         finally:
             under_way.discard(request.id)
+
+
+def estimate_pair(request: pb.AnswerRequest) -> int:
+    return estimate_tokens(request.question, request.context)
 
 
 def record(cost: Cost) -> None:

@@ -45,7 +45,7 @@ class Supervised:
         Args:
             name: what the log calls it.
             prepare: called before each start.
-            stop_seconds: how long after SIGTERM it is killed.
+            stop_seconds: how long after being told to stop it is killed.
             read_line: takes its output; without it the process writes where this one does.
             last_words: why it ended, as far as that is known.
             on_end: called with its process id when it has died.
@@ -70,14 +70,14 @@ class Supervised:
         await self._spawn()
         self._watcher = asyncio.create_task(self._watch())
 
-    async def stop(self) -> None:
+    async def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         """End the process and everything that it started, within `stop_seconds`."""
         if self._watcher:
             self._watcher.cancel()
             await asyncio.wait([self._watcher])
         if self._process:
             if not self._output.exited.is_set():
-                self._signal_group(signal.SIGTERM)
+                self._signal_group(number)
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._output.exited.wait(), self._stop_seconds)
             await self._kill()

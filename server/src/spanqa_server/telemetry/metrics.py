@@ -32,6 +32,22 @@ REQUESTS_WAITING = Gauge(
     "Triton requests that wait for room.",
     multiprocess_mode="livesum",
 )
+ADMITTED_TOKENS = Gauge(
+    "spanqa_admitted_tokens",
+    "Estimated tokens of the calls under way: short, long, batch, pair.",
+    ["kind"],
+    multiprocess_mode="livesum",
+)
+REFUSALS = Counter(
+    "spanqa_refusals",
+    "Calls refused at once: full, deadline (it would pass before the answer), unauthenticated.",
+    ["reason"],
+)
+TRITON_PACE = Gauge(
+    "spanqa_triton_tokens_per_second",
+    "Tokens a second that Triton does for a worker while it has work.",
+    multiprocess_mode="livesum",
+)
 MODEL_READY = Gauge(
     "spanqa_model_ready",
     "1 while Triton serves the model, else 0.",

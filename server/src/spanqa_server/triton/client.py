@@ -43,6 +43,7 @@ class Triton:
         self._model_name = model_name
         self._budget = budget
         self._max_chunk_tokens = max_chunk_tokens
+        self.answered_at: dict[str, float] = {}
 
     async def close(self) -> None:
         """End the channels and what is under way on them."""
@@ -103,6 +104,7 @@ class Triton:
             except grpc.aio.AioRpcError as error:
                 raise map_error(error) from None
             starts, ends = read_logits(response, len(packed.input_ids))
+        self.answered_at[version] = asyncio.get_running_loop().time()
         return Logits(starts, ends, admitted - begin, perf_counter() - admitted)
 
 

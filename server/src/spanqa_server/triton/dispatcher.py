@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from spanqa_server.telemetry import metrics
+from spanqa_server.triton.pace import Pace
 
 # Among so few waiters it is not worth looking for those that gave up.
 FEW_WAITERS = 64
@@ -57,6 +58,12 @@ class TokenBudget:
         self._oldest: deque[Waiter] = deque()
         self._owed = 0.0
         self._tidy_at = FEW_WAITERS
+        self._pace = Pace()
+
+    @property
+    def tokens_per_second(self) -> float:
+        """How fast admitted work is done at present."""
+        return self._pace.tokens_per_second
 
     @property
     def waiting(self) -> int:
@@ -96,6 +103,8 @@ class TokenBudget:
             metrics.REQUESTS_WAITING.dec()
 
     def _take(self, waiter: Waiter) -> None:
+        if not self.in_flight:
+            self._pace.begin()
         self.in_flight += waiter.tokens
         metrics.TOKENS_IN_FLIGHT.inc(waiter.tokens)
         if waiter.is_chunk:
@@ -103,6 +112,8 @@ class TokenBudget:
 
     def _release(self, waiter: Waiter) -> None:
         self.in_flight -= waiter.tokens
+        self._pace.end(waiter.tokens)
+        metrics.TRITON_PACE.set(self._pace.tokens_per_second)
         metrics.TOKENS_IN_FLIGHT.dec(waiter.tokens)
         if waiter.is_chunk:
             self._chunks_in_flight -= waiter.tokens

@@ -1,5 +1,6 @@
 """Triton as the rollout sees it: what it holds, what it could not load."""
 
+import math
 from pathlib import Path
 
 from spanqa_server.triton.client import Triton
@@ -23,6 +24,10 @@ class TritonHost:
     def load_failures(self) -> dict[str, str]:
         """Versions that could not be loaded, and why, as far as that is known."""
         return self._embedded.load_failures() if self._embedded else {}
+
+    def answered_at(self, version: str) -> float:
+        """When the version last answered, by the event loop's clock; minus infinity: never."""
+        return self._triton.answered_at.get(version, -math.inf)
 
     async def is_ready(self, version: str) -> bool:
         """Whether the version can take calls."""

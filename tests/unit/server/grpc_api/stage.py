@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -17,6 +18,7 @@ from spanqa.v1.question_answering_pb2_grpc import (
     add_QuestionAnsweringServiceServicer_to_server,
 )
 from spanqa_server.errors import ModelUnavailableError
+from spanqa_server.grpc_api.admission import Admission
 from spanqa_server.grpc_api.interceptors import PREFIX, CallInterceptor
 from spanqa_server.grpc_api.items import ServedModel
 from spanqa_server.grpc_api.servicer import QuestionAnsweringServicer
@@ -134,13 +136,15 @@ class Refusal:
         self.message = error.details() or ""
         status = rpc_status.from_call(error)  # type: ignore[arg-type]
         self.fields, self.reason = read_details(status or status_pb2.Status())
+        self.trailers = dict(error.trailing_metadata() or ())
 
 
 def read_details(status: status_pb2.Status) -> tuple[list[str], str]:
     """The wrong fields, and the reason."""
     request, info = error_details_pb2.BadRequest(), error_details_pb2.ErrorInfo()
+    retry = error_details_pb2.RetryInfo()
     for detail in status.details:
-        assert detail.Unpack(request) or detail.Unpack(info)
+        assert detail.Unpack(request) or detail.Unpack(info) or detail.Unpack(retry)
     return [violation.field for violation in request.field_violations], info.reason
 
 
@@ -151,11 +155,19 @@ def serve_played(model: PlayedModel, version: str = "3", **limits: Any) -> Serve
 
 @asynccontextmanager
 async def serving(
-    *, default_timeout: float = 60.0, max_batch_items: int = 20, max_stream_pairs: int = 8
+    *,
+    default_timeout: float = 60.0,
+    max_batch_items: int = 20,
+    max_stream_pairs: int = 8,
+    capacity: int = 100_000,
+    pace: float = math.inf,
 ) -> AsyncIterator[Service]:
     model = ControlledModel()
     models = Models(serve_played(model))
-    servicer = QuestionAnsweringServicer(models, default_timeout, max_batch_items, max_stream_pairs)
+    admission = Admission(capacity, capacity, long_from=1024, pace=lambda: pace)
+    servicer = QuestionAnsweringServicer(
+        models, admission, default_timeout, max_batch_items, max_stream_pairs
+    )
     server = grpc.aio.server(interceptors=[CallInterceptor()])
     add_QuestionAnsweringServiceServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")

@@ -5,7 +5,7 @@ from google.protobuf.any_pb2 import Any
 from google.rpc import code_pb2, error_details_pb2
 
 from spanqa_server import errors
-from spanqa_server.grpc_api.errors import to_status
+from spanqa_server.grpc_api.errors import retry_metadata, to_status
 
 
 def error_info(detail: Any) -> error_details_pb2.ErrorInfo:
@@ -19,7 +19,7 @@ def error_info(detail: Any) -> error_details_pb2.ErrorInfo:
     [
         (errors.MalformedRequestError("x"), code_pb2.INVALID_ARGUMENT, "MALFORMED_REQUEST"),
         (errors.DeadlineError("x"), code_pb2.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED"),
-        (errors.OverloadedError("x"), code_pb2.RESOURCE_EXHAUSTED, "OVERLOADED"),
+        (errors.UnauthenticatedError("x"), code_pb2.UNAUTHENTICATED, "UNAUTHENTICATED"),
         (errors.ModelUnavailableError("x"), code_pb2.UNAVAILABLE, "MODEL_UNAVAILABLE"),
         (errors.VersionGoneError("x"), code_pb2.UNAVAILABLE, "MODEL_UNAVAILABLE"),
         (errors.InferenceError("x"), code_pb2.INTERNAL, "INFERENCE_FAILED"),
@@ -31,6 +31,19 @@ def test_code_and_reason(error: errors.ServerError, code: int, reason: str) -> N
     assert (status.code, status.message) == (code, "x")
     [detail] = status.details
     assert error_info(detail) == error_details_pb2.ErrorInfo(reason=reason, domain="spanqa.v1")
+
+
+def test_when_to_come_again() -> None:
+    error = errors.OverloadedError("full", 1.25)
+    status = to_status(error)
+    assert (status.code, status.message) == (code_pb2.RESOURCE_EXHAUSTED, "full")
+    retry, info = status.details
+    assert error_info(info).reason == "OVERLOADED"
+    wait = error_details_pb2.RetryInfo()
+    assert retry.Unpack(wait)
+    assert wait.retry_delay.ToMilliseconds() == 1250
+    assert retry_metadata(error) == (("grpc-retry-pushback-ms", "1250"),)
+    assert retry_metadata(errors.DeadlineError("late")) == ()
 
 
 def test_wrong_fields() -> None:
@@ -56,10 +69,10 @@ def descendants(kind: type[errors.ServerError]) -> set[type[errors.ServerError]]
 
 def test_every_error_of_a_call_has_a_code_of_its_own_choice() -> None:
     kinds = descendants(errors.ServerError) - {errors.ServerError, errors.StartupError}
-    assert len(kinds) == 7
+    assert len(kinds) == 8
     for kind in kinds - {errors.InvalidRequestError, errors.InferenceError}:
         assert to_status(kind("x")).code != code_pb2.INTERNAL
-    assert len({kind.reason for kind in kinds - {errors.VersionGoneError}}) == 6
+    assert len({kind.reason for kind in kinds - {errors.VersionGoneError}}) == 7
 
 
 def test_fields_known_to_the_caller_under_another_name() -> None:
