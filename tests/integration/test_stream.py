@@ -14,7 +14,7 @@ from spanqa.v1 import question_answering_pb2 as pb
 from spanqa.v1.question_answering_pb2_grpc import QuestionAnsweringServiceStub
 from support.answers import place, reason, status_of, violations
 from support.processes import RunningServer
-from support.triton import address_of, executed_requests
+from support.triton import executed_requests
 
 FILLER = "The rain went on and nobody in the village said a word about the matter. "
 STREAM = "/spanqa.v1.QuestionAnsweringService/StreamAnswer"
@@ -187,8 +187,8 @@ def test_a_reader_that_pauses_holds_the_stream(server: RunningServer) -> None:
 def test_a_cancelled_stream_leaves_no_work_behind(
     server: RunningServer, stub: QuestionAnsweringServiceStub
 ) -> None:
-    address, offered = address_of(server), 400
-    before = executed_requests(address)
+    offered = 400
+    before = executed_requests(server)
     entries = (entry(str(n), pair(n, filler=10)) for n in range(offered))
     responses = stub.StreamAnswer(entries, timeout=60)
     next(responses)
@@ -198,9 +198,9 @@ def test_a_cancelled_stream_leaves_no_work_behind(
     stub.Answer(pair(1), timeout=30)
     # It counts a batch after its answers are out, but before the next batch.
     stub.Answer(pair(1), timeout=30)
-    after = executed_requests(address)
+    after = executed_requests(server)
     assert after - before < offered / 2
     for _ in range(3):
         stub.Answer(pair(1), timeout=30)
     # These three; of each count the last one may be missing.
-    assert 2 <= executed_requests(address) - after <= 4
+    assert 2 <= executed_requests(server) - after <= 4

@@ -15,7 +15,7 @@ from spanqa_server.qa.windows import PackedWindows
 from spanqa_server.triton.client import Triton, VersionInference
 from spanqa_server.triton.dispatcher import TokenBudget
 from support.processes import BIN, RunningServer
-from support.triton import address_of, batch_statistics
+from support.triton import address_of, batch_statistics, executed_requests
 
 
 @asynccontextmanager
@@ -114,7 +114,7 @@ def test_batches_form_at_concurrency_32(server: RunningServer, tmp_path: Path) -
     ]
     data = tmp_path / "data.json"
     data.write_text(json.dumps({"version": "1.1", "data": [{"paragraphs": paragraphs}]}))
-    before = batch_statistics(address_of(server))
+    before = executed_requests(server), *batch_statistics(address_of(server))
     finished = subprocess.run(
         [
             *(str(BIN / "spanqa"), "evaluate", str(data), "--target", server.target),
@@ -125,9 +125,9 @@ def test_batches_form_at_concurrency_32(server: RunningServer, tmp_path: Path) -
         timeout=120,
         check=True,
     )
-    after = batch_statistics(address_of(server))
-    requests, batches = after[0] - before[0], after[1] - before[1]
+    after = executed_requests(server), *batch_statistics(address_of(server))
+    asked, requests, batches = (now - then for now, then in zip(after, before, strict=True))
     report = json.loads(finished.stdout)
-    assert report["answered"] == requests == 320
+    assert report["answered"] == asked == 320
     print(f"mean batch size {requests / batches:.1f}")
     assert requests / batches >= 6

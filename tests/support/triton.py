@@ -20,5 +20,15 @@ def batch_statistics(address: str) -> tuple[int, int]:
     return statistics.inference_count, statistics.execution_count
 
 
-def executed_requests(address: str) -> int:
-    return batch_statistics(address)[0]
+def executed_requests(server: RunningServer) -> int:
+    """Requests of callers that its model has done so far: without trial questions."""
+    while True:
+        trials = trials_of(server)
+        requests, _ = batch_statistics(address_of(server))
+        if trials_of(server) == trials:
+            return requests - trials
+
+
+def trials_of(server: RunningServer) -> int:
+    trials = (n for name, n in server.metrics().items() if name.startswith("spanqa_trials_total"))
+    return int(sum(trials))

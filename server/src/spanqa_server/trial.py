@@ -16,6 +16,7 @@ from spanqa_server.errors import (
 )
 from spanqa_server.grpc_api.items import Deadline, ServedModel
 from spanqa_server.qa.requests import Options, Question
+from spanqa_server.telemetry import metrics
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ class Trial:
         self._passed = False
 
     async def passes(self, model: ServedModel, answered_at: float) -> bool:
-        """Whether the version answers; asked only where its last answer is old.
+        """Whether the version answers as it did; it is asked where its last answer is old.
 
         Args:
             model: the version.
@@ -56,6 +57,7 @@ class Trial:
         if self._now() < self._again_at:
             return False
         self._passed = await self._try(model, answered_at)
+        metrics.TRIALS.labels("passed" if self._passed else "failed").inc()
         self._asked_at = self._now()
         return self._passed
 

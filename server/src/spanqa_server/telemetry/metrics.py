@@ -53,6 +53,11 @@ MODEL_READY = Gauge(
     "1 while Triton serves the model, else 0.",
     multiprocess_mode="livemin",
 )
+TRIALS = Counter(
+    "spanqa_trials",
+    "Trial questions that model versions were asked: passed, failed.",
+    ["outcome"],
+)
 MODEL_SWITCHES = Counter(
     "spanqa_model_switches", "Times that another version took over, in each worker."
 )
