@@ -7,14 +7,14 @@ after that it takes calls. A version that fails on the way is left alone until i
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from spanqa_server.errors import ModelUnavailableError, StartupError, VersionGoneError
 from spanqa_server.grpc_api.items import ServedModel
-from spanqa_server.trial import Trial
+from spanqa_server.trial import Trials
 from spanqa_server.versions import (
     MODEL_NAME,
     ModelVersion,
@@ -42,8 +42,15 @@ class Host(Protocol):
     def load_failures(self) -> dict[str, str]:
         """Versions that could not be loaded, and why, as far as that is known."""
 
-    async def is_ready(self, version: str) -> bool:
-        """Whether the version can take calls."""
+    @property
+    def tritons(self) -> Sequence[str]:
+        """Each of them, by its name."""
+
+    async def readiness(self, version: str) -> Mapping[str, bool | None]:
+        """Which Triton can take calls for the version; None: it does not answer."""
+
+    def use(self, tritons: Collection[str]) -> None:
+        """Give calls to these Tritons."""
 
     def answered_at(self, version: str) -> float:
         """When it last answered one, by the event loop's clock; minus infinity: never."""
@@ -53,7 +60,7 @@ class Host(Protocol):
 class Known:
     """What is known of a version: itself if it could be read, and what is wrong with it."""
 
-    trial: Trial
+    trials: Trials
     version: ModelVersion | None = None
     model: ServedModel | None = None
     failure: str = ""
@@ -66,9 +73,17 @@ class Rollout:
         self,
         repository: Path,
         host: Host,
-        build: Callable[[ModelVersion], ServedModel],
+        build: Callable[[ModelVersion, str | None], ServedModel],
         on_switch: Callable[[ModelVersion], None],
     ) -> None:
+        """Nothing is looked at yet.
+
+        Args:
+            repository: where versions appear.
+            host: whoever runs them.
+            build: makes a version ready for calls, on one Triton of the host or on any.
+            on_switch: told which version serves from now on.
+        """
         self._repository = repository
         self._host = host
         self._build = build
@@ -105,8 +120,7 @@ class Rollout:
         try:
             return await work(model)
         except VersionGoneError:
-            await self.look()
-            if self.current() is model:
+            if not await self.look():
                 raise
             return await work(self.current())
 
@@ -125,7 +139,7 @@ class Rollout:
         candidates = await self._candidates(found)
         self._host.offer({file.number: file.directory for file in candidates})
         for file in candidates:
-            if await self._is_good(file):
+            if tritons := await self._good_tritons(file):
                 break
         else:
             self._unready_since = self._unready_since or now()
@@ -134,6 +148,7 @@ class Rollout:
             if self._may_come_back(file, candidates):
                 return False
             self._switch(file)
+        self._host.use(tritons)
         self._unready_since = None
         return True
 
@@ -150,8 +165,9 @@ class Rollout:
                 continue
             if file not in self._known:
                 self._known[file] = await self._read(file)
-            elif (reason := failures.get(file.number)) and not await self._host.is_ready(
-                file.number  # Triton may have loaded it at another time
+            elif (reason := failures.get(file.number)) and not any(
+                # Triton may have loaded it at another time
+                (await self._host.readiness(file.number)).values()
             ):
                 self._fail(file, f"Triton could not load it ({reason})")
             known = self._known[file]
@@ -166,27 +182,32 @@ class Rollout:
             version = await asyncio.to_thread(load_version, file.directory)
         except StartupError as error:
             logger.error("model version %s is broken: %s", file.directory, error)
-            return Known(Trial(file.number, now), failure=str(error))
-        return Known(Trial(file.number, now), version, self._build(version))
+            return Known(Trials(file.number, {}, now), failure=str(error))
+        models = {triton: self._build(version, triton) for triton in self._host.tritons}
+        return Known(Trials(file.number, models, now), version, self._build(version, None))
 
     def _fail(self, file: VersionFile, reason: str) -> None:
         if self._known[file].failure != reason:
             logger.error("model version %s is broken: %s", file.directory, reason)
         self._known[file].failure = reason
 
-    async def _is_good(self, file: VersionFile) -> bool:
-        """Whether Triton has it, and it answers a question."""
+    async def _good_tritons(self, file: VersionFile) -> list[str]:
+        """The Tritons that have the version, where it answers a question."""
         known = self._known[file]
-        if known.model is None or not await self._host.is_ready(file.number):
-            return False
+        if known.model is None:
+            return []
+        answers = await self._host.readiness(file.number)
+        if file != self._serving and False in answers.values():
+            return []  # its calls would meet a Triton that does not have it yet
+        ready = [triton for triton, answer in answers.items() if answer]
         try:
-            if not await known.trial.passes(known.model, self._host.answered_at(file.number)):
-                return False
+            good = await known.trials.passed(ready, self._host.answered_at(file.number))
         except StartupError as error:
             self._fail(file, str(error))
-            return False
-        known.failure = ""
-        return True
+            return []
+        if good:
+            known.failure = ""
+        return good
 
     def _may_come_back(self, ready: VersionFile, candidates: list[VersionFile]) -> bool:
         """Whether to wait for a newer version, rather than to step back to the ready one."""

@@ -19,9 +19,13 @@ TEXTS_FROM = {True: metrics.TEXTS.labels("cache"), False: metrics.TEXTS.labels("
 
 
 def serve_version(
-    settings: Settings, version: ModelVersion, triton: Triton, threads: Executor
+    settings: Settings,
+    version: ModelVersion,
+    triton: Triton,
+    threads: Executor,
+    address: str | None = None,
 ) -> ServedModel:
-    """The version with its tokenizer, its limits and its inference."""
+    """The version with its tokenizer, its limits and its inference, on one Triton or on any."""
     manifest = version.manifest
     defaults = ModelDefaults(
         manifest.max_sequence_tokens, manifest.doc_stride_tokens, manifest.has_no_answer
@@ -36,7 +40,7 @@ def serve_version(
         max_documents=settings.max_documents,
         max_logits_tokens=settings.max_logits_tokens,
     )
-    inference = VersionInference(triton, version.number)
+    inference = VersionInference(triton, version.number, address)
     cache: TextCache[TokenizedText] = TextCache(settings.text_cache_bytes, count_lookup)
     answerer = Answerer(version.tokenizer, defaults, limits, inference, threads, cache)
     return ServedModel(answerer, describe_model(version, limits, settings))

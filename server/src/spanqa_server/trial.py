@@ -1,12 +1,15 @@
 """A question that each model version is asked: before it takes calls, and now and then after that.
 
 A Triton may say "ready" and compute nothing, or nonsense: after an error of a GPU, with weights
-that were damaged on their way. Readiness is what it answers.
+that were damaged on their way. Readiness is what it answers. Of several Tritons each is asked.
 """
 
+import asyncio
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 
 from spanqa_server.errors import (
     DeadlineError,
@@ -30,60 +33,87 @@ PROOF_SECONDS = 10.0
 SAME_SCORE = 1.0
 
 
-class Trial:
-    """What a version has answered so far."""
+class Outcome(StrEnum):
+    """What came of a trial question."""
 
-    def __init__(self, number: str, now: Callable[[], float]) -> None:
-        """Of the version with this number; `now` is the event loop's clock."""
+    PASSED = "passed"
+    LATE = "late"
+    FAILED = "failed"
+
+
+@dataclass(slots=True)
+class Examinee:
+    """A version on one Triton, and what it last did."""
+
+    model: ServedModel
+    last: Outcome = Outcome.LATE
+    asked_at: float = -math.inf
+    again_at: float = -math.inf
+
+
+class Trials:
+    """What one version has answered so far, on each Triton."""
+
+    def __init__(
+        self, number: str, models: Mapping[str, ServedModel], now: Callable[[], float]
+    ) -> None:
+        """Of the version with this number, by Triton; `now` is the event loop's clock."""
         self._number = number
+        self._examinees = {triton: Examinee(model) for triton, model in models.items()}
         self._now = now
         self._score: float | None = None
-        self._asked_at = -math.inf
-        self._again_at = -math.inf
-        self._passed = False
 
-    async def passes(self, model: ServedModel, answered_at: float) -> bool:
-        """Whether the version answers as it did; it is asked where its last answer is old.
+    async def passed(self, tritons: Sequence[str], answered_at: float) -> list[str]:
+        """Those of the Tritons where it answers as it did; asked where its last answer is old.
 
         Args:
-            model: the version.
-            answered_at: when it last answered a call.
+            tritons: which say that they have the version.
+            answered_at: when the version last answered a call, on any of them.
 
         Raises:
             StartupError: it has never answered, and will not.
         """
-        if self._passed and self._now() < self._asked_at + PROOF_SECONDS:
-            return True
-        if self._now() < self._again_at:
-            return False
-        self._passed = await self._try(model, answered_at)
-        metrics.TRIALS.labels("passed" if self._passed else "failed").inc()
-        self._asked_at = self._now()
-        return self._passed
+        outcomes = dict(
+            zip(tritons, await asyncio.gather(*map(self._examine, tritons)), strict=True)
+        )
+        passed = [triton for triton in tritons if outcomes[triton] is Outcome.PASSED]
+        if passed or self._now() >= answered_at + PROOF_SECONDS:
+            return passed
+        # So busy with calls that the trial had no turn.
+        return [triton for triton in tritons if outcomes[triton] is Outcome.LATE]
 
-    async def _try(self, model: ServedModel, answered_at: float) -> bool:
+    async def _examine(self, triton: str) -> Outcome:
+        one = self._examinees[triton]
+        proven = one.last is Outcome.PASSED and self._now() < one.asked_at + PROOF_SECONDS
+        if not proven and self._now() >= one.again_at:
+            one.last = await self._try(triton, one)
+            one.asked_at = self._now()
+            metrics.TRIALS.labels(one.last).inc()
+        return one.last
+
+    async def _try(self, triton: str, one: Examinee) -> Outcome:
         try:
-            score = await ask(model, TRIAL_SECONDS if self._score is None else AGAIN_SECONDS)
+            score = await ask(one.model, TRIAL_SECONDS if self._score is None else AGAIN_SECONDS)
         except (ModelUnavailableError, OverloadedError, DeadlineError) as error:
-            if self._score is not None and self._now() < answered_at + PROOF_SECONDS:
-                return True  # so busy with calls that the trial had no turn
-            logger.warning("model version %s cannot be tried yet: %s", self._number, error)
+            told = "model version %s cannot be tried now at %s: %s"
+            logger.warning(told, self._number, triton, error)
             if self._score is None and isinstance(error, DeadlineError):
                 # Health is not looked at meanwhile.
-                self._again_at = self._now() + TRIAL_PAUSE_SECONDS
-            return False
+                one.again_at = self._now() + TRIAL_PAUSE_SECONDS
+            return Outcome.LATE
         except Exception as error:  # tokenizers raise bare Exception
             if self._score is None:
                 raise StartupError(f"it failed on a trial question ({error})") from None
-            logger.error("model version %s fails on its trial question: %s", self._number, error)
-            return False
+            told = "model version %s fails on its trial question at %s: %s"
+            logger.error(told, self._number, triton, error)
+            return Outcome.FAILED
         if self._score is None:
             self._score = score
-        same = abs(score - self._score) <= SAME_SCORE
-        if not same:
-            told = "model version %s gave its trial question the score %.3g before and %.3g now"
-            logger.error(told, self._number, self._score, score)
-        return same
+        if abs(score - self._score) <= SAME_SCORE:
+            return Outcome.PASSED
+        told = "model version %s gave its trial question the score %.3g before and %.3g now at %s"
+        logger.error(told, self._number, self._score, score, triton)
+        return Outcome.FAILED
 
 
 async def ask(model: ServedModel, within: float) -> float:

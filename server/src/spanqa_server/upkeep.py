@@ -128,7 +128,9 @@ async def open_upkeep(
         rollout = Rollout(
             settings.model_repository,
             TritonHost(triton, embedded),
-            build=lambda version: serve_version(settings, version, triton, threads),
+            build=lambda version, address: serve_version(
+                settings, version, triton, threads, address
+            ),
             on_switch=on_switch,
         )
         yield Upkeep(settings, rollout, budget, embedded)

@@ -3,6 +3,8 @@
 import asyncio
 import math
 import shutil
+from collections import defaultdict
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,10 @@ class FakeHost:
         self.failures: dict[str, str] = {}
         self.asked: list[str] = []
         self.answers: dict[str, float] = {}
+        self.tritons = ["first"]
+        self.silent: set[str] = set()
+        self.lacks: defaultdict[str, set[str]] = defaultdict(set)
+        self.used: list[list[str]] = []
         self.was_asked = asyncio.Event()
         self.gate = asyncio.Event()
         self.gate.set()
@@ -41,26 +47,35 @@ class FakeHost:
     def answered_at(self, version: str) -> float:
         return self.answers.get(version, -math.inf)
 
-    async def is_ready(self, version: str) -> bool:
+    async def readiness(self, version: str) -> dict[str, bool | None]:
         self.asked.append(version)
         self.was_asked.set()
         await self.gate.wait()
-        return version in self.holds and version in self.offered[-1]
+        ready = version in self.holds and version in self.offered[-1]
+        return {
+            triton: None if triton in self.silent else ready and version not in self.lacks[triton]
+            for triton in self.tritons
+        }
+
+    def use(self, tritons: Collection[str]) -> None:
+        self.used.append(list(tritons))
 
 
 class FakeInference:
-    """Answers for one version, or raises what `errors` has for it."""
+    """Answers for one version, or raises what `errors` has for it, or for its Triton."""
 
-    def __init__(self, stage: "Stage", number: str) -> None:
+    def __init__(self, stage: "Stage", number: str, triton: str | None) -> None:
         self.stage = stage
         self.number = number
+        self.triton = triton
 
     async def infer(self, packed: PackedWindows) -> Logits:
         self.stage.tried.append(self.number)
         if self.number in self.stage.hanging:
             await asyncio.get_running_loop().create_future()
-        if error := self.stage.errors.get(self.number):
-            raise error
+        for name in (self.number, self.triton):
+            if error := self.stage.errors.get(name or ""):
+                raise error
         logits = np.full(len(packed.input_ids), self.stage.logit, dtype=np.float32)
         return Logits(logits, logits, queue_seconds=0.0, infer_seconds=0.0)
 
@@ -80,12 +95,12 @@ class Stage:
         self.logit = 0.0
         self.rollout = Rollout(repository, self.host, self.build, self.switched)
 
-    def build(self, version: ModelVersion) -> ServedModel:
+    def build(self, version: ModelVersion, triton: str | None) -> ServedModel:
         answerer = Answerer(
             version.tokenizer,
             ModelDefaults(384, 128, has_no_answer=False),
             make_limits(**self.limits),
-            FakeInference(self, version.number),
+            FakeInference(self, version.number, triton),
             NoThreads(),
             no_cache(),
         )

@@ -145,7 +145,9 @@ async def test_a_version_that_could_not_be_asked_is_asked_again(
     assert await stage.look(2)
     assert (stage.serving, stage.offered) == ("1", {"1", "2"})
     assert told(caplog) == []
-    assert set(told(caplog, logging.WARNING)) == {"model version 2 cannot be tried yet: later"}
+    assert set(told(caplog, logging.WARNING)) == {
+        "model version 2 cannot be tried now at first: later"
+    }
     del stage.errors["2"]
     assert await stage.look()
     assert (stage.serving, stage.tried) == ("2", ["1", "2", "2", "2"])
@@ -161,7 +163,10 @@ async def test_a_version_that_hangs_does_not_hold_up_the_one_that_serves(
     stage.hanging.add("2")
     assert await stage.look(2)
     assert (stage.serving, stage.tried) == ("1", ["1", "2"]), "not in every look"
-    assert "version 2 cannot be tried yet: no answer within" in told(caplog, logging.WARNING)[0]
+    assert (
+        "version 2 cannot be tried now at first: no answer within"
+        in told(caplog, logging.WARNING)[0]
+    )
     stage.hanging.clear()
     monkeypatch.setattr(trial, "TRIAL_SECONDS", 60)
     stage.seconds += trial.TRIAL_PAUSE_SECONDS

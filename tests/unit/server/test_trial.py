@@ -48,7 +48,7 @@ async def test_a_version_that_fails_is_out_until_it_answers(
     serving.host.answers["1"] = serving.seconds
     serving.seconds += PROOF_SECONDS
     assert not await serving.look(3)
-    assert "fails on its trial question: CUDA error" in caplog.text
+    assert "fails on its trial question at first: CUDA error" in caplog.text
     del serving.errors["1"]
     assert await serving.look()
     assert [record.levelno for record in caplog.records if record.levelno > logging.ERROR] == []
@@ -69,3 +69,76 @@ async def test_calls_that_are_answered_are_proof_too(serving: Stage, error: Serv
     assert not await serving.look()
     serving.errors.clear()
     assert await serving.look(), "asked again in the next look"
+
+
+@pytest.fixture
+async def several(stage: Stage) -> Stage:
+    """With two Tritons."""
+    stage.host.tritons = ["first", "second"]
+    stage.publish("1")
+    assert await stage.look()
+    return stage
+
+
+async def test_each_triton_is_tried(several: Stage) -> None:
+    assert several.tried == ["1", "1"]
+    assert several.host.used == [["first", "second"]]
+
+
+@pytest.mark.parametrize("error", [InferenceError("CUDA error"), DeadlineError("late")])
+async def test_a_triton_that_fails_is_out_until_it_answers(
+    several: Stage, error: ServerError
+) -> None:
+    several.errors["second"] = error
+    several.seconds += PROOF_SECONDS
+    several.host.answers["1"] = several.seconds  # of the other one
+    assert await several.look(2)
+    assert several.host.used[1:] == [["first"]] * 2
+    del several.errors["second"]
+    assert await several.look()
+    assert several.host.used[-1] == ["first", "second"]
+
+
+async def test_all_that_are_busy_with_calls_stay(several: Stage) -> None:
+    several.errors = {"first": DeadlineError("late"), "second": DeadlineError("late")}
+    several.seconds += PROOF_SECONDS
+    several.host.answers["1"] = several.seconds - 1
+    assert await several.look()
+    assert several.host.used[-1] == ["first", "second"]
+    several.errors["second"] = InferenceError("CUDA error")
+    assert await several.look()
+    assert several.host.used[-1] == ["first"]
+
+
+async def test_a_triton_that_answers_otherwise_from_its_start_is_out(stage: Stage) -> None:
+    stage.host.tritons = ["first", "second"]
+    stage.host.silent = {"second"}
+    stage.publish("1")
+    assert await stage.look()
+    stage.logit = 40.0
+    stage.host.silent = set()
+    assert await stage.look()
+    assert stage.host.used == [["first"], ["first"]]
+
+
+async def test_a_triton_without_the_version_is_out(several: Stage) -> None:
+    several.host.lacks["first"] = {"1"}
+    assert await several.look()
+    assert several.host.used[-1] == ["second"]
+    several.host.lacks.clear()
+    several.host.silent = {"second"}
+    assert await several.look()
+    assert several.host.used[-1] == ["first"]
+    several.host.silent = {"first", "second"}
+    assert not await several.look()
+
+
+async def test_a_new_version_waits_for_all_tritons_that_answer(several: Stage) -> None:
+    several.host.lacks["second"] = {"2"}
+    several.publish("2")
+    assert await several.look(2)
+    assert several.serving == "1"
+    several.host.silent = {"second"}
+    assert await several.look()
+    assert several.serving == "2"
+    assert several.host.used[-1] == ["first"]

@@ -48,6 +48,12 @@ TRITON_PACE = Gauge(
     "Tokens a second that Triton does for a worker while it has work.",
     multiprocess_mode="livesum",
 )
+TRITONS = Gauge(
+    "spanqa_tritons",
+    "Triton servers that get calls (in), and that do not while they fail (out).",
+    ["state"],
+    multiprocess_mode="livemax",
+)
 MODEL_READY = Gauge(
     "spanqa_model_ready",
     "1 while Triton serves the model, else 0.",
@@ -55,7 +61,7 @@ MODEL_READY = Gauge(
 )
 TRIALS = Counter(
     "spanqa_trials",
-    "Trial questions that model versions were asked: passed, failed.",
+    "Trial questions that model versions were asked: passed, late, failed.",
     ["outcome"],
 )
 MODEL_SWITCHES = Counter(

@@ -1,13 +1,12 @@
 """Inference on Triton over one channel, straight on its protocol (KServe v2)."""
 
 import asyncio
-import socket
 from dataclasses import dataclass
 from time import perf_counter
 
 import grpc
 import numpy as np
-from tritonclient.grpc import service_pb2, service_pb2_grpc
+from tritonclient.grpc import service_pb2
 
 from spanqa_server.errors import (
     DeadlineError,
@@ -15,14 +14,15 @@ from spanqa_server.errors import (
     ModelUnavailableError,
     OverloadedError,
     ServerError,
-    StartupError,
     VersionGoneError,
 )
 from spanqa_server.qa.answerer import Logits
 from spanqa_server.qa.windows import PackedWindows, split_windows
 from spanqa_server.triton.dispatcher import TokenBudget
+from spanqa_server.triton.members import Members
 
 INPUTS = ("input_ids", "token_type_ids", "window_lengths")
+AWAY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.NOT_FOUND, grpc.StatusCode.CANCELLED)
 OUTPUTS = ("start_logits__0", "end_logits__1")
 
 
@@ -35,11 +35,7 @@ class Triton:
     def __init__(
         self, addresses: list[str], model_name: str, *, budget: TokenBudget, max_chunk_tokens: int
     ) -> None:
-        self._channel = open_channel(channel_target(addresses))
-        self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
-        # Each is asked for itself whether it is ready: a version must be on all of them.
-        several = addresses if len(addresses) > 1 else []
-        self._channels = [open_channel(address) for address in several] or [self._channel]
+        self.members = Members(addresses)
         self._model_name = model_name
         self._budget = budget
         self._max_chunk_tokens = max_chunk_tokens
@@ -47,41 +43,39 @@ class Triton:
 
     async def close(self) -> None:
         """End the channels and what is under way on them."""
-        for channel in {self._channel, *self._channels}:
-            await channel.close()
+        await self.members.close()
 
-    async def is_ready(self, version: str, within: float) -> bool:
-        """Whether every Triton that answers `within` seconds, at least one, serves the version."""
-        answers = await asyncio.gather(
-            *(self._ask_ready(channel, version, within) for channel in self._channels)
-        )
-        return any(answers) and all(answer is not False for answer in answers)
+    async def readiness(self, version: str, within: float) -> dict[str, bool | None]:
+        """Which Triton serves the version; None: it did not answer `within` seconds."""
+        addresses = self.members.addresses
+        answers = (self._ask_ready(address, version, within) for address in addresses)
+        return dict(zip(addresses, await asyncio.gather(*answers), strict=True))
 
-    async def _ask_ready(
-        self, channel: grpc.aio.Channel, version: str, within: float
-    ) -> bool | None:
+    async def _ask_ready(self, address: str, version: str, within: float) -> bool | None:
         request = service_pb2.ModelReadyRequest(name=self._model_name, version=version)
         try:
-            stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
-            response = await stub.ModelReady(request, timeout=within)
+            response = await self.members.stub(address).ModelReady(request, timeout=within)
         except grpc.aio.AioRpcError:
             return None
         return bool(response.ready)
 
-    async def infer(self, packed: PackedWindows, version: str) -> Logits:
-        """Compute the logits of packed windows; long work goes in chunks.
+    async def infer(
+        self, packed: PackedWindows, version: str, address: str | None = None
+    ) -> Logits:
+        """Compute the logits of packed windows, at one Triton or any; long work goes in chunks.
 
         Raises:
             ServerError: Triton could not be reached, refused, or gave no usable answer.
         """
         total = len(packed.input_ids)
         if total <= self._max_chunk_tokens:
-            return await self._infer_chunk(packed, version, total)
+            return await self._infer_chunk(packed, version, total, address)
         chunks = split_windows(packed, self._max_chunk_tokens)
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [
-                    group.create_task(self._infer_chunk(chunk, version, total)) for chunk in chunks
+                    group.create_task(self._infer_chunk(chunk, version, total, address))
+                    for chunk in chunks
                 ]
         except BaseExceptionGroup as failures:
             raise failures.exceptions[0] from None
@@ -94,13 +88,15 @@ class Triton:
             - parts[0].queue_seconds,
         )
 
-    async def _infer_chunk(self, packed: PackedWindows, version: str, total: int) -> Logits:
+    async def _infer_chunk(
+        self, packed: PackedWindows, version: str, total: int, address: str | None
+    ) -> Logits:
         begin = perf_counter()
         async with self._budget.reserve(len(packed.input_ids), total):
             admitted = perf_counter()
             request = build_request(self._model_name, version, packed)
             try:
-                response = await self._stub.ModelInfer(request)
+                response = await self.members.stub(address).ModelInfer(request)
             except grpc.aio.AioRpcError as error:
                 raise map_error(error) from None
             starts, ends = read_logits(response, len(packed.input_ids))
@@ -110,48 +106,15 @@ class Triton:
 
 @dataclass(frozen=True, slots=True)
 class VersionInference:
-    """Inference with one model version."""
+    """Inference with one model version, on one Triton or on any."""
 
     triton: Triton
     version: str
+    address: str | None = None
 
     async def infer(self, packed: PackedWindows) -> Logits:
         """Compute the logits; raises as `Triton.infer` does."""
-        return await self.triton.infer(packed, self.version)
-
-
-def open_channel(target: str) -> grpc.aio.Channel:
-    """A channel without limits on messages and without retries."""
-    return grpc.aio.insecure_channel(
-        target,
-        options=[
-            ("grpc.max_send_message_length", -1),
-            ("grpc.max_receive_message_length", -1),
-            ("grpc.lb_policy_name", "round_robin"),
-            ("grpc.enable_retries", 0),
-            ("grpc.max_reconnect_backoff_ms", 1000),
-        ],
-    )
-
-
-def channel_target(addresses: list[str]) -> str:
-    """A gRPC target: a name is left to gRPC's resolver, several addresses become one list.
-
-    Raises:
-        StartupError: one of several names does not resolve.
-    """
-    if len(addresses) == 1:
-        return addresses[0]
-    resolved = []
-    for address in addresses:
-        host, _, port = address.rpartition(":")
-        try:
-            found = socket.getaddrinfo(host, int(port), socket.AF_INET, socket.SOCK_STREAM)
-        except (OSError, UnicodeError) as error:
-            reason = getattr(error, "strerror", None) or "not a host name"
-            raise StartupError(f"--triton {address}: {reason}") from None
-        resolved += [f"{entry[4][0]!s}:{port}" for entry in found]
-    return "ipv4:" + ",".join(dict.fromkeys(resolved))
+        return await self.triton.infer(packed, self.version, self.address)
 
 
 def build_request(
@@ -203,6 +166,6 @@ def map_error(error: grpc.aio.AioRpcError) -> ServerError:
         return OverloadedError("the model's queue is full; try again later")
     if "unknown model" in details:
         return VersionGoneError(f"the model version is not loaded now ({details})")
-    if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.NOT_FOUND):
+    if code in AWAY:
         return ModelUnavailableError(f"the model cannot be reached now ({details})")
     return InferenceError(f"the model failed ({details})")

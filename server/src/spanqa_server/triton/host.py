@@ -1,6 +1,7 @@
 """Triton as the rollout sees it: what it holds, what it could not load."""
 
 import math
+from collections.abc import Collection
 from pathlib import Path
 
 from spanqa_server.triton.client import Triton
@@ -29,6 +30,15 @@ class TritonHost:
         """When the version last answered, by the event loop's clock; minus infinity: never."""
         return self._triton.answered_at.get(version, -math.inf)
 
-    async def is_ready(self, version: str) -> bool:
-        """Whether the version can take calls."""
-        return await self._triton.is_ready(version, READY_SECONDS)
+    @property
+    def tritons(self) -> list[str]:
+        """The addresses."""
+        return self._triton.members.addresses
+
+    async def readiness(self, version: str) -> dict[str, bool | None]:
+        """Which Triton can take calls for the version; None: it does not answer."""
+        return await self._triton.readiness(version, READY_SECONDS)
+
+    def use(self, tritons: Collection[str]) -> None:
+        """Give calls to these Tritons."""
+        self._triton.members.use(tritons)

@@ -30,6 +30,7 @@ class FakeTriton:
         self.asked = asyncio.Event()
         self.given_up = asyncio.Event()
         self.address = ""
+        self.server: grpc.aio.Server | None = None
 
     async def infer(self, request: Any, context: Any) -> Any:
         self.requests.append(request)
@@ -47,6 +48,11 @@ class FakeTriton:
             await context.abort(self.ready_error, "not now")
         ready = request.name == "bert_qa" and request.version in self.ready
         return service_pb2.ModelReadyResponse(ready=ready)
+
+    async def stop(self) -> None:
+        """Go away, with the calls under way."""
+        assert self.server
+        await self.server.stop(None)
 
     def inputs(self, at: int = 0) -> dict[str, list[int]]:
         """The tensors of one request."""
@@ -100,7 +106,7 @@ def reply(**outputs: Any) -> Any:
 @asynccontextmanager
 async def running_triton() -> AsyncIterator[FakeTriton]:
     fake = FakeTriton()
-    server = grpc.aio.server()
+    server = fake.server = grpc.aio.server()
     handlers = {
         "ModelInfer": grpc.unary_unary_rpc_method_handler(
             fake.infer,

@@ -6,7 +6,7 @@ from typing import Any
 import grpc
 import pytest
 
-from spanqa_server.errors import OverloadedError
+from spanqa_server.errors import InferenceError
 from spanqa_server.triton.dispatcher import TokenBudget
 from unit.server.triton.fake_triton import FakeTriton, connected, echo, hang, pack
 
@@ -84,12 +84,12 @@ async def test_a_chunk_that_fails_gives_up_the_others_and_tells_its_error(
 ) -> None:
     async def first_fails(request: Any, context: Any) -> Any:
         if request is triton.requests[0]:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "Exceeds maximum queue size")
+            await context.abort(grpc.StatusCode.INTERNAL, "a kernel failed")
         return await hang(request, context)
 
     triton.behave = first_fails
     budget = TokenBudget(1000)
     async with connected(triton.address, budget=budget, max_chunk_tokens=30) as inference:
-        with pytest.raises(OverloadedError):
+        with pytest.raises(InferenceError):
             await inference.infer(pack(31))
     assert (budget.in_flight, budget.waiting) == (0, 0)

@@ -1,4 +1,4 @@
-"""Whether a version is ready: on every Triton that answers, and through the host's eyes."""
+"""Whether a version is ready on which Triton, and that through the host's eyes."""
 
 import asyncio
 import socket
@@ -8,6 +8,7 @@ from pathlib import Path
 import grpc
 import pytest
 
+from spanqa_server.triton.client import Triton
 from spanqa_server.triton.embedded import EmbeddedTriton
 from spanqa_server.triton.host import TritonHost
 from unit.server.triton.fake_triton import FakeTriton, reaching, running_triton
@@ -32,67 +33,55 @@ def nobody() -> Iterator[str]:
         yield f"127.0.0.1:{reserved.getsockname()[1]}"
 
 
+async def ready(client: Triton, number: str = "3", within: float = LONG) -> bool | None:
+    """What the only Triton says."""
+    [told] = (await client.readiness(number, within)).values()
+    return told
+
+
 async def test_a_version_is_asked_for_by_its_number(triton: FakeTriton) -> None:
     triton.ready = {"3", "5"}
     async with reaching(triton.address) as client:
-        told = [await client.is_ready(number, LONG) for number in ("3", "4", "5")]
+        told = [await ready(client, number) for number in ("3", "4", "5")]
     assert told == [True, False, True]
 
 
 async def test_one_that_comes_up_later(triton: FakeTriton) -> None:
     triton.ready = set()
     async with reaching(triton.address) as client:
-        assert not await client.is_ready("3", LONG)
+        assert not await ready(client)
         triton.ready = {"3"}
-        assert await client.is_ready("3", LONG)
+        assert await ready(client)
 
 
 async def test_nobody_listens(nobody: str) -> None:
     async with reaching(nobody) as client:
-        assert not await client.is_ready("3", LONG)
+        assert not await ready(client)
 
 
 async def test_one_that_does_not_answer_in_time(silent: str) -> None:
     async with reaching(silent) as client:
-        assert not await client.is_ready("3", 0.05)
+        assert not await ready(client, within=0.05)
 
 
 @pytest.mark.parametrize("code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.NOT_FOUND])
 async def test_an_error_is_no_yes(triton: FakeTriton, code: grpc.StatusCode) -> None:
     triton.ready_error = code
     async with reaching(triton.address) as client:
-        assert not await client.is_ready("3", LONG)
+        assert not await ready(client)
 
 
-async def test_all_that_answer_must_say_yes(triton: FakeTriton) -> None:
-    async with (
-        running_triton() as second,
-        running_triton() as third,
-        reaching(triton.address, second.address, third.address) as client,
-    ):
-        assert await client.is_ready("3", LONG)
-        third.ready = set()
-        assert not await client.is_ready("3", LONG)
-        second.ready = triton.ready = set()
-        assert not await client.is_ready("3", LONG)
-
-
-async def test_those_that_cannot_be_reached_are_left_out(triton: FakeTriton, nobody: str) -> None:
+async def test_each_of_several_is_asked(triton: FakeTriton, nobody: str) -> None:
     async with running_triton() as second:
         addresses = (nobody, triton.address, second.address)
         async with reaching(*addresses) as client:
-            assert await client.is_ready("3", LONG)
             second.ready = set()
-            assert not await client.is_ready("3", LONG)
-            second.ready_error = grpc.StatusCode.UNAVAILABLE
-            assert await client.is_ready("3", LONG)
+            told = await client.readiness("3", LONG)
+            assert told == {nobody: None, triton.address: True, second.address: False}
             triton.ready_error = grpc.StatusCode.UNAVAILABLE
-            assert not await client.is_ready("3", LONG), "at least one has to say yes"
-
-
-async def test_none_of_several_answers(nobody: str, silent: str) -> None:
-    async with reaching(nobody, silent) as client:
-        assert not await client.is_ready("3", 0.05)
+            second.ready = {"3"}
+            told = await client.readiness("3", LONG)
+            assert told == {nobody: None, triton.address: None, second.address: True}
 
 
 async def test_several_are_asked_at_the_same_time(triton: FakeTriton) -> None:
@@ -101,14 +90,15 @@ async def test_several_are_asked_at_the_same_time(triton: FakeTriton) -> None:
     async with running_triton() as second:
         triton.before_ready = second.before_ready = both_asked.wait
         async with reaching(triton.address, second.address) as client:
-            assert await client.is_ready("3", LONG)
+            assert list((await client.readiness("3", LONG)).values()) == [True, True]
 
 
 async def test_the_host_asks_triton(triton: FakeTriton) -> None:
     async with reaching(triton.address) as client:
         host = TritonHost(client, None)
-        assert await host.is_ready("3")
-        assert not await host.is_ready("4")
+        assert host.tritons == [triton.address]
+        assert await host.readiness("3") == {triton.address: True}
+        assert await host.readiness("4") == {triton.address: False}
 
 
 async def test_tritons_of_others_see_for_themselves(triton: FakeTriton) -> None:

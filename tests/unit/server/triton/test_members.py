@@ -1,0 +1,137 @@
+"""Several Tritons: calls in turn, again elsewhere when one goes, none to those that are out."""
+
+import asyncio
+import socket
+
+import grpc
+import pytest
+
+from spanqa_server.errors import ModelUnavailableError, StartupError
+from spanqa_server.triton.client import Triton, VersionInference
+from spanqa_server.triton.members import Members, resolve
+from unit.server.triton.fake_triton import (
+    FakeTriton,
+    connected,
+    hang,
+    pack,
+    reaching,
+    refuse,
+    running_triton,
+)
+
+
+async def ask_both(client: Triton, *tritons: FakeTriton) -> None:
+    """Ask until each has been asked, which takes as long as the first connection does."""
+    async with asyncio.timeout(20):
+        while not all(triton.asked.is_set() for triton in tritons):
+            await VersionInference(client, "3").infer(pack())
+
+
+async def test_several_are_asked_in_turn(triton: FakeTriton) -> None:
+    async with running_triton() as other, reaching(triton.address, other.address) as client:
+        await ask_both(client, triton, other)
+        before = len(triton.requests), len(other.requests)
+        for _ in range(6):
+            await VersionInference(client, "3").infer(pack())
+        assert (len(triton.requests), len(other.requests)) == (before[0] + 3, before[1] + 3)
+
+
+async def test_one_of_them_is_asked_by_its_address(triton: FakeTriton) -> None:
+    async with running_triton() as other, reaching(triton.address, other.address) as client:
+        for _ in range(4):
+            await VersionInference(client, "3", other.address).infer(pack())
+        assert (len(triton.requests), len(other.requests)) == (0, 4)
+
+
+async def test_calls_at_one_that_goes_away_are_answered_by_the_other(triton: FakeTriton) -> None:
+    async with running_triton() as other, reaching(triton.address, other.address) as client:
+        await ask_both(client, triton, other)
+        other.asked.clear()
+        other.behave = hang
+        calls = [asyncio.create_task(VersionInference(client, "3").infer(pack())) for _ in range(8)]
+        async with asyncio.timeout(20):
+            await other.asked.wait()
+            await other.stop()
+            await asyncio.gather(*calls)
+            for _ in range(8):
+                await VersionInference(client, "3").infer(pack())
+
+
+async def test_one_that_is_out_gets_no_calls(triton: FakeTriton) -> None:
+    async with running_triton() as other, reaching(triton.address, other.address) as client:
+        await ask_both(client, triton, other)
+        client.members.use([triton.address])
+        before = len(other.requests)
+        for _ in range(6):
+            await VersionInference(client, "3").infer(pack())
+        assert len(other.requests) == before
+        other.asked.clear()
+        client.members.use([triton.address, other.address])
+        await ask_both(client, triton, other)
+
+
+async def test_calls_under_way_at_one_that_goes_out_go_on(triton: FakeTriton) -> None:
+    answer = asyncio.Event()
+
+    async def slow(request: object, context: object) -> object:
+        await answer.wait()
+        return await echo(request, context)
+
+    echo, triton.behave = triton.behave, slow
+    async with running_triton() as other, reaching(triton.address, other.address) as client:
+        call = asyncio.create_task(VersionInference(client, "3", triton.address).infer(pack()))
+        shared = [asyncio.create_task(VersionInference(client, "3").infer(pack())) for _ in "abcd"]
+        async with asyncio.timeout(20):
+            await triton.asked.wait()
+            client.members.use([other.address])
+            answer.set()
+            await asyncio.gather(call, *shared)
+
+
+async def test_all_are_used_where_none_is_well(triton: FakeTriton) -> None:
+    async with running_triton() as other, reaching(triton.address, other.address) as client:
+        client.members.use([])
+        await ask_both(client, triton, other)
+
+
+async def test_tries_end_with_the_call(triton: FakeTriton) -> None:
+    triton.behave = refuse(grpc.StatusCode.UNAVAILABLE, "not now")
+    async with connected(triton.address) as inference:
+        with pytest.raises(ModelUnavailableError):
+            await inference.infer(pack())
+        assert len(triton.requests) == 4
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await inference.infer(pack())
+        tried = len(triton.requests)
+        with pytest.raises(ModelUnavailableError):
+            await inference.infer(pack())
+        assert len(triton.requests) == tried + 4, "nothing was left of the call before"
+
+
+async def test_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert resolve("127.0.0.1:1") == resolve("localhost:1") == ["127.0.0.1:1"]
+
+    def unknown(*arguments: object) -> None:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with pytest.raises(StartupError, match=r"^--triton b:2: Name or service not known$"):
+        Members(["b:2", "c:3"])
+    alone = Members(["b:2"])  # left to gRPC
+    await alone.close()
+
+
+async def test_a_name_that_leads_nowhere_any_more_is_where_it_was(
+    triton: FakeTriton, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running_triton() as other, reaching(triton.address, other.address) as client:
+        client.members.use([triton.address])
+
+        def unknown(*arguments: object) -> None:
+            raise socket.gaierror(-2, "Name or service not known")
+
+        monkeypatch.setattr(socket, "getaddrinfo", unknown)
+        client.members.use([triton.address, other.address])
+        monkeypatch.undo()
+        await ask_both(client, triton, other)
