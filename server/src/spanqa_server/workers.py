@@ -76,6 +76,8 @@ class Worker:
             name,
             self._prepare,
             stop_seconds=settings.drain_seconds + settings.shutdown_grace + END_SECONDS,
+            # Without a drain: it has no Triton any more, and its port is wanted.
+            orphan_signal=signal.SIGINT,
             on_end=metrics.forget,
         )
 

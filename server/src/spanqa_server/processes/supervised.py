@@ -36,6 +36,7 @@ class Supervised:
         prepare: Callable[[], Program],
         *,
         stop_seconds: float,
+        orphan_signal: signal.Signals = signal.SIGTERM,
         read_line: Callable[[str], None] | None = None,
         last_words: Callable[[], str] = str,
         on_end: Callable[[int], None] = lambda pid: None,
@@ -46,6 +47,7 @@ class Supervised:
             name: what the log calls it.
             prepare: called before each start.
             stop_seconds: how long after being told to stop it is killed.
+            orphan_signal: what it gets when this process ends without having stopped it.
             read_line: takes its output; without it the process writes where this one does.
             last_words: why it ended, as far as that is known.
             on_end: called with its process id when it has died.
@@ -53,6 +55,7 @@ class Supervised:
         self._name = name
         self._prepare = prepare
         self._stop_seconds = stop_seconds
+        self._orphan_signal = orphan_signal
         self._read_line = read_line
         self._last_words = last_words
         self._on_end = on_end
@@ -87,7 +90,8 @@ class Supervised:
         told = None if self._read_line is None else asyncio.subprocess.PIPE
         self._process, self._output = await asyncio.get_running_loop().subprocess_exec(
             lambda: ProcessOutput(self._read_line),
-            *(sys.executable, "-I", "-S", str(LAUNCHER), str(os.getpid())),
+            *(sys.executable, "-I", "-S", str(LAUNCHER)),
+            *(str(os.getpid()), str(int(self._orphan_signal))),
             *program.command,
             env=program.environment,
             stdin=asyncio.subprocess.DEVNULL,
