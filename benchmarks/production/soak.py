@@ -141,13 +141,10 @@ async def ask_others(
             right = answers == {str(at): answer for at, (_, answer) in enumerate(some)}
             seen[f"stream {OK if right else WRONG}"] += 1
         elif kind == 2:
-            documents = [
-                pb.Document(id=str(at), text=one.context) for at, (one, _) in enumerate(some)
-            ]
-            request = pb.AnswerFromDocumentsRequest(
-                question=some[0][0].question, documents=documents * 4
-            )
-            await stub.AnswerFromDocuments(request, timeout=60)
+            texts = [pb.Document(text=request.context) for request, _ in some] * 4
+            question = some[0][0].question
+            asked = pb.AnswerFromDocumentsRequest(question=question, documents=texts)
+            await stub.AnswerFromDocuments(asked, timeout=60)
             seen["documents OK"] += 1
         elif kind == 3:
             call = stub.Answer(some[0][0], timeout=60)

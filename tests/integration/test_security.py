@@ -1,10 +1,12 @@
 """Who gets an answer: certificates and tokens that are right, wrong, missing, expired, replaced."""
 
 import contextlib
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -15,6 +17,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from spanqa.v1 import question_answering_pb2 as pb
 from spanqa.v1.question_answering_pb2_grpc import QuestionAnsweringServiceStub
 from support.processes import (
+    BIN,
     RunningServer,
     open_channel,
     run_serve,
@@ -36,9 +39,9 @@ class Certificates:
     ours: trustme.CA
     others: trustme.CA
 
-    def issue(self, ca: trustme.CA) -> None:
+    def issue(self, ca: trustme.CA, **dates: Any) -> None:
         """The server's certificate and key, as files that replace what was there."""
-        made = ca.issue_cert("127.0.0.1", "localhost")
+        made = ca.issue_cert("127.0.0.1", "localhost", **dates)
         made.private_key_pem.write_to_path(self.directory / "new")
         (self.directory / "new").replace(self.directory / "key.pem")
         chain = b"".join(blob.bytes() for blob in made.cert_chain_pems)
@@ -120,12 +123,16 @@ def test_tls(
 
         (tmp_path / "cert.pem").write_text("not a certificate")
         assert ask(secured, wrong) == "OK", "the last good ones stay"
+        certificates.issue(
+            certificates.ours, not_before=YESTERDAY - timedelta(days=9), not_after=YESTERDAY
+        )
+        assert ask(secured, right) == "UNAVAILABLE", "callers see that it has expired"
         certificates.issue(certificates.ours)
         assert ask(secured, right) == "OK"
         assert answered(secured) == 4
     text = log.read_text()
     assert "the TLS files have changed and cannot be used" in text
-    assert text.count("the TLS files have changed; new connections use them") == 2
+    assert text.count("the TLS files have changed; new connections use them") == 3
 
 
 def test_mutual_tls(
@@ -144,6 +151,61 @@ def test_mutual_tls(
         stranger = others.issue_cert("client@example.org")
         assert ask(secured, credentials(ours, stranger)) == "UNAVAILABLE"
         assert ask(secured, None) == "UNAVAILABLE"
+        assert answered(secured) == 1
+
+        others.cert_pem.write_to_path(tmp_path / "new")
+        (tmp_path / "new").replace(tmp_path / "ca.pem")
+        assert ask(secured, credentials(ours, stranger)) == "OK", "no stranger any more"
+        assert ask(secured, right) == "UNAVAILABLE"
+        assert answered(secured) == 2
+
+
+def test_health_over_tls(
+    server: RunningServer, model_repository: Path, tmp_path: Path, certificates: Certificates
+) -> None:
+    certificates.ours.cert_pem.write_to_path(tmp_path / "server-ca.pem")
+    client = certificates.ours.issue_cert("client@example.org")
+    client.private_key_pem.write_to_path(tmp_path / "client-key.pem")
+    client.cert_chain_pems[0].write_to_path(tmp_path / "client.pem")
+    by_ca = ("--ca", str(tmp_path / "server-ca.pem"))
+    by_both = (
+        *by_ca,
+        *("--certificate", str(tmp_path / "client.pem")),
+        *("--key", str(tmp_path / "client-key.pem")),
+    )
+    flags = (*certificates.flags, "--tls-client-ca", str(tmp_path / "ca.pem"))
+    right = credentials(certificates.ours, client)
+    with frontend(server, model_repository, tmp_path / "log", *flags, by=right) as secured:
+        for files, code, told in (
+            (by_both, 0, ""),
+            (by_ca, 1, "UNAVAILABLE"),
+            ((), 1, "UNAVAILABLE"),
+            (by_both[:4], 1, "--certificate and --key need each other"),
+            (("--ca", "no.pem"), 1, "no.pem: No such file or directory"),
+        ):
+            command = [str(BIN / "spanqa-server"), "health", "--target", secured.target, *files]
+            finished = subprocess.run(
+                command, capture_output=True, text=True, timeout=60, check=False
+            )
+            assert (finished.returncode, "Traceback" in finished.stderr) == (code, False)
+            assert told in finished.stderr
+
+
+def test_a_token_and_a_certificate(
+    server: RunningServer, model_repository: Path, tmp_path: Path, certificates: Certificates
+) -> None:
+    (tmp_path / "tokens").write_text("a-token\n")
+    ours = certificates.ours
+    right = credentials(ours, ours.issue_cert("client@example.org"))
+    flags = (
+        *(*certificates.flags, "--tls-client-ca", str(tmp_path / "ca.pem")),
+        *("--tokens-file", str(tmp_path / "tokens")),
+    )
+    with frontend(server, model_repository, tmp_path / "log", *flags, by=right) as secured:
+        assert ask(secured, right, bearer("a-token")) == "OK"
+        assert ask(secured, right, bearer("b-token")) == "UNAUTHENTICATED"
+        assert ask(secured, right) == "UNAUTHENTICATED"
+        assert ask(secured, credentials(ours), bearer("a-token")) == "UNAVAILABLE"
         assert answered(secured) == 1
 
 

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import sys
+from pathlib import Path
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -24,9 +25,17 @@ def run() -> None:
     source: CliSettingsSource[Settings] = CliSettingsSource(Settings, root_parser=serve_parser)
     health_parser = commands.add_parser("health", help="Exit with 0 if a server is SERVING.")
     health_parser.add_argument("--target", default="localhost:50051", help="HOST:PORT")
+    told = {
+        "ca": "PEM file: who signs the server's certificate; with it the connection is TLS",
+        "certificate": "PEM file: what the server wants to be shown (mutual TLS)",
+        "key": "PEM file: its key",
+    }
+    for name, text in told.items():
+        health_parser.add_argument(f"--{name}", type=Path, help=text)
     arguments = parser.parse_args()
     if arguments.command == "health":
-        sys.exit(check_health(arguments.target))
+        files = (arguments.ca, arguments.key, arguments.certificate)
+        sys.exit(check_health(arguments.target, *files))
     del arguments.command
     try:
         settings = CliApp.run(Settings, cli_args=arguments, cli_settings_source=source)
@@ -43,9 +52,22 @@ def run() -> None:
         sys.exit(f"spanqa-server: {error}")
 
 
-def check_health(target: str) -> str | int:
-    """Ask the health service: 0, or what is wrong."""
-    with grpc.insecure_channel(target) as channel:
+def check_health(
+    target: str, ca: Path | None = None, key: Path | None = None, certificate: Path | None = None
+) -> str | int:
+    """Ask the health service, by TLS where files are named: 0, or what is wrong."""
+    if (key is None) != (certificate is None) or (key and not ca):
+        return "spanqa-server: --certificate and --key need each other, and --ca"
+    try:
+        pem = [file.read_bytes() if file else None for file in (ca, key, certificate)]
+    except OSError as error:
+        return f"spanqa-server: {error.filename}: {error.strerror}"
+    channel = (
+        grpc.secure_channel(target, grpc.ssl_channel_credentials(*pem))
+        if ca
+        else grpc.insecure_channel(target)
+    )
+    with channel:
         stub = health_pb2_grpc.HealthStub(channel)
         try:
             status = stub.Check(health_pb2.HealthCheckRequest(), timeout=2).status
