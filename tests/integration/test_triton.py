@@ -3,8 +3,6 @@
 import asyncio
 import json
 import subprocess
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import numpy as np
@@ -12,33 +10,14 @@ import pytest
 
 from spanqa_server.qa.answerer import Logits
 from spanqa_server.qa.windows import PackedWindows
-from spanqa_server.triton.client import Triton, VersionInference
-from spanqa_server.triton.dispatcher import TokenBudget
 from support.processes import BIN, RunningServer
-from support.triton import address_of, batch_statistics, executed_requests
-
-
-@asynccontextmanager
-async def inference(
-    server: RunningServer, *, in_flight: int = 1 << 20, chunk: int = 4096
-) -> AsyncIterator[VersionInference]:
-    """Version 1 on the server's Triton, past the frontend."""
-    budget = TokenBudget(in_flight)
-    triton = Triton([address_of(server)], "bert_qa", budget=budget, max_chunk_tokens=chunk)
-    try:
-        yield VersionInference(triton, "1")
-    finally:
-        await triton.close()
-
-
-def make_windows(seed: int, lengths: list[int]) -> PackedWindows:
-    random = np.random.default_rng(seed)
-    total = sum(lengths)
-    return PackedWindows(
-        input_ids=random.integers(1000, 30000, total).astype(np.int32),
-        token_type_ids=np.concatenate([np.arange(n) >= 12 for n in lengths]).astype(np.int32),
-        window_lengths=np.array(lengths, dtype=np.int32),
-    )
+from support.triton import (
+    address_of,
+    batch_statistics,
+    executed_requests,
+    inference,
+    make_windows,
+)
 
 
 async def test_a_window_alone_and_in_a_batch_of_32(server: RunningServer) -> None:

@@ -1,8 +1,16 @@
 """What tests ask the embedded Triton itself."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
 import grpc
+import numpy as np
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
+from spanqa_server.qa.windows import PackedWindows
+from spanqa_server.triton.client import Triton, VersionInference
+from spanqa_server.triton.dispatcher import TokenBudget
 from support.processes import RunningServer
 
 
@@ -11,12 +19,17 @@ def address_of(server: RunningServer) -> str:
     return next(f"127.0.0.1:{c.laddr.port}" for c in connections if c.status == "LISTEN")
 
 
-def batch_statistics(address: str) -> tuple[int, int]:
-    """Requests and executions (batches) of the model so far."""
+def model_statistics(address: str) -> Any:
+    """What Triton tells of the model."""
     with grpc.insecure_channel(address) as channel:
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
         request = service_pb2.ModelStatisticsRequest(name="bert_qa", version="1")
-        statistics = stub.ModelStatistics(request, timeout=10).model_stats[0]
+        return stub.ModelStatistics(request, timeout=10).model_stats[0]
+
+
+def batch_statistics(address: str) -> tuple[int, int]:
+    """Requests and executions (batches) of the model so far."""
+    statistics = model_statistics(address)
     return statistics.inference_count, statistics.execution_count
 
 
@@ -32,3 +45,26 @@ def executed_requests(server: RunningServer) -> int:
 def trials_of(server: RunningServer) -> int:
     trials = (n for name, n in server.metrics().items() if name.startswith("spanqa_trials_total"))
     return int(sum(trials))
+
+
+@asynccontextmanager
+async def inference(
+    server: RunningServer, *, in_flight: int = 1 << 20, chunk: int = 4096
+) -> AsyncIterator[VersionInference]:
+    """Version 1 on the server's Triton, past the frontend."""
+    budget = TokenBudget(in_flight)
+    triton = Triton([address_of(server)], "bert_qa", budget=budget, max_chunk_tokens=chunk)
+    try:
+        yield VersionInference(triton, "1")
+    finally:
+        await triton.close()
+
+
+def make_windows(seed: int, lengths: list[int]) -> PackedWindows:
+    random = np.random.default_rng(seed)
+    total = sum(lengths)
+    return PackedWindows(
+        input_ids=random.integers(1000, 30000, total).astype(np.int32),
+        token_type_ids=np.concatenate([np.arange(n) >= 12 for n in lengths]).astype(np.int32),
+        window_lengths=np.array(lengths, dtype=np.int32),
+    )

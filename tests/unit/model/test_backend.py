@@ -4,7 +4,7 @@ import itertools
 import runpy
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from spanqa_model.versions import BACKEND
 @pytest.fixture(scope="module")
 def backend() -> dict[str, Any]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sys.modules, "triton_python_backend_utils", ModuleType("only Triton has it"))
+        patch.setitem(sys.modules, "triton_python_backend_utils", FakeTriton("only Triton has it"))
         return runpy.run_path(str(BACKEND))
 
 
@@ -72,3 +72,74 @@ def test_logits_come_back_in_their_places(
     assert start.dtype == end.dtype == np.float32
     assert np.array_equal(start, ids)
     assert np.array_equal(end, np.repeat(windows, windows) + ids % 2)
+
+
+class FakeRequest:
+    """Of a caller who waits, or has given up."""
+
+    def __init__(self, tokens: int, cancelled: bool) -> None:
+        self.tokens = tokens
+        self.cancelled = cancelled
+        self.asked = 0
+
+    def is_cancelled(self) -> bool:
+        self.asked += 1
+        return self.cancelled
+
+
+class FakeTriton(ModuleType):
+    """What the model uses of Triton's module."""
+
+    class TritonError:
+        CANCELLED, INVALID_ARG = "cancelled", "invalid"
+
+        def __init__(self, text: str, code: str) -> None:
+            self.code = code
+
+    class InferenceResponse:
+        def __init__(self, tensors: Any = (), error: Any = None) -> None:
+            self.tensors = tensors
+            self.error = error
+
+    @staticmethod
+    def Tensor(name: str, values: Any) -> Any:  # noqa: N802
+        return values
+
+    @staticmethod
+    def get_input_tensor_by_name(request: FakeRequest, name: str) -> Any:
+        values = [request.tokens] if name == "window_lengths" else [7] * request.tokens
+        return SimpleNamespace(as_numpy=lambda: np.array([values], np.int32))
+
+
+@pytest.fixture
+def model(backend: dict[str, Any]) -> Any:
+    made = backend["TritonPythonModel"]()
+    made.pool, made.threads = None, 1
+    made.computed = []
+
+    def compute(flat: tuple[npt.NDArray[np.int32], ...]) -> list[npt.NDArray[np.float32]]:
+        made.computed.append(len(flat[0]))
+        return [flat[0].astype(np.float32)] * 2
+
+    made.compute = compute
+    return made
+
+
+def test_what_nobody_waits_for_is_not_computed(model: Any) -> None:
+    requests = [FakeRequest(5, False), FakeRequest(6, True), FakeRequest(7, False)]
+    first, given_up, last = model.execute(requests)
+    assert model.computed == [12]
+    assert [len(first.tensors[0][0]), len(last.tensors[0][0])] == [5, 7]
+    assert given_up.error.code == "cancelled"
+
+
+def test_all_given_up(model: Any) -> None:
+    answers = model.execute([FakeRequest(5, True), FakeRequest(6, True)])
+    assert [answer.error.code for answer in answers] == ["cancelled"] * 2
+
+
+def test_a_request_alone_is_not_asked_about(model: Any) -> None:
+    alone = FakeRequest(5, True)
+    [answer] = model.execute([alone])
+    assert answer.error is None
+    assert alone.asked == 0

@@ -21,6 +21,7 @@ OUTPUTS = ("start_logits__0", "end_logits__1")
 # their own, unless one would have more than so many times the mean share. The narrower the model,
 # the more uneven it might be.
 MOST_UNEVEN = 1.3
+CANCELLED = "nobody waits for it any more"
 Arrays = tuple[npt.NDArray[np.int32], ...]
 Logits = list[npt.NDArray[np.float32]]
 
@@ -45,7 +46,12 @@ class TritonPythonModel:
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answer every request of the batch; a bad one gets an error, its neighbours do not."""
-        inputs = [read(request) for request in requests]
+        # Triton batches what its callers have given up, too. Asking takes 50 microseconds, which a
+        # request alone is spared.
+        inputs = [
+            CANCELLED if len(requests) > 1 and request.is_cancelled() else read(request)
+            for request in requests
+        ]
         responses = [error(part) if isinstance(part, str) else None for part in inputs]
         good = {i: part for i, part in enumerate(inputs) if not isinstance(part, str)}
         try:
@@ -134,6 +140,5 @@ def read(request: Any) -> Arrays | str:
 
 
 def error(text: str) -> Any:
-    return pb_utils.InferenceResponse(
-        error=pb_utils.TritonError(text, pb_utils.TritonError.INVALID_ARG)
-    )
+    code = pb_utils.TritonError.CANCELLED if text is CANCELLED else pb_utils.TritonError.INVALID_ARG
+    return pb_utils.InferenceResponse(error=pb_utils.TritonError(text, code))
