@@ -18,7 +18,7 @@ MODE ?= proto
 RATES ?= 10,20,40,60
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-slow parity bench bench-mlserver bench-frontend bench-gpu load load-open-loop bench-check check proto clean
+.PHONY: help setup demo serve test test-slow test-faults bench-faults bench-overload bench-endings soak parity bench bench-mlserver bench-frontend bench-gpu load load-open-loop bench-check check proto clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -49,6 +49,9 @@ test: setup ## Run the tests (real Triton, real sockets); under five minutes on 
 
 test-slow: setup ## Run the tests that take minutes: BERT-large, 20,000 examples, fuzzing; about half an hour.
 	@$(BIN)/python -m pytest -m slow
+
+test-faults: setup ## Run the tests that kill, stop and spoil real processes; two minutes.
+	@$(BIN)/python -m pytest -m faults
 
 parity: setup ## Print how far logits and answers are from transformers' own; some 20 minutes.
 	@$(BIN)/python tests/parity/report.py
@@ -81,8 +84,32 @@ load-open-loop: setup ## The same without ghz: RATES=20,40,60 a second, at TARGE
 	@$(BIN)/python benchmarks/open_loop.py --rates $(RATES) $(if $(TARGET),--target $(TARGET)) \
 		$(if $(DATA),--data $(DATA)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(JSON),--json $(JSON))
 
-bench-check: setup ## Compare the frontend's CPU cost, stage by stage, with the committed baseline.
+bench-bench-faults: setup ## What callers see when parts die, hang or lie under load; five minutes.
+	@$(BIN)/python benchmarks/production/faults.py --json $(RESULTS)/faults.json
+
+bench-overload: setup ## Five times as many calls as can be answered, for three minutes.
+	@$(BIN)/python benchmarks/production/overload.py --json $(RESULTS)/overload.json
+
+bench-endings: setup ## SIGTERM under load, twenty times; three minutes.
+	@$(BIN)/python benchmarks/production/endings.py --json $(RESULTS)/endings.json
+
+soak: setup ## Half an hour at 70 % of capacity: memory, descriptors, latency.
+	@$(BIN)/python benchmarks/production/soak.py --json $(RESULTS)/soak.json
+
+check: setup ## Compare the frontend's CPU cost, stage by stage, with the committed baseline.
 	@$(BIN)/python benchmarks/check.py
+
+bench-faults: setup ## What callers see when parts die, hang or lie under load; five minutes.
+	@$(BIN)/python benchmarks/production/faults.py --json $(RESULTS)/faults.json
+
+bench-overload: setup ## Five times as many calls as can be answered, for three minutes.
+	@$(BIN)/python benchmarks/production/overload.py --json $(RESULTS)/overload.json
+
+bench-endings: setup ## SIGTERM under load, twenty times; three minutes.
+	@$(BIN)/python benchmarks/production/endings.py --json $(RESULTS)/endings.json
+
+soak: setup ## Half an hour at 70 % of capacity: memory, descriptors, latency.
+	@$(BIN)/python benchmarks/production/soak.py --json $(RESULTS)/soak.json
 
 check: setup ## Lint, types, import boundaries, container files, proto lint and breaking changes, stub drift.
 	$(BIN)/ruff format --check $(SOURCES)

@@ -92,16 +92,19 @@ class Rollout:
         self._serving: VersionFile | None = None
         self._model: ServedModel | None = None
         self._unready_since: float | None = None
+        self._known_wrong = False
         self._looking: asyncio.Task[bool] | None = None
 
     def current(self) -> ServedModel:
         """The version that serves.
 
         Raises:
-            ModelUnavailableError: none has served yet.
+            ModelUnavailableError: none has served yet, or it does not answer right now.
         """
         if self._model is None:
             raise ModelUnavailableError("the model is not loaded yet; try again later")
+        if self._known_wrong:
+            raise ModelUnavailableError("the model fails on a trial question; try again later")
         return self._model
 
     def failure(self) -> str:
@@ -143,6 +146,8 @@ class Rollout:
                 break
         else:
             self._unready_since = self._unready_since or now()
+            known = self._known.get(self._serving) if self._serving else None
+            self._known_wrong = known is not None and known.trials.failed
             return False
         if file != self._serving:
             if self._may_come_back(file, candidates):
@@ -150,6 +155,7 @@ class Rollout:
             self._switch(file)
         self._host.use(tritons)
         self._unready_since = None
+        self._known_wrong = False
         return True
 
     async def _candidates(self, found: list[VersionFile]) -> list[VersionFile]:

@@ -63,6 +63,11 @@ class Trials:
         self._now = now
         self._score: float | None = None
 
+    @property
+    def failed(self) -> bool:
+        """Whether it answered wrongly somewhere when it was last asked."""
+        return any(one.last is Outcome.FAILED for one in self._examinees.values())
+
     async def passed(self, tritons: Sequence[str], answered_at: float) -> list[str]:
         """Those of the Tritons where it answers as it did; asked where its last answer is old.
 

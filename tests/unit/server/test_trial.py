@@ -37,8 +37,11 @@ async def test_nonsense_is_no_answer(serving: Stage, caplog: pytest.LogCaptureFi
     serving.seconds += PROOF_SECONDS
     assert not await serving.look()
     assert "gave its trial question the score 0 before and 80 now" in caplog.text
+    with pytest.raises(ModelUnavailableError, match="fails on a trial question"):
+        serving.rollout.current()
     serving.logit = 0.1  # rounding
     assert await serving.look()
+    assert serving.serving == "1"
 
 
 async def test_a_version_that_fails_is_out_until_it_answers(
@@ -67,6 +70,7 @@ async def test_calls_that_are_answered_are_proof_too(serving: Stage, error: Serv
     serving.seconds += PROOF_SECONDS
     assert not await serving.look()
     assert not await serving.look()
+    assert serving.serving == "1", "calls may still try"
     serving.errors.clear()
     assert await serving.look(), "asked again in the next look"
 

@@ -1,0 +1,201 @@
+"""Parts die, hang or lie while calls come: each call ends, none with another answer."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import grpc
+import psutil
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from spanqa.v1 import question_answering_pb2 as pb
+from support.faulty_triton import Fault, FaultyTriton, faulty_triton
+from support.processes import SERVING, RunningServer, running_server, wait_until_serving
+from support.steady import HUNG, OK, WRONG, Steady, connected, learn
+from support.triton import address_of
+
+RATE, TIMEOUT = 20.0, 10.0
+REQUESTS = [
+    pb.AnswerRequest(
+        question=question, context=f"Marie Curie was born in Warsaw in 1867. {rain}" * times
+    )
+    for question in ("Where was Curie born?", "When was Curie born?", "Who was born in 1867?")
+    for rain in ("", "The rain fell all day. ")
+    for times in (1, 4, 20)
+]
+
+
+@asynccontextmanager
+async def load(server: RunningServer) -> AsyncIterator[Steady]:
+    """Calls all through the block, some of them before it; at its end all have ended."""
+    known = await learn(server.target, REQUESTS)
+    async with connected(server.target, 4) as stubs:
+        calls = Steady(stubs, known, RATE, TIMEOUT)
+        running = asyncio.create_task(calls.run())
+        try:
+            await answered(calls, 5)
+            yield calls
+        finally:
+            calls.stop()
+            await running
+    assert not {HUNG, WRONG} & calls.codes().keys(), calls.codes()
+
+
+async def answered(calls: Steady, more: int) -> None:
+    """Wait until so many calls that are sent from now on are answered."""
+    begin = len(calls.calls)
+    await until(lambda: sum(call.code == OK for call in calls.calls[begin:]) >= more)
+
+
+async def until(condition: Callable[[], bool], within: float = 30.0) -> None:
+    async with asyncio.timeout(within):
+        while not condition():
+            await asyncio.sleep(0.02)
+
+
+async def told(server: RunningServer, serving: bool, within: float = 30.0) -> None:
+    """Wait until the health service says so."""
+    async with asyncio.timeout(within), grpc.aio.insecure_channel(server.target) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        async for update in stub.Watch(health_pb2.HealthCheckRequest(), wait_for_ready=True):
+            if (update.status == SERVING) == serving:
+                return
+
+
+@pytest.fixture
+async def spoilt(
+    server: RunningServer, model_repository: Path, tmp_path: Path
+) -> AsyncIterator[tuple[RunningServer, FaultyTriton]]:
+    """A server, and the way to its Triton."""
+    async with faulty_triton(address_of(server)) as triton:
+        flags = ("--triton", triton.address)
+        with running_server(model_repository, tmp_path / "log", *flags, wait=False) as front:
+            await told(front, serving=True)
+            yield front, triton
+
+
+@pytest.mark.parametrize(
+    ("fault", "codes"),
+    [
+        (Fault.REFUSES, {"UNAVAILABLE"}),
+        (Fault.SHAPES, {"INTERNAL", "UNAVAILABLE"}),
+    ],
+)
+async def test_a_triton_that_refuses_or_gives_garbage(
+    spoilt: tuple[RunningServer, FaultyTriton], fault: Fault, codes: set[str]
+) -> None:
+    server, triton = spoilt
+    async with load(server) as calls:
+        triton.fault = fault
+        # At once by what readiness says, or by the next trial question.
+        await told(server, serving=False, within=15)
+        triton.fault = Fault.NONE
+        await told(server, serving=True, within=10)
+        await answered(calls, 10)
+    failed = calls.codes().keys() - {OK}
+    assert failed
+    assert failed <= codes
+
+
+async def test_a_triton_that_computes_nonsense_is_out(
+    spoilt: tuple[RunningServer, FaultyTriton],
+) -> None:
+    server, triton = spoilt
+    known = await learn(server.target, REQUESTS)
+    triton.fault = Fault.NONSENSE
+    await told(server, serving=False, within=15)
+    async with connected(server.target, 1) as stubs:
+        calls = Steady(stubs, known, RATE, TIMEOUT)
+        running = asyncio.create_task(calls.run())
+        await until(lambda: len(calls.calls) >= 20)
+        calls.stop()
+        await running
+        assert calls.codes().keys() == {"UNAVAILABLE"}
+    triton.fault = Fault.NONE
+    await told(server, serving=True, within=10)
+    async with load(server):
+        pass
+
+
+async def test_one_of_two_tritons_is_killed(
+    server: RunningServer, model_repository: Path, tmp_path: Path
+) -> None:
+    with running_server(model_repository, tmp_path / "other") as other:
+        both = ("--triton", f"{address_of(other)},{address_of(server)}")
+        with running_server(model_repository, tmp_path / "log", *both) as front:
+            async with load(front) as calls:
+                other.triton().kill()
+                await answered(calls, 40)
+                assert front.metrics()['spanqa_tritons{state="out"}'] == 1
+                await asyncio.to_thread(wait_until_serving, other)
+                await asyncio.to_thread(
+                    front.wait_for_metrics, lambda now: now['spanqa_tritons{state="out"}'] == 0
+                )
+                await answered(calls, 20)
+    assert calls.codes().keys() == {OK}
+
+
+async def test_one_of_two_tritons_is_stopped(
+    server: RunningServer, model_repository: Path, tmp_path: Path
+) -> None:
+    with running_server(model_repository, tmp_path / "other") as other:
+        both = ("--triton", f"{address_of(other)},{address_of(server)}")
+        with running_server(model_repository, tmp_path / "log", *both) as front:
+            async with load(front) as calls:
+                stopped = other.triton()
+                stopped.send_signal(signal.SIGSTOP)
+                try:
+                    await asyncio.to_thread(
+                        front.wait_for_metrics, lambda now: now['spanqa_tritons{state="out"}'] == 1
+                    )
+                    out = len(calls.calls)
+                    await answered(calls, 40)
+                finally:
+                    stopped.send_signal(signal.SIGCONT)
+    assert all(call.code == OK for call in calls.calls[out:])
+
+
+async def test_a_worker_and_its_parent_are_killed(model_repository: Path, tmp_path: Path) -> None:
+    with running_server(model_repository, tmp_path / "log", "--workers", "2") as server:
+        async with load(server) as calls:
+            worker = next(
+                one
+                for one in server.children()
+                if "spanqa_server.worker" in " ".join(one.cmdline())
+            )
+            worker.kill()
+            await answered(calls, 40)
+            left = server.children()
+            server.process.kill()
+            alive = (await asyncio.to_thread(psutil.wait_procs, left, 8))[1]
+            assert alive == [], "who was killed had no time to end them"
+        codes = calls.codes()
+    # gRPC cancels what comes just as a server ends.
+    assert codes.keys() - {OK} <= {"UNAVAILABLE", "CANCELLED"}
+
+
+async def test_the_end_under_load(model_repository: Path, tmp_path: Path) -> None:
+    drain = ("--drain-seconds", "1")
+    with running_server(model_repository, tmp_path / "log", *drain) as server:
+        processes = server.children()
+        async with load(server) as calls:
+            server.process.send_signal(signal.SIGTERM)
+            await told(server, serving=False)
+            await answered(calls, 5)
+        assert await asyncio.to_thread(server.process.wait, 6) == 0
+    assert calls.codes().keys() == {OK}
+    assert [one for one in processes if one.is_running()] == []
+
+
+async def test_a_second_signal_ends_at_once(model_repository: Path, tmp_path: Path) -> None:
+    drain = ("--drain-seconds", "60")
+    with running_server(model_repository, tmp_path / "log", *drain) as server:
+        processes = server.children()
+        server.process.send_signal(signal.SIGTERM)
+        await told(server, serving=False)
+        server.process.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(server.process.wait, 5) == 128 + signal.SIGTERM
+        assert (await asyncio.to_thread(psutil.wait_procs, processes, 8))[1] == []
