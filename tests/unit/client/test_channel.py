@@ -28,7 +28,8 @@ def test_service_config_retries_and_balances() -> None:
     config = json.loads(options["grpc.service_config"])
     (method_config,) = config["methodConfig"]
     policy = method_config["retryPolicy"]
-    assert (policy["maxAttempts"], policy["retryableStatusCodes"]) == (4, ["UNAVAILABLE"])
+    assert policy["maxAttempts"] == 4
+    assert policy["retryableStatusCodes"] == ["UNAVAILABLE", "CANCELLED"]
     service = pb.DESCRIPTOR.services_by_name["QuestionAnsweringService"]
     assert {(name["service"], name["method"]) for name in method_config["name"]} == {
         (service.full_name, method.name)
