@@ -39,8 +39,10 @@ async def serve(settings: Settings, sharers: int = 1, late: bool = False) -> Non
         admission = Admission(
             settings.admitted_tokens,
             settings.max_admitted_long_tokens,
-            settings.chunk_tokens,
-            upkeep.tokens_per_second,
+            long_from=settings.chunk_tokens,
+            in_flight=settings.max_tokens_in_flight,
+            max_wait=settings.max_wait,
+            pace=upkeep.tokens_per_second,
         )
         front = GrpcFront(settings, upkeep.rollout, admission, sharers)
 

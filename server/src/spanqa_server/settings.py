@@ -132,12 +132,19 @@ class Settings(BaseSettings):
         description="Tokens of a worker at Triton at a time; the rest waits here.",
     )
 
+    max_wait: float = Field(
+        1.5,
+        gt=0,
+        le=1e6,
+        description="Seconds of work, about, that short requests may find before them; more of "
+        "them are refused at once. What --max-tokens-in-flight holds is taken in any case.",
+    )
     max_admitted_tokens: int | None = Field(
         None,
         ge=512,
         le=INT32_MAX,
         description="Tokens of short requests that a worker has under way, about; more are refused "
-        "at once. 1,048,576 unless given, 65,536 with the embedded Triton: a few seconds' work.",
+        "at once. 1,048,576 unless given, 65,536 with the embedded Triton.",
     )
     max_admitted_long_tokens: int = Field(
         8_388_608,

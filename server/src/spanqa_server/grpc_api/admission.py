@@ -36,7 +36,7 @@ class Room:
     """Tokens of the calls of one kind that are under way."""
 
     kind: str
-    capacity: int
+    capacity: float
     taken: int = 0
     _gauge: Gauge = field(init=False)
 
@@ -61,14 +61,34 @@ class Admission:
     """
 
     def __init__(
-        self, capacity: int, long_capacity: int, long_from: int, pace: Callable[[], float]
+        self,
+        capacity: int,
+        long_capacity: int,
+        *,
+        long_from: int,
+        in_flight: int,
+        max_wait: float,
+        pace: Callable[[], float],
     ) -> None:
-        """Make it empty; `pace` tells how many tokens a second Triton does now."""
+        """Make it empty.
+
+        Args:
+            capacity: tokens of all short calls.
+            long_capacity: of all long ones, and of all batches.
+            long_from: of the longest short one.
+            in_flight: what Triton may have at a time: never too much of short calls, and what
+                the pairs of batches and streams may take.
+            max_wait: seconds of work that a short call may find before it.
+            pace: tells how many tokens a second Triton does now.
+        """
+        self._capacity = capacity
         self._short = Room("short", capacity)
         self._long = Room("long", long_capacity)
         self._batches = Room("batch", long_capacity)
-        self._pairs = Room("pair", capacity)
+        self._pairs = Room("pair", in_flight)
         self._long_from = long_from
+        self._in_flight = in_flight
+        self._max_wait = max_wait
         self._pace = pace
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
@@ -91,6 +111,8 @@ class Admission:
         ahead = self._short.taken + self._pairs.taken
         if room is not self._short:
             ahead += room.taken
+        if room is self._short:
+            room.capacity = min(self._capacity, max(self._in_flight, pace * self._max_wait))
         if not room.fits(tokens):
             too_many = room.taken + tokens - room.capacity
             raise refusal("full", room, too_many / pace)

@@ -164,7 +164,14 @@ async def serving(
 ) -> AsyncIterator[Service]:
     model = ControlledModel()
     models = Models(serve_played(model))
-    admission = Admission(capacity, capacity, long_from=1024, pace=lambda: pace)
+    admission = Admission(
+        capacity,
+        capacity,
+        long_from=1024,
+        in_flight=capacity,
+        max_wait=math.inf,
+        pace=lambda: pace,
+    )
     servicer = QuestionAnsweringServicer(
         models, admission, default_timeout, max_batch_items, max_stream_pairs
     )

@@ -14,8 +14,15 @@ from spanqa_server.grpc_api.admission import LONGEST_WAIT, SHORTEST_WAIT, Admiss
 LATER = 60.0
 
 
-def admission(pace: float = math.inf) -> Admission:
-    return Admission(1000, 10_000, long_from=500, pace=lambda: pace)
+def admission(pace: float = math.inf, in_flight: int = 1000, max_wait: float = LATER) -> Admission:
+    return Admission(
+        1000,
+        10_000,
+        long_from=500,
+        in_flight=in_flight,
+        max_wait=max_wait,
+        pace=lambda: pace,
+    )
 
 
 def test_calls_are_taken_while_there_is_room() -> None:
@@ -75,6 +82,26 @@ def test_a_short_call_does_not_wait_for_long_ones() -> None:
             pass
 
 
+def test_short_calls_find_so_much_work_before_them_at_most() -> None:
+    made = admission(pace=300.0, in_flight=100, max_wait=2.0)
+    with ExitStack() as calls:
+        for _ in range(3):
+            calls.enter_context(made.admit(200, LATER))
+        with pytest.raises(OverloadedError, match="full of short requests") as refused:
+            calls.enter_context(made.admit(300, LATER))
+        assert refused.value.retry_seconds == pytest.approx(1.0)
+        calls.enter_context(made.admit(900, LATER))  # a long one
+
+
+def test_what_triton_can_have_at_once_is_not_too_much() -> None:
+    made = admission(pace=1.0, in_flight=800, max_wait=2.0)
+    with ExitStack() as calls:
+        for _ in range(4):
+            calls.enter_context(made.admit(200, 4000.0))
+        with pytest.raises(OverloadedError, match="full of short requests"):
+            calls.enter_context(made.admit(200, 4000.0))
+
+
 def test_an_idle_server_takes_what_has_little_time() -> None:
     with admission(pace=1.0).admit(500, 0.1):
         pass
@@ -85,7 +112,7 @@ def test_an_idle_server_takes_what_has_little_time() -> None:
     [(1000.0, 0.2), (math.inf, SHORTEST_WAIT), (1e9, SHORTEST_WAIT), (0.01, LONGEST_WAIT)],
 )
 def test_when_to_come_again(pace: float, seconds: float) -> None:
-    made = admission(pace)
+    made = admission(pace, max_wait=math.inf)
     with (
         made.admit(500, math.inf),
         made.admit(500, math.inf),
