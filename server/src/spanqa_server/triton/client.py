@@ -2,11 +2,13 @@
 
 import asyncio
 import socket
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from time import perf_counter
 
 import grpc
 import numpy as np
+from opentelemetry.trace import Span, SpanKind
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from spanqa_server.errors import (
@@ -20,10 +22,12 @@ from spanqa_server.errors import (
 )
 from spanqa_server.qa.answerer import Logits
 from spanqa_server.qa.windows import PackedWindows, split_windows
+from spanqa_server.telemetry import tracing
 from spanqa_server.triton.dispatcher import TokenBudget
 
 INPUTS = ("input_ids", "token_type_ids", "window_lengths")
 OUTPUTS = ("start_logits__0", "end_logits__1")
+FloatArray = np.ndarray[tuple[int], np.dtype[np.float32]]
 
 
 class Triton:
@@ -96,16 +100,24 @@ class Triton:
 
     async def _infer_chunk(self, packed: PackedWindows, version: str, total: int) -> Logits:
         begin = perf_counter()
-        async with self._budget.reserve(len(packed.input_ids), total):
+        async with AsyncExitStack() as held:
+            with tracing.stage("queue"):
+                room = self._budget.reserve(len(packed.input_ids), total)
+                await held.enter_async_context(room)
             admitted = perf_counter()
-            request = build_request(self._model_name, version, packed)
-            try:
-                response = await self._stub.ModelInfer(request)
-            except grpc.aio.AioRpcError as error:
-                raise map_error(error) from None
-            starts, ends = read_logits(response, len(packed.input_ids))
+            with tracing.stage("infer", SpanKind.CLIENT) as span:
+                describe(span, packed, version)
+                starts, ends = await self._ask(packed, version)
         self.answered_at[version] = asyncio.get_running_loop().time()
         return Logits(starts, ends, admitted - begin, perf_counter() - admitted)
+
+    async def _ask(self, packed: PackedWindows, version: str) -> tuple[FloatArray, ...]:
+        request = build_request(self._model_name, version, packed)
+        try:
+            response = await self._stub.ModelInfer(request, metadata=tracing.outgoing())
+        except grpc.aio.AioRpcError as error:
+            raise map_error(error) from None
+        return read_logits(response, len(packed.input_ids))
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +130,21 @@ class VersionInference:
     async def infer(self, packed: PackedWindows) -> Logits:
         """Compute the logits; raises as `Triton.infer` does."""
         return await self.triton.infer(packed, self.version)
+
+
+def describe(span: Span, packed: PackedWindows, version: str) -> None:
+    """Say in a span how much work it is, and what does it."""
+    if span.is_recording():
+        span.set_attributes(
+            {
+                "rpc.system": "grpc",
+                "rpc.service": "inference.GRPCInferenceService",
+                "rpc.method": "ModelInfer",
+                "spanqa.tokens": len(packed.input_ids),
+                "spanqa.windows": len(packed.window_lengths),
+                "spanqa.model_version": version,
+            }
+        )
 
 
 def open_channel(target: str) -> grpc.aio.Channel:
@@ -169,9 +196,7 @@ def build_request(
     return request
 
 
-def read_logits(
-    response: service_pb2.ModelInferResponse, tokens: int
-) -> tuple[np.ndarray[tuple[int], np.dtype[np.float32]], ...]:
+def read_logits(response: service_pb2.ModelInferResponse, tokens: int) -> tuple[FloatArray, ...]:
     """Start and end logits, float32 [tokens] each.
 
     Raises:
