@@ -56,7 +56,7 @@ class EmbeddedTriton:
         self.last_lines: deque[str] = deque(maxlen=200)
         self._repository = model_repository.resolve()
         self._threads = threads
-        self._telemetry = metrics_flags(self.metrics_address) + trace_flags(otlp_endpoint)
+        self._otlp_endpoint = otlp_endpoint
         self._process = Supervised(
             "embedded Triton",
             self._prepare,
@@ -108,8 +108,13 @@ class EmbeddedTriton:
         )
         self._link(Path(self._directory.name))
         self.last_lines.clear()
+        directory = Path(self._directory.name)
         return Program(
-            triton_command(package, Path(self._directory.name), self.address) + self._telemetry,
+            [
+                *triton_command(package, directory, self.address, self.metrics_address),
+                f"--grpc-restricted-protocol={CLOSED}:closed={secrets.token_hex(16)}",
+                *trace_flags(self._otlp_endpoint),
+            ],
             triton_environment(package, self._threads),
         )
 
@@ -151,7 +156,9 @@ def pytriton_package() -> Path:
     )
 
 
-def triton_command(package: Path, directory: Path, address: str) -> list[str]:
+def triton_command(
+    package: Path, directory: Path, address: str, metrics_address: str = ""
+) -> list[str]:
     host, _, port = address.rpartition(":")
     return [
         str(package / "bin" / "tritonserver"),
@@ -163,8 +170,8 @@ def triton_command(package: Path, directory: Path, address: str) -> list[str]:
         f"--backend-directory={directory / 'backends'}",
         f"--grpc-address={host}",
         f"--grpc-port={port}",
-        f"--grpc-restricted-protocol={CLOSED}:closed={secrets.token_hex(16)}",
         "--allow-http=false",
+        *metrics_flags(metrics_address),
         "--exit-timeout-secs=2",
         "--log-info=false",
         "--log-warning=false",
