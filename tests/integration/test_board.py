@@ -77,6 +77,7 @@ def overload(server: RunningServer, stub: QuestionAnsweringServiceStub) -> Itera
         server.wait_for_metrics(
             lambda now: (
                 now["spanqa_requests_waiting"] > 0
+                and now.get('spanqa_refusals_total{reason="full"}', 0) > 0
                 and any(value > 0 for value in select(server.metrics_page(), pending).values())
             )
         )
