@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCKER = ROOT / "docker"
+DECLARED = re.compile(r"\b(Counter|Gauge|Histogram)\(\s*\"(\w+)\"")
 SELECTOR = re.compile(r"\b(?:spanqa|nv)_\w+(?:\{[^}]*\})?")
 MATCHER = re.compile(r'(\w+)(=~|!=|=)"([^"]*)"')
 
@@ -25,6 +26,13 @@ RULES = [
     for group in load(DOCKER / "prometheus" / "alerts.yaml")["groups"]
     for rule in group["rules"]
 ]
+
+
+def declared() -> dict[str, str]:
+    """The server's own metrics and their kinds, by the names that the code gives them."""
+    sources = sorted((ROOT / "server" / "src").rglob("*.py"))
+    found = [one for path in sources for one in DECLARED.findall(path.read_text(encoding="utf-8"))]
+    return {name.removesuffix("_total"): kind for kind, name in found}
 
 
 def board_expressions() -> Iterator[tuple[str, str]]:

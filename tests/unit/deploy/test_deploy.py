@@ -10,7 +10,7 @@ import yaml
 
 from spanqa_server.settings import Settings
 from spanqa_server.workers import END_SECONDS
-from support.board import BOARD, DOCKER, ROOT, RULES, board_expressions, load
+from support.board import BOARD, DOCKER, ROOT, RULES, board_expressions, declared, load
 
 KUBERNETES = DOCKER / "kubernetes"
 GUIDE = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
@@ -24,7 +24,6 @@ TRITON_METRICS = {
     *("nv_gpu_utilization", "nv_gpu_memory_total_bytes", "nv_gpu_memory_used_bytes"),
 }
 SUFFIXES = {"Counter": ("_total",), "Gauge": ("",), "Histogram": ("_bucket", "_sum", "_count")}
-DECLARED = re.compile(r"\b(Counter|Gauge|Histogram)\(\s*\"(\w+)\"")
 
 COMPOSE = load(DOCKER / "compose.yaml")
 SERVICES: dict[str, Any] = COMPOSE["services"]
@@ -71,13 +70,8 @@ def expressions() -> Iterator[tuple[str, str]]:
 
 
 def known_series() -> set[str]:
-    sources = (ROOT / "server" / "src").rglob("*.py")
-    declared = [
-        found for path in sources for found in DECLARED.findall(path.read_text(encoding="utf-8"))
-    ]
-    ours = {name.removesuffix("_total"): kind for kind, name in declared}
     return TRITON_METRICS | {
-        name + suffix for name, kind in ours.items() for suffix in SUFFIXES[kind]
+        name + suffix for name, kind in declared().items() for suffix in SUFFIXES[kind]
     }
 
 
