@@ -129,7 +129,7 @@ def kill_triton(server: RunningServer) -> Iterator[str]:
     server.wait_for_metrics(lambda now: now["spanqa_model_ready"] == 0)
     yield server.metrics_page()
     wait_until_serving(server, within=30)
-    server.wait_for_metrics(lambda now: now["spanqa_model_ready"] == 1)
+    server.wait_for_metrics(lambda now: now["spanqa_model_ready"] == 1, within=30)
     yield server.metrics_page()
 
 

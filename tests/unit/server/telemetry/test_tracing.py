@@ -2,14 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator
 from time import monotonic
 from typing import Any
 
 import pytest
 from opentelemetry import trace
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import Decision
 from opentelemetry.trace import SpanKind, StatusCode
@@ -18,17 +16,6 @@ from spanqa_server.telemetry import tracing
 from support.collector import collector
 
 TRACE, PARENT = f"{7:032x}", f"{9:016x}"
-
-
-@pytest.fixture
-def ended(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
-    """Spans that have ended, with traces on."""
-    kept = InMemorySpanExporter()
-    provider = TracerProvider(shutdown_on_exit=False)
-    provider.add_span_processor(SimpleSpanProcessor(kept))
-    monkeypatch.setattr(tracing, "tracer", provider.get_tracer("test"))
-    yield kept
-    provider.shutdown()
 
 
 async def call(metadata: Any, *, code: int = 0, fault: str = "") -> tuple[tuple[str, str], ...]:
