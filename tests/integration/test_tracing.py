@@ -1,13 +1,10 @@
 """Traces: one from the caller to Triton, and nothing that depends on them."""
 
-import contextlib
 import signal
-import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import grpc
-import psutil
 import pytest
 from opentelemetry import trace
 from opentelemetry.instrumentation.grpc import GrpcInstrumentorClient
@@ -19,7 +16,7 @@ import spanqa
 from spanqa.v1 import question_answering_pb2 as pb
 from spanqa.v1.question_answering_pb2_grpc import QuestionAnsweringServiceStub
 from support.collector import CLIENT, SERVER, Collector, Span, collector
-from support.processes import RunningServer, free_port, running_server
+from support.processes import RunningServer, running_server
 
 QUESTION = pb.AnswerRequest(question="Who?", context="It was Ada.")
 ANSWER = "spanqa.v1.QuestionAnsweringService/Answer"
@@ -238,46 +235,3 @@ def test_no_traces_without_the_setting(
         assert listening.spans == []
     [caller] = [span for span in callers.get_finished_spans() if span.name == f"/{ANSWER}"]
     assert trace_of(caller) not in (tmp_path / "log").read_text()
-
-
-@contextlib.contextmanager
-def silent() -> Iterator[str]:
-    """Takes connections and never answers."""
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        listening.listen()
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-
-
-@contextlib.contextmanager
-def absent() -> Iterator[str]:
-    yield f"http://127.0.0.1:{free_port()}"
-
-
-@pytest.mark.parametrize("away", [silent, absent])
-def test_a_collector_that_is_away_changes_nothing(
-    tiny_repository: Path,
-    tmp_path: Path,
-    away: Callable[[], contextlib.AbstractContextManager[str]],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
-    with (
-        away() as endpoint,
-        running_server(tiny_repository, tmp_path / "log", "--otlp-endpoint", endpoint) as server,
-        spanqa.Client(server.target) as client,
-    ):
-        log = server.log
-        server.wait_for_metrics(lambda _: bool(client.answer("Who?", "Ada.")) and told(log) > 0)
-        for _ in range(1000):
-            client.answer("Who?", "It was Ada.", timeout=5)
-        children: list[psutil.Process] = server.children()
-        assert server.stop(within=10) == 0
-        assert psutil.wait_procs(children, timeout=5)[1] == []
-    assert "Traceback" not in log.read_text()
-    assert " ERROR " not in log.read_text()
-    assert told(log) <= 2, "one a minute"
-
-
-def told(log: Path) -> int:
-    return log.read_text().count(" WARNING opentelemetry.")
