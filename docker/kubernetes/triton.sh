@@ -7,6 +7,17 @@ set -eu
 key=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
 closed=metadata,model-config,model-repository,shared-memory,statistics,trace,logging
 
+# Spans of the requests that come with a trace context, and of no others, to a collector that takes
+# OTLP over HTTP.
+if [ -n "${OTLP_ENDPOINT:-}" ]; then
+    set -- \
+        --trace-config=mode=opentelemetry \
+        --trace-config=opentelemetry,url="$OTLP_ENDPOINT/v1/traces" \
+        --trace-config=level=TIMESTAMPS \
+        --trace-config=rate=0 \
+        "$@"
+fi
+
 # HTTP is there for health checks from inside the container. Connections end after five minutes,
 # so that frontends see Tritons that came later. New model versions are loaded and withdrawn ones
 # dropped without a restart; one that is loading or cannot be loaded makes Triton no less ready,

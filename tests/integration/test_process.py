@@ -21,6 +21,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 from spanqa.v1 import question_answering_pb2 as pb
 from spanqa.v1.question_answering_pb2_grpc import QuestionAnsweringServiceStub
 from support.processes import BIN, RunningServer, free_port, run_serve, running_server
+from support.triton import address_of
 
 SERVICE = "spanqa.v1.QuestionAnsweringService"
 REQUEST = pb.AnswerRequest(question="Where was she born?", context="She was born in Warsaw.")
@@ -125,11 +126,7 @@ def test_triton_ends_when_the_server_is_killed(model_repository: Path, tmp_path:
 
 
 def test_an_external_triton(server: RunningServer, model_repository: Path, tmp_path: Path) -> None:
-    (address,) = {
-        f"127.0.0.1:{c.laddr.port}"
-        for c in server.triton().net_connections("inet")
-        if c.status == "LISTEN"
-    }
+    address = address_of(server)
     with (
         running_server(
             model_repository, tmp_path / "log", "--triton", f"{address},{address}"

@@ -46,11 +46,16 @@ class RunningServer:
         """Its embedded Triton."""
         return next(child for child in self.children() if child.name() == "tritonserver")
 
-    def metrics(self) -> dict[str, float]:
-        """Its own metrics by name and labels, as they are written: name{label="value"}."""
+    def metrics_page(self) -> str:
+        """What Prometheus reads."""
         address = f"http://127.0.0.1:{self.metrics_port}/metrics"
         with urllib.request.urlopen(address, timeout=5) as page:
-            lines = page.read().decode().splitlines()
+            text: str = page.read().decode()
+        return text
+
+    def metrics(self) -> dict[str, float]:
+        """Its own metrics by name and labels, as they are written: name{label="value"}."""
+        lines = self.metrics_page().splitlines()
         parts = (line.rpartition(" ") for line in lines if line.startswith("spanqa_"))
         return {name: float(value) for name, _, value in parts}
 

@@ -15,8 +15,9 @@ from support.processes import RunningServer
 
 
 def address_of(server: RunningServer) -> str:
-    connections = server.triton().net_connections("inet")
-    return next(f"127.0.0.1:{c.laddr.port}" for c in connections if c.status == "LISTEN")
+    """Where it takes inference."""
+    options = dict(part.split("=", 1) for part in server.triton().cmdline() if "=" in part)
+    return f"{options['--grpc-address']}:{options['--grpc-port']}"
 
 
 def model_statistics(address: str) -> Any:

@@ -41,7 +41,7 @@ def run() -> None:
         settings = CliApp.run(Settings, cli_args=arguments, cli_settings_source=source)
     except ValidationError as error:
         sys.exit(f"spanqa-server: {describe(error)}")
-    set_up_logging(settings.log_level)
+    set_up_logging(settings.log_level, settings.log_format)
     # Not needed, and slow, for the other commands.
     from spanqa_server.service import serve
     from spanqa_server.workers import serve_with_workers

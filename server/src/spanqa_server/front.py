@@ -9,7 +9,8 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from spanqa.v1.question_answering_pb2_grpc import add_QuestionAnsweringServiceServicer_to_server
 from spanqa_server.errors import StartupError
 from spanqa_server.grpc_api.admission import Admission
-from spanqa_server.grpc_api.interceptors import SERVICE, CallInterceptor
+from spanqa_server.grpc_api.calls import SERVICE
+from spanqa_server.grpc_api.interceptors import CallInterceptor
 from spanqa_server.grpc_api.reflection import enable_reflection
 from spanqa_server.grpc_api.servicer import Models, QuestionAnsweringServicer
 from spanqa_server.grpc_api.tokens import BearerTokens

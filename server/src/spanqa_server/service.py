@@ -14,7 +14,8 @@ from spanqa_server.errors import StartupError
 from spanqa_server.front import GrpcFront
 from spanqa_server.grpc_api.admission import Admission
 from spanqa_server.settings import Settings
-from spanqa_server.telemetry import metrics
+from spanqa_server.telemetry import metrics, tracing
+from spanqa_server.telemetry.triton_metrics import pass_on
 from spanqa_server.upkeep import open_upkeep
 from spanqa_server.versions import ModelVersion
 
@@ -35,7 +36,11 @@ async def serve(settings: Settings, sharers: int = 1, late: bool = False) -> Non
     stop = stop_signal()
     start_metrics(settings, REGISTRY)
     async with contextlib.AsyncExitStack() as stack:
+        await stack.enter_async_context(
+            tracing.traces(settings.otlp_endpoint, settings.trace_ratio)
+        )
         upkeep = await stack.enter_async_context(open_upkeep(settings, switch_teller()))
+        pass_on(upkeep.triton_metrics, REGISTRY)
         admission = Admission(
             settings.admitted_tokens,
             settings.max_admitted_long_tokens,

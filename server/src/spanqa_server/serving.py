@@ -11,7 +11,7 @@ from spanqa_server.qa.requests import Limits, ModelDefaults
 from spanqa_server.qa.text_cache import TextCache
 from spanqa_server.qa.tokenizer import TokenizedText
 from spanqa_server.settings import Settings
-from spanqa_server.telemetry import metrics
+from spanqa_server.telemetry import metrics, tracing
 from spanqa_server.triton.client import Triton, VersionInference
 from spanqa_server.versions import ModelVersion
 
@@ -42,7 +42,9 @@ def serve_version(
     )
     inference = VersionInference(triton, version.number, address)
     cache: TextCache[TokenizedText] = TextCache(settings.text_cache_bytes, count_lookup)
-    answerer = Answerer(version.tokenizer, defaults, limits, inference, threads, cache)
+    answerer = Answerer(
+        version.tokenizer, defaults, limits, inference, threads, cache, tracing.stage
+    )
     return ServedModel(answerer, describe_model(version, limits, settings))
 
 

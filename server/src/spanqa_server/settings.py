@@ -1,7 +1,8 @@
 """The one settings object: a command line flag and an environment variable for each field."""
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -77,6 +78,21 @@ class Settings(BaseSettings):
     )
     reflection: bool = Field(True, description="Serve gRPC reflection.")
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
+    log_format: Literal["text", "json"] = Field(
+        "text", description="Lines of text, or of JSON, an object each."
+    )
+    otlp_endpoint: str = Field(
+        "",
+        description="OpenTelemetry collector, http://HOST:4318, to which traces go (OTLP over "
+        "HTTP); none: no traces.",
+    )
+    trace_ratio: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="Share of calls that are traced, of those that come without a trace context "
+        "of their own.",
+    )
     max_question_tokens: int = Field(
         128, ge=1, le=INT32_MAX, description="Longest question, in tokens."
     )
@@ -190,6 +206,14 @@ class Settings(BaseSettings):
                 raise ValueError(f"{address!r} is not HOST:PORT")
         return addresses
 
+    @field_validator("otlp_endpoint")
+    @classmethod
+    def check_endpoint(cls, endpoint: str) -> str:
+        """A URL without a path at its end, which is ours to add."""
+        if endpoint and not is_base_url(endpoint):
+            raise ValueError("must be a URL like http://HOST:4318")
+        return endpoint.rstrip("/")
+
     @model_validator(mode="after")
     def check_tls(self) -> Self:
         """Certificate and key come together."""
@@ -206,3 +230,13 @@ class Settings(BaseSettings):
         if level.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):
             raise ValueError("must be DEBUG, INFO, WARNING or ERROR")
         return level.upper()
+
+
+def is_base_url(url: str) -> bool:
+    """Whether it is one of a server that speaks HTTP, to which a path can be added."""
+    try:
+        parts = urlsplit(url)
+        named = bool(parts.hostname) and parts.port != 0
+    except ValueError:  # what stands for a port or an address is none
+        return False
+    return named and parts.scheme in ("http", "https") and not (parts.query or parts.fragment)

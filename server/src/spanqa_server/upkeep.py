@@ -42,6 +42,11 @@ class Upkeep:
         """Where Triton is."""
         return [self._embedded.address] if self._embedded else self._settings.triton
 
+    @property
+    def triton_metrics(self) -> str:
+        """Where the embedded Triton gives out its metrics, if it does."""
+        return self._embedded.metrics_address if self._embedded else ""
+
     def tokens_per_second(self) -> float:
         """How fast Triton works at present."""
         return self._budget.tokens_per_second
@@ -110,7 +115,12 @@ async def open_upkeep(
     async with contextlib.AsyncExitStack() as stack:
         embedded = None
         if not settings.triton:
-            embedded = EmbeddedTriton(settings.model_repository, settings.threads)
+            embedded = EmbeddedTriton(
+                settings.model_repository,
+                settings.threads,
+                metrics=settings.metrics_port != 0,
+                otlp_endpoint=settings.otlp_endpoint,
+            )
             stack.push_async_callback(embedded.stop)
         budget = TokenBudget(
             settings.max_tokens_in_flight, settings.chunks_in_flight * settings.chunk_tokens

@@ -15,7 +15,7 @@ def main() -> None:
     """Serve with the settings that the first argument holds, in JSON."""
     told = json.loads(sys.argv[1])
     settings = Settings(**told["settings"])
-    set_up_logging(settings.log_level)
+    set_up_logging(settings.log_level, settings.log_format)
     try:
         asyncio.run(serve(settings, told["sharers"], told["late"]))
     except StartupError as error:

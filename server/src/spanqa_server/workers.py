@@ -22,10 +22,11 @@ from spanqa_server.front import cannot_listen
 from spanqa_server.processes.supervised import Program, Supervised
 from spanqa_server.service import start_metrics, stop_signal
 from spanqa_server.settings import Settings
+from spanqa_server.telemetry.triton_metrics import pass_on
 from spanqa_server.upkeep import open_upkeep
 
 # Beyond the grace of calls: what a worker needs to end.
-END_SECONDS = 2.0
+END_SECONDS = 3.0
 
 
 async def serve_with_workers(settings: Settings) -> None:
@@ -41,6 +42,7 @@ async def serve_with_workers(settings: Settings) -> None:
         metrics = WorkerMetrics(directory)
         start_metrics(settings, metrics.registry)
         upkeep = await stack.enter_async_context(open_upkeep(settings, lambda version: None))
+        pass_on(upkeep.triton_metrics, metrics.registry)
         await upkeep.start()
         shared = share(settings, port, upkeep.triton)
         workers = [

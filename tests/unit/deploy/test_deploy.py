@@ -1,6 +1,5 @@
 """The files under docker/ agree with the server: its settings, its metrics, its ports and times."""
 
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,9 +9,9 @@ import pytest
 import yaml
 
 from spanqa_server.settings import Settings
+from spanqa_server.workers import END_SECONDS
+from support.board import BOARD, DOCKER, ROOT, RULES, board_expressions, declared, load
 
-ROOT = Path(__file__).resolve().parents[3]
-DOCKER = ROOT / "docker"
 KUBERNETES = DOCKER / "kubernetes"
 GUIDE = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
 
@@ -25,13 +24,6 @@ TRITON_METRICS = {
     *("nv_gpu_utilization", "nv_gpu_memory_total_bytes", "nv_gpu_memory_used_bytes"),
 }
 SUFFIXES = {"Counter": ("_total",), "Gauge": ("",), "Histogram": ("_bucket", "_sum", "_count")}
-DECLARED = re.compile(r"\b(Counter|Gauge|Histogram)\(\s*\"(\w+)\"")
-WORKER_END_SECONDS = 2
-
-
-def load(path: Path) -> Any:
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
-
 
 COMPOSE = load(DOCKER / "compose.yaml")
 SERVICES: dict[str, Any] = COMPOSE["services"]
@@ -46,12 +38,6 @@ PODS = {
     for manifest in MANIFESTS
     if manifest["kind"] in ("Deployment", "Job")
 }
-BOARD = json.loads((DOCKER / "grafana" / "dashboards" / "spanqa.json").read_text(encoding="utf-8"))
-RULES = [
-    rule
-    for group in load(DOCKER / "prometheus" / "alerts.yaml")["groups"]
-    for rule in group["rules"]
-]
 
 
 def containers(pod: dict[str, Any]) -> list[dict[str, Any]]:
@@ -60,7 +46,9 @@ def containers(pod: dict[str, Any]) -> list[dict[str, Any]]:
 
 def environments() -> Iterator[tuple[str, dict[str, str]]]:
     for name, service in SERVICES.items():
-        yield f"compose {name}", service.get("environment", {})
+        values = service.get("environment", {})
+        # Those without a value come from the shell.
+        yield f"compose {name}", {k: value for k, value in values.items() if value is not None}
     for name, pod in PODS.items():
         for container in pod["containers"]:
             values = {one["name"]: one.get("value", "") for one in container.get("env", ())}
@@ -72,13 +60,7 @@ def texts() -> list[Path]:
 
 
 def expressions() -> Iterator[tuple[str, str]]:
-    for rule in RULES:
-        yield rule["alert"], rule["expr"]
-    for panel in BOARD["panels"]:
-        for target in panel.get("targets", ()):
-            yield panel["title"], target["expr"]
-    for variable in BOARD["templating"]["list"]:
-        yield variable["name"], variable.get("definition", "")
+    yield from board_expressions()
     for rule in load(DOCKER / "prometheus" / "adapter.yaml")["externalRules"]:
         yield "adapter", rule["seriesQuery"]
     for manifest in MANIFESTS:
@@ -88,13 +70,8 @@ def expressions() -> Iterator[tuple[str, str]]:
 
 
 def known_series() -> set[str]:
-    sources = (ROOT / "server" / "src").rglob("*.py")
-    declared = [
-        found for path in sources for found in DECLARED.findall(path.read_text(encoding="utf-8"))
-    ]
-    ours = {name.removesuffix("_total"): kind for kind, name in declared}
     return TRITON_METRICS | {
-        name + suffix for name, kind in ours.items() for suffix in SUFFIXES[kind]
+        name + suffix for name, kind in declared().items() for suffix in SUFFIXES[kind]
     }
 
 
@@ -169,7 +146,7 @@ def test_a_stop_waits_for_calls_to_end() -> None:
     times.append((values, PODS["frontend"]["terminationGracePeriodSeconds"]))
     for values, seconds in times:
         calls = float(values["SPANQA_DRAIN_SECONDS"]) + float(values["SPANQA_SHUTDOWN_GRACE"])
-        assert seconds > calls + WORKER_END_SECONDS
+        assert seconds > calls + END_SECONDS
 
 
 @pytest.mark.parametrize("name", [*SERVICES])

@@ -68,6 +68,14 @@ def test_flags_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize(
+    "url", ["", "http://c:4318", "https://c.example/otlp", "http://[::1]:4318"]
+)
+def test_a_collector_is_a_url(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    assert run(monkeypatch, f"--otlp-endpoint={url}").otlp_endpoint == url
+    assert run(monkeypatch, f"--otlp-endpoint={url and url + '/'}").otlp_endpoint == url
+
+
+@pytest.mark.parametrize(
     ("arguments", "tokens", "chunks"),
     [
         ((), 1024, 1),
@@ -111,6 +119,13 @@ def test_chunks_are_smaller_and_fewer_with_the_embedded_triton(
         ("default_timeout", "nan", "--default-timeout 'nan': "),
         ("max_chunk_tokens", "511", "greater than or equal to 512"),
         ("text_cache_bytes", "-1", "greater than or equal to 0"),
+        ("log_format", "xml", "'text' or 'json'"),
+        ("trace_ratio", "1.5", "less than or equal to 1"),
+        ("otlp_endpoint", "collector:4318", "must be a URL like http://HOST:4318"),
+        ("otlp_endpoint", "grpc://collector:4317", "must be a URL like http://HOST:4318"),
+        ("otlp_endpoint", "http://:4318", "must be a URL like http://HOST:4318"),
+        ("otlp_endpoint", "http://c:no", "must be a URL like http://HOST:4318"),
+        ("otlp_endpoint", "http://c?x=y", "must be a URL like http://HOST:4318"),
     ],
 )
 def test_bad_values_are_told_in_one_line(

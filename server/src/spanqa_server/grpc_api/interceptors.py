@@ -1,4 +1,4 @@
-"""What every call of the service passes through: parsing, errors, metrics."""
+"""What every call of the service passes through: parsing, errors, what is noted of it."""
 
 from __future__ import annotations  # grpc's classes are generic in its stubs alone
 
@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -14,20 +13,20 @@ from google.protobuf.message import DecodeError
 from grpc_health.v1 import health
 from grpc_status import rpc_status
 
-from spanqa.v1 import question_answering_pb2 as pb
 from spanqa_server.errors import MalformedRequestError, ServerError, UnauthenticatedError
+from spanqa_server.grpc_api.calls import SERVICE, note_call
 from spanqa_server.grpc_api.errors import retry_metadata, to_status
 from spanqa_server.grpc_api.tokens import BearerTokens
-from spanqa_server.telemetry.metrics import CALL_SECONDS, CALLS, REFUSALS, WORKER_CALLS
+from spanqa_server.telemetry.metrics import REFUSALS
 
 if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
 
 logger = logging.getLogger(__name__)
 
-SERVICE = pb.DESCRIPTOR.services_by_name["QuestionAnsweringService"]
 PREFIX = f"/{SERVICE.full_name}/"
 HEALTH = f"/{health.SERVICE_NAME}/"
+INTERNAL = "internal error; the server's log has more"
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
@@ -101,34 +100,27 @@ def wrap(handler: grpc.RpcMethodHandler[Any, Any], name: str) -> grpc.RpcMethodH
 
 @asynccontextmanager
 async def outcome(method: str, context: Context) -> AsyncIterator[None]:
-    """Give the call its status, whatever happens in the block, and count it.
+    """Give the call its status, whatever happens in the block, and note its end.
 
     It is counted before its caller hears of its end: who has seen an error finds it in the metrics.
     """
-    begin = perf_counter()
+    end = note_call(method, context)
     try:
         yield
     except ServerError as error:
         status = rpc_status.to_status(to_status(error))
-        count(method, status.code, begin)
+        end(status.code, status.details)
         trailing = (*status.trailing_metadata, *retry_metadata(error))
         await context.abort(status.code, status.details, trailing)
     except (asyncio.CancelledError, GeneratorExit):  # the caller's doing, or its deadline passed
-        count(method, grpc.StatusCode.CANCELLED, begin)
+        end(grpc.StatusCode.CANCELLED, "")
         raise
     except Exception:
         logger.exception("%s failed", method)
-        count(method, grpc.StatusCode.INTERNAL, begin)
-        await context.abort(grpc.StatusCode.INTERNAL, "internal error; the server's log has more")
+        end(grpc.StatusCode.INTERNAL, INTERNAL)
+        await context.abort(grpc.StatusCode.INTERNAL, INTERNAL)
     else:
-        count(method, grpc.StatusCode.OK, begin)
-
-
-def count(method: str, code: grpc.StatusCode, begin: float) -> None:
-    """Count a call that ends now and began at `begin` on the clock of `perf_counter`."""
-    CALLS.labels(method, code.name).inc()
-    WORKER_CALLS.inc()
-    CALL_SECONDS.labels(method).observe(perf_counter() - begin)
+        end(grpc.StatusCode.OK, "")
 
 
 def parse_request(parse: Callable[[bytes], Any] | None, raw: bytes, method: str) -> Any:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Executor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Protocol, TypeVar
@@ -32,10 +33,16 @@ from spanqa_server.qa.tokenizer import CallTexts, TextTokenizer, TokenizedText
 from spanqa_server.qa.windows import PackedWindows, pack_windows
 
 T = TypeVar("T")
+Stage = Callable[[str], AbstractContextManager[object]]
 
 # More windows than this are cut and decoded in a thread: fewer cost less than the hop, and
 # more would hold up other requests.
 MANY_WINDOWS = 16
+
+
+def no_stage(name: str) -> AbstractContextManager[object]:
+    """What a stage of a request runs in where nobody wants to know."""
+    return nullcontext()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +86,7 @@ class Answerer:
         inference: Inference,
         threads: Executor,
         cache: TextCache[TokenizedText],
+        stage: Stage = no_stage,
     ) -> None:
         self.model = model
         self.limits = limits
@@ -86,6 +94,7 @@ class Answerer:
         self._inference = inference
         self._threads = threads
         self._cache = cache
+        self._stage = stage
 
     def texts(self) -> CallTexts:
         """For the requests of one call: texts that they share are tokenized once."""
@@ -99,14 +108,16 @@ class Answerer:
             ServerError: the model could not be asked.
         """
         begin = perf_counter()
-        prepared = await self.prepare(request, texts)
+        with self._stage("tokenize"):
+            prepared = await self.prepare(request, texts)
         tokenized = perf_counter()
         logits = await self._inference.infer(prepared.packed)
         inferred = perf_counter()
-        decoded, answers = await self._run(
-            len(prepared.layout.plan) > MANY_WINDOWS,
-            lambda: find_answers(request, prepared, logits),
-        )
+        with self._stage("decode"):
+            decoded, answers = await self._run(
+                len(prepared.layout.plan) > MANY_WINDOWS,
+                lambda: find_answers(request, prepared, logits),
+            )
         seconds = (tokenized - begin, perf_counter() - inferred)
         return AnswerSet(
             answers, decoded.no_answer, decoded.null_probability, cost(prepared, logits, *seconds)
@@ -115,22 +126,24 @@ class Answerer:
     async def compute_logits(self, request: Question, texts: CallTexts) -> LogitSet:
         """The raw results for a question about one text; raises as `answer` does."""
         begin = perf_counter()
-        prepared = await self.prepare(request, texts)
-        check_logits_tokens(len(prepared.packed.input_ids), self.limits)
+        with self._stage("tokenize"):
+            prepared = await self.prepare(request, texts)
+            check_logits_tokens(len(prepared.packed.input_ids), self.limits)
         tokenized = perf_counter()
         logits = await self._inference.infer(prepared.packed)
-        windows = await self._run(
-            len(prepared.layout.plan) > 1,
-            lambda: read_windows(
-                request,
-                prepared.question,
-                prepared.layout,
-                prepared.packed,
-                logits.starts,
-                logits.ends,
-                self._tokenizer,
-            ),
-        )
+        with self._stage("decode"):
+            windows = await self._run(
+                len(prepared.layout.plan) > 1,
+                lambda: read_windows(
+                    request,
+                    prepared.question,
+                    prepared.layout,
+                    prepared.packed,
+                    logits.starts,
+                    logits.ends,
+                    self._tokenizer,
+                ),
+            )
         return LogitSet(windows, cost(prepared, logits, tokenized - begin, 0.0))
 
     async def prepare(self, request: Question, texts: CallTexts) -> PreparedQuestion:

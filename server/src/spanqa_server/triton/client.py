@@ -1,11 +1,13 @@
 """Inference on Triton over one channel, straight on its protocol (KServe v2)."""
 
 import asyncio
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from time import perf_counter
 
 import grpc
 import numpy as np
+from opentelemetry.trace import Span, SpanKind
 from tritonclient.grpc import service_pb2
 
 from spanqa_server.errors import (
@@ -18,12 +20,14 @@ from spanqa_server.errors import (
 )
 from spanqa_server.qa.answerer import Logits
 from spanqa_server.qa.windows import PackedWindows, split_windows
+from spanqa_server.telemetry import tracing
 from spanqa_server.triton.dispatcher import TokenBudget
 from spanqa_server.triton.members import Members
 
 INPUTS = ("input_ids", "token_type_ids", "window_lengths")
 AWAY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.NOT_FOUND, grpc.StatusCode.CANCELLED)
 OUTPUTS = ("start_logits__0", "end_logits__1")
+FloatArray = np.ndarray[tuple[int], np.dtype[np.float32]]
 
 
 class Triton:
@@ -92,16 +96,27 @@ class Triton:
         self, packed: PackedWindows, version: str, total: int, address: str | None
     ) -> Logits:
         begin = perf_counter()
-        async with self._budget.reserve(len(packed.input_ids), total):
+        async with AsyncExitStack() as held:
+            with tracing.stage("queue"):
+                room = self._budget.reserve(len(packed.input_ids), total)
+                await held.enter_async_context(room)
             admitted = perf_counter()
-            request = build_request(self._model_name, version, packed)
-            try:
-                response = await self.members.stub(address).ModelInfer(request)
-            except grpc.aio.AioRpcError as error:
-                raise map_error(error) from None
-            starts, ends = read_logits(response, len(packed.input_ids))
+            with tracing.stage("infer", SpanKind.CLIENT) as span:
+                describe(span, packed, version)
+                starts, ends = await self._ask(packed, version, address)
         self.answered_at[version] = asyncio.get_running_loop().time()
         return Logits(starts, ends, admitted - begin, perf_counter() - admitted)
+
+    async def _ask(
+        self, packed: PackedWindows, version: str, address: str | None
+    ) -> tuple[FloatArray, ...]:
+        request = build_request(self._model_name, version, packed)
+        triton = self.members.stub(address)
+        try:
+            response = await triton.ModelInfer(request, metadata=tracing.outgoing())
+        except grpc.aio.AioRpcError as error:
+            raise map_error(error) from None
+        return read_logits(response, len(packed.input_ids))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +130,21 @@ class VersionInference:
     async def infer(self, packed: PackedWindows) -> Logits:
         """Compute the logits; raises as `Triton.infer` does."""
         return await self.triton.infer(packed, self.version, self.address)
+
+
+def describe(span: Span, packed: PackedWindows, version: str) -> None:
+    """Say in a span how much work it is, and what does it."""
+    if span.is_recording():
+        span.set_attributes(
+            {
+                "rpc.system": "grpc",
+                "rpc.service": "inference.GRPCInferenceService",
+                "rpc.method": "ModelInfer",
+                "spanqa.tokens": len(packed.input_ids),
+                "spanqa.windows": len(packed.window_lengths),
+                "spanqa.model_version": version,
+            }
+        )
 
 
 def build_request(
@@ -132,9 +162,7 @@ def build_request(
     return request
 
 
-def read_logits(
-    response: service_pb2.ModelInferResponse, tokens: int
-) -> tuple[np.ndarray[tuple[int], np.dtype[np.float32]], ...]:
+def read_logits(response: service_pb2.ModelInferResponse, tokens: int) -> tuple[FloatArray, ...]:
     """Start and end logits, float32 [tokens] each.
 
     Raises:

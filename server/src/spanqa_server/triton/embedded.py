@@ -6,6 +6,7 @@ It listens on loopback only, is started again when it dies, and ends with this p
 import logging
 import os
 import re
+import secrets
 import socket
 import sys
 import sysconfig
@@ -26,17 +27,36 @@ logger = logging.getLogger(__name__)
 
 STOP_SECONDS = 3.0
 LOAD_FAILURE = re.compile(r"failed to load '\w+' version (?P<number>\d+): (?P<told>.*)")
+# What the frontend does not use; the header that opens it has a random value.
+CLOSED = "model-config,model-repository,shared-memory,trace,logging"
 ERROR = re.compile(r"^(?:error|E\d{4}).*?[:\]] (?!.*Cuda)(?P<told>.*)")
 
 
 class EmbeddedTriton:
     """One tritonserver process and its children, kept running until `stop`."""
 
-    def __init__(self, model_repository: Path, threads: int) -> None:
+    def __init__(
+        self,
+        model_repository: Path,
+        threads: int,
+        *,
+        metrics: bool = False,
+        otlp_endpoint: str = "",
+    ) -> None:
+        """Nothing starts yet.
+
+        Args:
+            model_repository: where versions are that will be offered.
+            threads: of the model; 0: one a core.
+            metrics: give out Triton's own, at `metrics_address`.
+            otlp_endpoint: the collector for traces, if there is one.
+        """
         self.address = f"127.0.0.1:{free_port()}"
+        self.metrics_address = f"127.0.0.1:{free_port()}" if metrics else ""
         self.last_lines: deque[str] = deque(maxlen=200)
         self._repository = model_repository.resolve()
         self._threads = threads
+        self._otlp_endpoint = otlp_endpoint
         self._process = Supervised(
             "embedded Triton",
             self._prepare,
@@ -88,8 +108,13 @@ class EmbeddedTriton:
         )
         self._link(Path(self._directory.name))
         self.last_lines.clear()
+        directory = Path(self._directory.name)
         return Program(
-            triton_command(package, Path(self._directory.name), self.address),
+            [
+                *triton_command(package, directory, self.address, self.metrics_address),
+                f"--grpc-restricted-protocol={CLOSED}:closed={secrets.token_hex(16)}",
+                *trace_flags(self._otlp_endpoint),
+            ],
             triton_environment(package, self._threads),
         )
 
@@ -131,7 +156,9 @@ def pytriton_package() -> Path:
     )
 
 
-def triton_command(package: Path, directory: Path, address: str) -> list[str]:
+def triton_command(
+    package: Path, directory: Path, address: str, metrics_address: str = ""
+) -> list[str]:
     host, _, port = address.rpartition(":")
     return [
         str(package / "bin" / "tritonserver"),
@@ -144,11 +171,38 @@ def triton_command(package: Path, directory: Path, address: str) -> list[str]:
         f"--grpc-address={host}",
         f"--grpc-port={port}",
         "--allow-http=false",
-        "--allow-metrics=false",
+        *metrics_flags(metrics_address),
         "--exit-timeout-secs=2",
         "--log-info=false",
         "--log-warning=false",
     ]
+
+
+def metrics_flags(address: str) -> list[str]:
+    """For metrics of the model at this address; none without one."""
+    if not address:
+        return ["--allow-metrics=false"]
+    host, _, port = address.rpartition(":")
+    return [
+        "--allow-metrics=true",
+        f"--metrics-address={host}",
+        f"--metrics-port={port}",
+        "--allow-gpu-metrics=false",
+        "--allow-cpu-metrics=false",
+    ]
+
+
+def trace_flags(endpoint: str) -> list[str]:
+    """For spans of the requests that come with a trace context, and of no others."""
+    if not endpoint:
+        return []
+    settings = {
+        "mode": "opentelemetry",
+        "opentelemetry,url": f"{endpoint}/v1/traces",
+        "level": "TIMESTAMPS",
+        "rate": "0",
+    }
+    return [f"--trace-config={name}={value}" for name, value in settings.items()]
 
 
 def triton_environment(package: Path, threads: int) -> dict[str, str]:

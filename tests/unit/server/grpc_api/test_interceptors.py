@@ -1,6 +1,7 @@
 """When a call is counted. The rest of the interceptor is tested through the servicer."""
 
 import asyncio
+import logging
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -49,3 +50,19 @@ async def test_calls_that_end_without_an_error_status() -> None:
         async with outcome("A", context):
             raise asyncio.CancelledError
     assert counters.calls == {("A", grpc.StatusCode.OK.name): 1, ("A", "CANCELLED"): 1}
+
+
+async def test_at_debug_the_end_of_a_call_is_a_line(caplog: pytest.LogCaptureFixture) -> None:
+    context = context_that_notes([], Counters())
+    async with outcome("A", context):
+        pass
+    assert caplog.records == []
+    caplog.set_level(logging.DEBUG, "spanqa_server")
+    with pytest.raises(AbortedError):
+        async with outcome("A", context):
+            raise DeadlineError("late")
+    [line] = caplog.records
+    fields = vars(line)
+    assert (fields["method"], fields["code"]) == ("A", "DEADLINE_EXCEEDED")
+    assert 0 <= fields["milliseconds"] < 1000
+    assert line.getMessage().startswith("A DEADLINE_EXCEEDED ")

@@ -57,6 +57,22 @@ def test_it_listens_on_loopback_only() -> None:
     assert options["--backend-directory"] == "own/backends"
 
 
+def test_its_metrics_are_on_loopback_too() -> None:
+    assert embedded.EmbeddedTriton(Path("repository"), threads=0).metrics_address == ""
+    triton = embedded.EmbeddedTriton(Path("repository"), threads=0, metrics=True)
+    host, _, port = triton.metrics_address.rpartition(":")
+    assert host == "127.0.0.1"
+    command = embedded.triton_command(Path("package"), Path("own"), "a:1", triton.metrics_address)
+    assert {"--allow-metrics=true", f"--metrics-address={host}"} <= {*command}
+    assert f"--metrics-port={port}" in command
+
+
+def test_it_traces_where_there_is_a_collector() -> None:
+    assert embedded.trace_flags("") == []
+    flags = embedded.trace_flags("http://collector:4318")
+    assert "--trace-config=opentelemetry,url=http://collector:4318/v1/traces" in flags
+
+
 def test_it_sees_what_is_offered_within_a_second() -> None:
     command = embedded.triton_command(Path("package"), Path("own"), "127.0.0.1:1")
     assert "--model-control-mode=poll" in command

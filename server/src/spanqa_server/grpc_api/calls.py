@@ -1,0 +1,50 @@
+"""What is noted of a call: metrics, its span where it is traced, and a line in the log at DEBUG."""
+
+from __future__ import annotations  # grpc's classes are generic in its stubs alone
+
+import logging
+from collections.abc import Callable
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from spanqa.v1 import question_answering_pb2 as pb
+from spanqa_server.telemetry import tracing
+from spanqa_server.telemetry.metrics import CALL_SECONDS, CALLS, WORKER_CALLS
+
+if TYPE_CHECKING:
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+logger = logging.getLogger(__name__)
+
+SERVICE = pb.DESCRIPTOR.services_by_name["QuestionAnsweringService"]
+# What OpenTelemetry's conventions call errors of a server; the others are its callers'.
+FAULTS = {
+    grpc.StatusCode.UNKNOWN,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.UNIMPLEMENTED,
+    grpc.StatusCode.INTERNAL,
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DATA_LOSS,
+}
+
+
+def note_call(method: str, context: Context) -> Callable[[grpc.StatusCode, str], None]:
+    """Note that a call begins; what comes back notes its end, with a status and its text."""
+    begin = perf_counter()
+    span = tracing.begin_call(SERVICE.full_name, method, lambda: context.invocation_metadata())
+
+    def end(code: grpc.StatusCode, details: str) -> None:
+        seconds = perf_counter() - begin
+        CALLS.labels(method, code.name).inc()
+        WORKER_CALLS.inc()
+        CALL_SECONDS.labels(method).observe(seconds)
+        if span.is_recording():
+            fault = f"{code.name}: {details}" if code in FAULTS else ""
+            tracing.end_call(span, code.value[0], fault)
+        if logger.isEnabledFor(logging.DEBUG):
+            fields = {"method": method, "code": code.name, "milliseconds": round(1e3 * seconds, 3)}
+            logger.debug("%s %s %.1f ms", method, code.name, 1e3 * seconds, extra=fields)
+
+    return end

@@ -1,0 +1,47 @@
+"""The embedded Triton's own metrics, passed on with those of the server."""
+
+import re
+from collections.abc import Iterator
+from http.client import HTTPConnection, HTTPException
+
+from prometheus_client import Metric
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector, CollectorRegistry
+
+FETCH_SECONDS = 1.0
+COUNTER = re.compile(r"^(# TYPE \w+) counter$", re.MULTILINE)
+
+
+class TritonMetrics(Collector):
+    """What Triton says whenever it is asked for; nothing while it is away."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+
+    def describe(self) -> list[Metric]:
+        """Nothing: registering must not ask a Triton that is about to start."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        try:
+            page = fetch(self._address)
+            # The library would add _total to the names of counters, which dashboards do not.
+            yield from text_string_to_metric_families(COUNTER.sub(r"\1 untyped", page))
+        except (OSError, HTTPException, ValueError):
+            return
+
+
+def pass_on(address: str, registry: CollectorRegistry) -> None:
+    """Add the metrics of the Triton at this address, if there is one."""
+    if address:
+        registry.register(TritonMetrics(address))
+
+
+def fetch(address: str) -> str:
+    """Its page of metrics; raises OSError, HTTPException or ValueError where there is none."""
+    connection = HTTPConnection(address, timeout=FETCH_SECONDS)
+    try:
+        connection.request("GET", "/metrics")
+        return connection.getresponse().read().decode()
+    finally:
+        connection.close()

@@ -1,0 +1,164 @@
+"""Everything that the board and the alerts look at is there, and moves when it should."""
+
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import psutil
+import pytest
+from tritonclient.grpc import service_pb2_grpc
+
+from spanqa.v1 import question_answering_pb2 as pb
+from spanqa.v1.question_answering_pb2_grpc import QuestionAnsweringServiceStub
+from spanqa_server.qa.windows import PackedWindows
+from spanqa_server.triton.client import build_request
+from support.board import select, selectors
+from support.processes import RunningServer, running_server, wait_until_serving
+from support.triton import address_of
+
+QUESTION = pb.AnswerRequest(question="Who?", context="It was Ada.")
+HERE = [one for one in selectors() if not one.startswith(("nv_gpu_", "spanqa_tritons"))]
+OF_SEVERAL_TRITONS = [one for one in selectors() if one.startswith("spanqa_tritons")]
+# Long enough to be kept for the next question about it.
+DOCUMENT = "It was Ada, they say. " * 20
+OVER = 200
+
+
+@pytest.fixture(scope="module")
+def pages(tiny_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The metrics before and after each thing that can happen."""
+    directory = tmp_path_factory.mktemp("board")
+    shutil.copytree(tiny_repository, directory / "repository")
+    room = ("--max-tokens-in-flight", "512", "--max-admitted-tokens", "512")
+    with running_server(
+        directory / "repository", directory / "log", "--workers", "2", *room
+    ) as server:
+        server.wait_for_metrics(lambda _: served(server) >= 2)
+        found = [server.metrics_page()]
+        with grpc.insecure_channel(server.target) as channel:
+            stub = QuestionAnsweringServiceStub(channel)
+            ask_in_every_way(stub)
+            found.append(server.metrics_page())
+            found += overload(server, stub)
+        fail_at_triton(server)
+        found.append(server.metrics_page())
+        found.append(bring_a_version(server, directory / "repository" / "bert_qa"))
+        found.append(kill_a_worker(server))
+        found += kill_triton(server)
+    return found
+
+
+def served(server: RunningServer) -> int:
+    """How many times a worker began to serve a version."""
+    return server.log.read_text().count(" serving ")
+
+
+def ask_in_every_way(stub: QuestionAnsweringServiceStub) -> None:
+    for question in ("Who?", "Where?"):
+        stub.Answer(pb.AnswerRequest(question=question, context=DOCUMENT), timeout=10)
+    stub.BatchAnswer(pb.BatchAnswerRequest(requests=[QUESTION, pb.AnswerRequest()]), timeout=10)
+    list(stub.StreamAnswer(iter([pb.StreamAnswerRequest(request=QUESTION)]), timeout=10))
+    documents = [pb.Document(text=QUESTION.context)]
+    stub.AnswerFromDocuments(
+        pb.AnswerFromDocumentsRequest(question="Who?", documents=documents), timeout=10
+    )
+
+
+def overload(server: RunningServer, stub: QuestionAnsweringServiceStub) -> Iterator[str]:
+    """More calls than there is room for while the model stands still; one caller gives up."""
+    backend = next(c for c in server.children() if c.name().startswith("triton_python"))
+    backend.send_signal(signal.SIGSTOP)
+    try:
+        calls = [stub.Answer.future(QUESTION, timeout=60) for _ in range(OVER)]
+        pending = 'nv_inference_pending_request_count{model="bert_qa"}'
+        server.wait_for_metrics(
+            lambda now: (
+                now["spanqa_requests_waiting"] > 0
+                and now.get('spanqa_refusals_total{reason="full"}', 0) > 0
+                and any(value > 0 for value in select(server.metrics_page(), pending).values())
+            )
+        )
+        calls[0].cancel()
+        yield server.metrics_page()
+    finally:
+        backend.send_signal(signal.SIGCONT)
+    codes = [call.code() for call in calls]  # waits for each
+    assert {*codes} == {
+        grpc.StatusCode.OK,
+        grpc.StatusCode.CANCELLED,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+    }
+    server.wait_until_idle()
+    yield server.metrics_page()
+
+
+def fail_at_triton(server: RunningServer) -> None:
+    """A token that no vocabulary has."""
+    tokens = np.array([1 << 30], np.int32)
+    request = build_request("bert_qa", "1", PackedWindows(tokens, tokens, np.array([1], np.int32)))
+    with grpc.insecure_channel(address_of(server)) as channel:
+        stub: Any = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        with pytest.raises(grpc.RpcError):
+            stub.ModelInfer(request, timeout=10)
+
+
+def bring_a_version(server: RunningServer, model: Path) -> str:
+    shutil.copytree(model / "1", model / ".coming")
+    (model / ".coming").rename(model / "2")
+    server.wait_for_metrics(lambda _: served(server) >= 4, within=30)
+    return server.metrics_page()
+
+
+def kill_a_worker(server: RunningServer) -> str:
+    children = psutil.Process(server.process.pid).children()
+    next(child for child in children if "spanqa_server.worker" in child.cmdline()).kill()
+    server.wait_for_metrics(
+        lambda now: now["spanqa_worker_ends_total"] == 1 and served(server) >= 5, within=30
+    )
+    return server.metrics_page()
+
+
+def kill_triton(server: RunningServer) -> Iterator[str]:
+    server.triton().kill()
+    with grpc.insecure_channel(server.target) as channel, pytest.raises(grpc.RpcError) as raised:
+        QuestionAnsweringServiceStub(channel).Answer(QUESTION, timeout=10)
+    assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
+    server.wait_for_metrics(lambda now: now["spanqa_model_ready"] == 0)
+    yield server.metrics_page()
+    wait_until_serving(server, within=30)
+    server.wait_for_metrics(lambda now: now["spanqa_model_ready"] == 1, within=30)
+    yield server.metrics_page()
+
+
+@pytest.mark.parametrize("selector", HERE)
+def test_it_moves(pages: list[str], selector: str) -> None:
+    found = [select(page, selector) for page in pages]
+    assert found[-1], "not there at the end"
+    assert any(one != found[0] for one in found), f"always {found[0]}"
+
+
+@pytest.fixture(scope="module")
+def pages_of_two(
+    server: RunningServer, model_repository: Path, tmp_path_factory: pytest.TempPathFactory
+) -> list[str]:
+    """The metrics with two Tritons, and after one of them is gone."""
+    directory = tmp_path_factory.mktemp("two")
+    with running_server(model_repository, directory / "other") as other:
+        both = ("--triton", f"{address_of(server)},{address_of(other)}")
+        with running_server(model_repository, directory / "log", *both) as front:
+            found = [front.metrics_page()]
+            other.triton().kill()
+            front.wait_for_metrics(lambda now: now['spanqa_tritons{state="out"}'] == 1)
+            return [*found, front.metrics_page()]
+
+
+@pytest.mark.parametrize("selector", OF_SEVERAL_TRITONS)
+def test_it_moves_with_several_tritons(pages_of_two: list[str], selector: str) -> None:
+    before, after = (select(page, selector) for page in pages_of_two)
+    assert before
+    assert after
+    assert before != after
