@@ -84,32 +84,20 @@ load-open-loop: setup ## The same without ghz: RATES=20,40,60 a second, at TARGE
 	@$(BIN)/python benchmarks/open_loop.py --rates $(RATES) $(if $(TARGET),--target $(TARGET)) \
 		$(if $(DATA),--data $(DATA)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(JSON),--json $(JSON))
 
-bench-bench-faults: setup ## What callers see when parts die, hang or lie under load; five minutes.
-	@$(BIN)/python benchmarks/production/faults.py --json $(RESULTS)/faults.json
-
-bench-overload: setup ## Five times as many calls as can be answered, for three minutes.
-	@$(BIN)/python benchmarks/production/overload.py --json $(RESULTS)/overload.json
-
-bench-endings: setup ## SIGTERM under load, twenty times; three minutes.
-	@$(BIN)/python benchmarks/production/endings.py --json $(RESULTS)/endings.json
-
-soak: setup ## Half an hour at 70 % of capacity: memory, descriptors, latency.
-	@$(BIN)/python benchmarks/production/soak.py --json $(RESULTS)/soak.json
-
-check: setup ## Compare the frontend's CPU cost, stage by stage, with the committed baseline.
+bench-check: setup ## Compare the frontend's CPU cost, stage by stage, with the committed baseline.
 	@$(BIN)/python benchmarks/check.py
 
 bench-faults: setup ## What callers see when parts die, hang or lie under load; five minutes.
-	@$(BIN)/python benchmarks/production/faults.py --json $(RESULTS)/faults.json
+	@$(BIN)/python benchmarks/production/faults.py $(if $(DATA),--data $(DATA)) --json $(RESULTS)/faults.json
 
 bench-overload: setup ## Five times as many calls as can be answered, for three minutes.
-	@$(BIN)/python benchmarks/production/overload.py --json $(RESULTS)/overload.json
+	@$(BIN)/python benchmarks/production/overload.py $(if $(DATA),--data $(DATA)) --json $(RESULTS)/overload.json
 
 bench-endings: setup ## SIGTERM under load, twenty times; three minutes.
-	@$(BIN)/python benchmarks/production/endings.py --json $(RESULTS)/endings.json
+	@$(BIN)/python benchmarks/production/endings.py $(if $(DATA),--data $(DATA)) --json $(RESULTS)/endings.json
 
 soak: setup ## Half an hour at 70 % of capacity: memory, descriptors, latency.
-	@$(BIN)/python benchmarks/production/soak.py --json $(RESULTS)/soak.json
+	@$(BIN)/python benchmarks/production/soak.py $(if $(DATA),--data $(DATA)) --json $(RESULTS)/soak.json
 
 check: setup ## Lint, types, import boundaries, container files, proto lint and breaking changes, stub drift.
 	$(BIN)/ruff format --check $(SOURCES)
