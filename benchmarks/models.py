@@ -34,7 +34,9 @@ class Weights:
 
 
 @contextmanager
-def prepared_weights(shape: Shape, dtype: Dtype) -> Iterator[Weights]:
+def prepared_weights(
+    shape: Shape, dtype: Dtype, paddings: Mapping[str, int | None] = PADDINGS
+) -> Iterator[Weights]:
     """Export everything to a temporary directory."""
     transformers.logging.set_verbosity_error()
     with tempfile.TemporaryDirectory(prefix="spanqa-bench-") as directory:
@@ -45,7 +47,7 @@ def prepared_weights(shape: Shape, dtype: Dtype) -> Iterator[Weights]:
             source, packed, version=1, device="cpu", dtype=dtype, on_step=lambda step: None
         ).directory
         repositories = {"packed": packed}
-        for name, pad_to in PADDINGS.items():
+        for name, pad_to in paddings.items():
             if pad_to is not None:
                 # Masked SDPA in bfloat16 on a CPU is several times slower than its parts.
                 attention = "eager" if dtype == "bfloat16" else "sdpa"

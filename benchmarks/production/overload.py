@@ -1,8 +1,10 @@
 """Five times as many calls as the server can answer, for minutes: what it still answers.
 
-`make bench-overload`. First its capacity, with callers who always wait for an answer; then an open
-loop at a multiple of that, callers who do not wait for each other; then a rate that it can keep
-up with again. Health is asked all the time, memory is looked at every second.
+`make bench-overload`, and with `--shape bert-large`, where callers and refusals cost next to
+nothing beside the model, although they share its cores. First its capacity, with callers who
+always wait for an answer; then an open loop at a multiple of that, callers who do not wait for
+each other; then a rate that it can keep up with again. Health is asked all the time, memory is
+looked at every second.
 """
 
 from __future__ import annotations
@@ -13,12 +15,14 @@ import contextlib
 import statistics
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import grpc
+import psutil
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,6 +59,8 @@ class Report:
     slowest_health_seconds: float
     recovery_seconds: float
     generator_late_seconds: float
+    cores_used: dict[str, float]
+    """While the load lasted, by the processes of the server and by the callers beside them."""
 
     @property
     def goodput(self) -> float:
@@ -70,15 +76,14 @@ def main() -> None:
     parser.add_argument("--timeout", type=float, default=5.0, help="deadline of each call, s")
     parser.add_argument("--callers", type=int, default=64, help="of the capacity")
     parser.add_argument("--capacity-seconds", type=float, default=20.0)
-    parser.add_argument("--repository", type=Path, default=ROOT / "model_repository")
+    parser.add_argument("--shape", choices=("embedded", "bert-large"), default="embedded")
     parser.add_argument("--flags", default="", help="more flags of the server, with spaces")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     with (
         tempfile.TemporaryDirectory() as directory,
-        running_server(
-            arguments.repository, Path(directory) / "log", *arguments.flags.split()
-        ) as server,
+        repository_of(arguments.shape) as repository,
+        running_server(repository, Path(directory) / "log", *arguments.flags.split()) as server,
     ):
         report, curves = asyncio.run(measure(arguments, server))
     for name, value in asdict(report).items():
@@ -88,8 +93,19 @@ def main() -> None:
         shown = [curve["megabytes"][at * (len(curve["megabytes"]) - 1) // 9] for at in range(10)]
         print(f"MB of {name}: {[round(value) for value in shown]}")
     if arguments.json:
-        del arguments.repository
         write_result(arguments.json, arguments, report=asdict(report), curves=curves)
+
+
+@contextlib.contextmanager
+def repository_of(shape: str) -> Iterator[Path]:
+    """The default model's, or one of BERT-large's shape with random weights, in bfloat16."""
+    if shape == "embedded":
+        yield ROOT / "model_repository"
+        return
+    from models import prepared_weights  # needs torch and transformers
+
+    with prepared_weights("bert-large", "bfloat16", {"packed": None}) as weights:
+        yield weights.repositories["packed"]
 
 
 async def measure(
@@ -107,15 +123,19 @@ async def measure(
         health: list[tuple[str, float]] = []
         watching.append(asyncio.create_task(watch_health(server.target, health)))
         load = Steady(stubs, known, arguments.times * capacity, arguments.timeout)
-        begin = monotonic()
+        begin, cpu = monotonic(), cpu_of(sampler)
         await offer(load, arguments.seconds)
         end = begin + arguments.seconds
+        busy = {
+            name: (seconds - cpu.get(name, 0.0)) / arguments.seconds
+            for name, seconds in cpu_of(sampler).items()
+        }
         after = Steady(stubs, known, capacity / 4, arguments.timeout)
         recovered = await recovery(after, usual)
         for task in watching:
             task.cancel()
         await asyncio.gather(*watching, return_exceptions=True)
-    report = summary(capacity, load, begin, end, health, recovered - end)
+    report = summary(capacity, load, begin, end, health, recovered - end, busy)
     return report, {name: asdict(curve) for name, curve in sampler.by_name().items()}
 
 
@@ -172,6 +192,7 @@ def summary(
     end: float,
     health: list[tuple[str, float]],
     recovered: float,
+    busy: dict[str, float],
 ) -> Report:
     seconds = end - begin
     answered = times_of(load.calls, OK)
@@ -191,7 +212,16 @@ def summary(
         max(took for _, took in health),
         recovered,
         late,
+        busy,
     )
+
+
+def cpu_of(sampler: Sampler) -> dict[str, float]:
+    """CPU seconds so far."""
+    sampler.look()
+    times = psutil.Process().cpu_times()
+    curves = {name: curve.cpu_seconds for name, curve in sampler.by_name().items()}
+    return curves | {"callers": times.user + times.system}
 
 
 def times_of(calls: list[Asked], code: str) -> list[float]:

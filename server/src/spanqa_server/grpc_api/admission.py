@@ -18,6 +18,8 @@ from spanqa_server.telemetry import metrics
 
 # What a refused caller is told to wait, in seconds.
 SHORTEST_WAIT, LONGEST_WAIT = 0.1, 10.0
+# Of a caller's time, what may be planned for: an answer that is late was work for nobody.
+SAFE_SHARE = 0.8
 
 
 def estimate_tokens(*texts: str) -> int:
@@ -116,8 +118,9 @@ class Admission:
         if not room.fits(tokens):
             too_many = room.taken + tokens - room.capacity
             raise refusal("full", room, too_many / pace)
-        if ahead / pace > seconds:
-            raise refusal("deadline", room, ahead / pace - seconds)
+        late = (ahead + tokens) / pace - SAFE_SHARE * seconds
+        if ahead and late > 0:
+            raise refusal("deadline", room, late)
         room.take(tokens)
         try:
             yield

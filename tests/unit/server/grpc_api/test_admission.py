@@ -9,7 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spanqa_server.errors import OverloadedError
-from spanqa_server.grpc_api.admission import LONGEST_WAIT, SHORTEST_WAIT, Admission, estimate_tokens
+from spanqa_server.grpc_api.admission import (
+    LONGEST_WAIT,
+    SAFE_SHARE,
+    SHORTEST_WAIT,
+    Admission,
+    estimate_tokens,
+)
 
 LATER = 60.0
 
@@ -66,10 +72,10 @@ def test_what_is_larger_than_all_room_goes_alone() -> None:
 def test_what_would_be_too_late_is_refused_at_once() -> None:
     made = admission(pace=100.0)
     with made.admit(400, LATER):
-        with pytest.raises(OverloadedError, match="deadline") as refused, made.admit(100, 3.0):
+        with pytest.raises(OverloadedError, match="deadline") as refused, made.admit(100, 5.0):
             pass
-        assert refused.value.retry_seconds == pytest.approx(1.0)
-        with made.admit(100, 4.5):
+        assert refused.value.retry_seconds == pytest.approx(5.0 - SAFE_SHARE * 5.0)
+        with made.admit(100, 5.1 / SAFE_SHARE):
             pass
 
 
@@ -97,9 +103,9 @@ def test_what_triton_can_have_at_once_is_not_too_much() -> None:
     made = admission(pace=1.0, in_flight=800, max_wait=2.0)
     with ExitStack() as calls:
         for _ in range(4):
-            calls.enter_context(made.admit(200, 4000.0))
+            calls.enter_context(made.admit(200, 9000.0))
         with pytest.raises(OverloadedError, match="full of short requests"):
-            calls.enter_context(made.admit(200, 4000.0))
+            calls.enter_context(made.admit(200, 9000.0))
 
 
 def test_an_idle_server_takes_what_has_little_time() -> None:
