@@ -45,13 +45,13 @@ serve: setup ## Serve the default model on PORT (50051).
 	@exec $(BIN)/spanqa-server serve --port $(PORT)
 
 test: setup ## Run the tests (real Triton, real sockets); under five minutes on two cores.
-	@$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -m "not slow and not faults" -n 2 --dist loadfile
 
 test-slow: setup ## Run the tests that take minutes: BERT-large, 20,000 examples, fuzzing; about half an hour.
 	@$(BIN)/python -m pytest -m slow
 
 test-faults: setup ## Run the tests that kill, stop and spoil real processes; two minutes.
-	@$(BIN)/python -m pytest -m faults
+	@$(BIN)/python -m pytest -m faults -n 2 --dist loadfile
 
 parity: setup ## Print how far logits and answers are from transformers' own; some 20 minutes.
 	@$(BIN)/python tests/parity/report.py

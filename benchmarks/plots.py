@@ -1,6 +1,6 @@
 """Draw what was measured, from the JSON files alone: `.venv/bin/python benchmarks/plots.py`.
 
-`make bench` and `make bench-frontend` write the files and call this. The pictures are SVG and the
+`make bench` and `make bench-frontend` write files and call this. The pictures are SVG and the
 same for the same figures, so that a difference in git is a difference in what was measured.
 """
 
@@ -51,6 +51,11 @@ def draw(results: Path, output: Path) -> list[Path]:
         if frontend:
             ours = list(comparisons.values())[-1]
             written.append(save(stages(ours, frontend), output / "stages.svg"))
+        if soak := read(results / "soak.json"):
+            figure = curves(soak["curves"], soak["latencies"])
+            written.append(save(figure, output / "soak.svg"))
+        if overload := read(results / "overload.json"):
+            written.append(save(curves(overload["curves"]), output / "overload.svg"))
         if batching := read(results / f"{BATCHING}.json"):
             figure = throughput_and_latency({BATCHING: batching})
             written.append(save(figure, output / f"{BATCHING}.svg"))
@@ -119,6 +124,28 @@ def stages(comparison: dict[str, Any], frontend: dict[str, Any]) -> Figure:
     cpu.set_title("a request, the frontend alone")
     cpu.set_xlabel("CPU ms")
     cpu.margins(x=0.15)
+    return figure
+
+
+def curves(processes: dict[str, Any], latencies: dict[str, list[float]] | None = None) -> Figure:
+    """Memory and descriptors of each process over time, and latency by minute."""
+    panels = 3 if latencies else 2
+    figure = Figure(figsize=(3.6 * panels, 3.0), layout="constrained")
+    memory, descriptors, *latency = figure.subplots(1, panels)
+    for name, curve in processes.items():
+        minutes = [seconds / 60 for seconds in curve["seconds"]]
+        memory.plot(minutes, curve["megabytes"], label=name)
+        descriptors.plot(minutes, curve["descriptors"], label=name)
+    memory.set_title("memory, MB")
+    descriptors.set_title("file descriptors")
+    for panel in latency:
+        for name, values in (latencies or {}).items():
+            panel.plot([at + 0.5 for at in range(len(values))], values, label=name)
+        panel.set_title("latency, ms")
+    for panel in (memory, descriptors, *latency):
+        panel.set_xlabel("minutes")
+        panel.set_ylim(bottom=0)
+        panel.legend(fontsize=7)
     return figure
 
 

@@ -21,7 +21,7 @@ fi
 # HTTP is there for health checks from inside the container. Connections end after five minutes,
 # so that frontends see Tritons that came later. New model versions are loaded and withdrawn ones
 # dropped without a restart; one that is loading or cannot be loaded makes Triton no less ready,
-# or a probe would end what serves the others.
+# or a probe would end what serves the others. Frontends ping while they wait for long inferences.
 exec tritonserver \
     --model-repository="${MODEL_REPOSITORY:-/models}" \
     --model-control-mode=poll \
@@ -31,6 +31,7 @@ exec tritonserver \
     --grpc-restricted-protocol="$closed:closed=$key" \
     --grpc-max-connection-age=300000 \
     --grpc-max-connection-age-grace=60000 \
+    --grpc-http2-min-recv-ping-interval-without-data=5000 \
     --http-address=127.0.0.1 \
     --http-restricted-api="inference,$closed:closed=$key" \
     --metrics-address=0.0.0.0 \

@@ -19,6 +19,10 @@ REFUSED = grpc.StatusCode.INVALID_ARGUMENT.value[0]
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
+def shared_memory(prefix: str) -> list[Path]:
+    return list(Path("/dev/shm").glob(f"{prefix}*"))
+
+
 def failure(
     stub: QuestionAnsweringServiceStub, timeout: float, request: pb.AnswerRequest = REQUEST
 ) -> grpc.StatusCode:
@@ -40,10 +44,12 @@ def test_triton_is_killed_and_comes_back(model_repository: Path, tmp_path: Path)
         links = Path(stub_program.cmdline()[0]).parents[2]
         assert links.name.startswith("spanqa-triton-")
         shutil.rmtree(links)
+        assert shared_memory(links.name)
         server.triton().kill()
         assert failure(stub, 10) is grpc.StatusCode.UNAVAILABLE
         assert next(watch).status == NOT_SERVING
         wait_until_serving(server, within=30)
+        assert shared_memory(links.name) == []
         watch.cancel()
         assert stub.Answer(REQUEST, timeout=10).answers[0].text == "Warsaw"
 

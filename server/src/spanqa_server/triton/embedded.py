@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 STOP_SECONDS = 3.0
 LOAD_FAILURE = re.compile(r"failed to load '\w+' version (?P<number>\d+): (?P<told>.*)")
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
 # What the frontend does not use; the header that opens it has a random value.
 CLOSED = "model-config,model-repository,shared-memory,trace,logging"
 ERROR = re.compile(r"^(?:error|E\d{4}).*?[:\]] (?!.*Cuda)(?P<told>.*)")
@@ -95,14 +96,19 @@ class EmbeddedTriton:
     async def stop(self) -> None:
         """End the process and everything that it started, within `STOP_SECONDS`."""
         await self._process.stop()
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """Take away what a process had; one that was killed leaves its shared memory, too."""
         if self._directory:
             self._directory.cleanup()
+            for region in SHARED_MEMORY.glob(f"{Path(self._directory.name).name}*"):
+                region.unlink(missing_ok=True)
 
     def _prepare(self) -> Program:
         package = pytriton_package()
         # Anew each time: cleaners of temporary directories must not stop a restart.
-        if self._directory:
-            self._directory.cleanup()
+        self._tidy()
         self._directory = tempfile.TemporaryDirectory(
             prefix="spanqa-triton-", ignore_cleanup_errors=True
         )
@@ -112,6 +118,7 @@ class EmbeddedTriton:
         return Program(
             [
                 *triton_command(package, directory, self.address, self.metrics_address),
+                f"--backend-config=python,shm-region-prefix-name={directory.name}",
                 f"--grpc-restricted-protocol={CLOSED}:closed={secrets.token_hex(16)}",
                 *trace_flags(self._otlp_endpoint),
             ],
