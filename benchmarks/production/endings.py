@@ -96,6 +96,7 @@ async def end_once(
         tempfile.TemporaryDirectory() as directory,
         running_server(arguments.repository, Path(directory) / "log", *flags) as server,
     ):
+        server.wait_for_metrics(lambda _: server.log.read_text().count(" serving ") >= workers)
         known[:] = known or await learn(server.target, requests)
         async with connected(server.target, 8) as stubs:
             load = Steady(stubs, known, arguments.rate, arguments.timeout)
