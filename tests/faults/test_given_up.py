@@ -15,7 +15,7 @@ import pytest
 from spanqa.v1 import question_answering_pb2 as pb
 from spanqa.v1.question_answering_pb2_grpc import QuestionAnsweringServiceStub
 from support.processes import RunningServer, running_server
-from support.triton import address_of, inference, make_windows, model_statistics
+from support.triton import address_of, inference, make_windows, model_statistics, trials_of
 
 CALLS = 40
 SPECIAL_TOKENS = 3
@@ -27,13 +27,10 @@ REQUEST = pb.AnswerRequest(
 IN_FLIGHT = "spanqa_triton_tokens_in_flight"
 
 
-@pytest.fixture(scope="module")
-def alone(
-    model_repository: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[RunningServer]:
-    """A server that no other test asks."""
-    log = tmp_path_factory.mktemp("given-up") / "log"
-    with running_server(model_repository, log) as server:
+@pytest.fixture
+def alone(model_repository: Path, tmp_path: Path) -> Iterator[RunningServer]:
+    """A server that nobody else asks, nor has asked: it knows how fast its Triton is."""
+    with running_server(model_repository, tmp_path / "log") as server:
         yield server
 
 
@@ -141,5 +138,6 @@ async def test_work_of_calls_that_were_given_up_is_dropped(
         f"{count} of {CALLS} that were given up took {seconds / count * 1e3:.2f} ms each, "
         f"one that is wanted takes {usual.seconds / usual.count * 1e3:.0f} ms"
     )
-    assert CALLS / 2 < count <= CALLS
+    trials = 1 + trials_of(alone)
+    assert CALLS / 2 < count <= CALLS + trials, "trial questions are given up, too"
     assert seconds / count < usual.seconds / usual.count / 10
