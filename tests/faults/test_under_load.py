@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from time import monotonic
@@ -124,43 +124,50 @@ async def test_a_triton_that_computes_nonsense_is_out(
         pass
 
 
-async def test_one_of_two_tritons_is_killed(
+@pytest.fixture
+def two_tritons(
     server: RunningServer, model_repository: Path, tmp_path: Path
-) -> None:
+) -> Iterator[tuple[RunningServer, RunningServer]]:
+    """A server on two Tritons, and the server that one of them belongs to."""
     with running_server(model_repository, tmp_path / "other") as other:
         both = ("--triton", f"{address_of(other)},{address_of(server)}")
         with running_server(model_repository, tmp_path / "log", *both) as front:
-            async with load(front) as calls:
-                other.triton().kill()
-                await asyncio.to_thread(
-                    front.wait_for_metrics, lambda now: now['spanqa_tritons{state="out"}'] == 1
-                )
-                await answered(calls, 40)
-                await asyncio.to_thread(wait_until_serving, other)
-                await asyncio.to_thread(
-                    front.wait_for_metrics, lambda now: now['spanqa_tritons{state="out"}'] == 0
-                )
-                await answered(calls, 20)
+            yield front, other
+
+
+async def tritons_out(front: RunningServer, count: int) -> None:
+    """Wait until so many are left out."""
+    out = 'spanqa_tritons{state="out"}'
+    await asyncio.to_thread(front.wait_for_metrics, lambda now: now[out] == count)
+
+
+async def test_one_of_two_tritons_is_killed(
+    two_tritons: tuple[RunningServer, RunningServer],
+) -> None:
+    front, other = two_tritons
+    async with load(front) as calls:
+        other.triton().kill()
+        await tritons_out(front, 1)
+        await answered(calls, 40)
+        await asyncio.to_thread(wait_until_serving, other)
+        await tritons_out(front, 0)
+        await answered(calls, 20)
     assert calls.codes().keys() == {OK}
 
 
 async def test_one_of_two_tritons_is_stopped(
-    server: RunningServer, model_repository: Path, tmp_path: Path
+    two_tritons: tuple[RunningServer, RunningServer],
 ) -> None:
-    with running_server(model_repository, tmp_path / "other") as other:
-        both = ("--triton", f"{address_of(other)},{address_of(server)}")
-        with running_server(model_repository, tmp_path / "log", *both) as front:
-            async with load(front) as calls:
-                stopped = other.triton()
-                stopped.send_signal(signal.SIGSTOP)
-                try:
-                    await asyncio.to_thread(
-                        front.wait_for_metrics, lambda now: now['spanqa_tritons{state="out"}'] == 1
-                    )
-                    out = len(calls.calls)
-                    await answered(calls, 40)
-                finally:
-                    stopped.send_signal(signal.SIGCONT)
+    front, other = two_tritons
+    async with load(front) as calls:
+        stopped = other.triton()
+        stopped.send_signal(signal.SIGSTOP)
+        try:
+            await tritons_out(front, 1)
+            out = len(calls.calls)
+            await answered(calls, 40)
+        finally:
+            stopped.send_signal(signal.SIGCONT)
     assert all(call.code == OK for call in calls.calls[out:])
 
 

@@ -111,10 +111,10 @@ class Admission:
     def _admit(self, room: Room, tokens: int, seconds: float) -> Iterator[None]:
         pace = self._pace()
         ahead = self._short.taken + self._pairs.taken
-        if room is not self._short:
-            ahead += room.taken
         if room is self._short:
             room.capacity = min(self._capacity, max(self._in_flight, pace * self._max_wait))
+        else:
+            ahead += room.taken
         if not room.fits(tokens):
             too_many = room.taken + tokens - room.capacity
             raise refusal("full", room, too_many / pace)
