@@ -31,7 +31,7 @@ from spanqa_server.triton.client import Triton, VersionInference  # noqa: E402
 from spanqa_server.triton.dispatcher import TokenBudget  # noqa: E402
 from spanqa_server.versions import MODEL_NAME, load_version  # noqa: E402
 from support.processes import RunningServer, running_server  # noqa: E402
-from support.triton import address_of  # noqa: E402
+from support.triton import LIMITS, address_of  # noqa: E402
 from workload import add_data_option, squad_mix  # noqa: E402
 
 
@@ -106,7 +106,7 @@ def measure(
 async def run_there(server: RunningServer, batches: list[PackedWindows]) -> float:
     budget = TokenBudget(1 << 30)
     triton = Triton([address_of(server)], MODEL_NAME, budget=budget, max_chunk_tokens=1 << 30)
-    model, left = VersionInference(triton, "1"), iter(batches)
+    model, left = VersionInference(triton, "1", LIMITS), iter(batches)
 
     async def caller() -> None:
         for batch in left:

@@ -63,7 +63,7 @@ def prepared_weights(
 
 
 def link_configurations(model: Path) -> None:
-    for name in ("config.pbtxt", "configs", "warmup"):
+    for name in ("config.pbtxt", "configs"):
         if not (model / name).exists():
             (model / name).symlink_to(ROOT / "model_repository" / MODEL_NAME / name)
 

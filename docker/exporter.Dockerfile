@@ -20,7 +20,7 @@ ENV PATH=/opt/spanqa/bin:$PATH \
     HOME=/tmp \
     PYTHONUNBUFFERED=1 \
     HF_HOME=/cache \
-    SPANQA_MODEL_REPOSITORY=/models
+    SPANQA_MODEL_REPOSITORY=/models/repository
 HEALTHCHECK NONE
 ENTRYPOINT ["spanqa-model"]
 CMD ["export", "--help"]

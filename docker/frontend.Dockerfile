@@ -17,7 +17,7 @@ USER 10001
 ENV PATH=/opt/spanqa/bin:$PATH \
     HOME=/tmp \
     PYTHONUNBUFFERED=1 \
-    SPANQA_MODEL_REPOSITORY=/models
+    SPANQA_MODEL_REPOSITORY=/models/repository
 EXPOSE 50051 9090
 HEALTHCHECK --interval=15s --start-interval=2s --timeout=3s --start-period=60s CMD ["spanqa-server", "health"]
 ENTRYPOINT ["spanqa-server"]

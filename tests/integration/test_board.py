@@ -15,7 +15,7 @@ from tritonclient.grpc import service_pb2_grpc
 from spanqa.v1 import question_answering_pb2 as pb
 from spanqa.v1.question_answering_pb2_grpc import QuestionAnsweringServiceStub
 from spanqa_server.qa.windows import PackedWindows
-from spanqa_server.triton.client import build_request
+from spanqa_server.triton.protocol import build_request
 from support.board import select, selectors
 from support.processes import RunningServer, running_server, wait_until_serving
 from support.triton import address_of

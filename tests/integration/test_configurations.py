@@ -30,9 +30,24 @@ def test_both_have_the_same_tensors() -> None:
     assert list(production.output) == list(embedded.output)
     assert all(tensor.allow_ragged_batch for tensor in production.input)
     assert production.platform == "pytorch_libtorch"
-    scattered = production.batch_output[0]
-    assert list(scattered.target_name) == [output.name for output in production.output]
-    assert list(scattered.source_input) == ["input_ids"]
+
+
+def test_each_output_is_scattered_by_an_entry_of_its_own() -> None:
+    """The backend library scatters only the first target of an entry."""
+    production = parse((MODEL / "config.pbtxt").read_text())
+    assert [list(entry.target_name) for entry in production.batch_output] == [
+        [output.name] for output in production.output
+    ]
+    assert {entry.kind for entry in production.batch_output} == {
+        model_config_pb2.BatchOutput.BATCH_SCATTER_WITH_INPUT_SHAPE
+    }
+    assert all(list(entry.source_input) == ["input_ids"] for entry in production.batch_output)
+
+
+@pytest.mark.parametrize("file", ["config.pbtxt", "configs/embedded.pbtxt"])
+def test_neither_warms_up(file: str) -> None:
+    """A warm-up that fails ends Triton, and the version that serves with it."""
+    assert not parse((MODEL / file).read_text()).model_warmup
 
 
 @pytest.mark.parametrize("file", ["config.pbtxt", "configs/embedded.pbtxt"])
@@ -46,7 +61,7 @@ def test_neither_keeps_triton_from_preparing_the_next_batch(file: str) -> None:
 
 def test_triton_takes_the_production_configuration(tiny_repository: Path, tmp_path: Path) -> None:
     """All of it but the libtorch backend and the GPU, which are not here: batching, ragged
-    tensors, scatter, warm-up of one window and of a full batch."""
+    tensors and scatter."""
     model = tmp_path / "bert_qa"
     shutil.copytree(tiny_repository / "bert_qa", model)
     config = (MODEL / "config.pbtxt").read_text()
@@ -70,7 +85,7 @@ def test_triton_takes_the_production_configuration(tiny_repository: Path, tmp_pa
         finally:
             triton.terminate()
             triton.wait(30)
-    assert [sample.batch_size for sample in loaded.model_warmup] == [1, 64]
+    assert len(loaded.batch_output) == 2
     assert loaded.dynamic_batching.max_queue_delay_microseconds == 1000
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import subprocess
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -14,7 +15,7 @@ import pytest
 
 from spanqa.v1 import question_answering_pb2 as pb
 from spanqa.v1.question_answering_pb2_grpc import QuestionAnsweringServiceStub
-from support.processes import running_server
+from support.processes import BIN, running_server
 from support.versions import copy_unloadable, export_other
 
 REQUESTS, CONCURRENCY = 2000, 16
@@ -46,9 +47,15 @@ def repository(model_repository: Path, tmp_path: Path) -> Path:
 
 def place(version: Path, model: Path, number: str) -> Path:
     """Let a version appear all at once, as the exporter does."""
-    staging = model / f".staging-{number}"
+    staging = model.parent.with_name(f"staging-{number}")
     shutil.copytree(version, staging)
     return staging.rename(model / number)
+
+
+def run_model(repository: Path, *arguments: str) -> None:
+    """A command of `spanqa-model`."""
+    command = [str(BIN / "spanqa-model"), *arguments, "--repository", str(repository)]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
 
 
 def signature(response: pb.AnswerResponse) -> tuple[int, str, float]:
@@ -125,9 +132,9 @@ async def test_a_version_appears_takes_over_and_is_withdrawn(
             await load.until_version("1", 200)
             place(other_version, model, "2")
             await load.until_version("2", 400)
-            (model / "2").rename(model / ".withdrawn-2")
+            await asyncio.to_thread(run_model, repository, "withdraw", "2")
             await load.until_version("1", 400)
-            (model / ".withdrawn-2").rename(model / "2")
+            await asyncio.to_thread(run_model, repository, "restore", "2")
             await load.until_version("2", 200)
             shutil.rmtree(model / "2")
             await load.until_version("1", 200)
@@ -161,7 +168,7 @@ async def test_a_version_that_does_not_load_never_takes_traffic(
         log = server.log.read_text
         async with Load(server.target).running() as load:
             await load.until_version("1", 50)
-            copy_unloadable(model / "1", model / ".staging").rename(model / "2")
+            copy_unloadable(model / "1", tmp_path / "staging").rename(model / "2")
             (model / "3").mkdir()  # empty: no manifest, no model
             await load.until(lambda: "bert_qa/2 is broken: Triton could not load it" in log())
             await load.until(lambda: "bert_qa/3 is broken: model.json" in log())
@@ -192,7 +199,8 @@ async def test_memory_stays_flat_over_reloads(
     repository: Path, other_version: Path, tmp_path: Path, say: Callable[[str], None]
 ) -> None:
     model = repository / "bert_qa"
-    place(other_version, model, ".withdrawn-2")
+    place(other_version, model, "2")
+    run_model(repository, "withdraw", "2")
     with running_server(repository, tmp_path / "log") as server:
 
         def resident() -> dict[str, int]:
@@ -214,9 +222,9 @@ async def test_memory_stays_flat_over_reloads(
         async with Load(server.target).running() as load:
             await load.until_version("1", 50)
             for _ in range(6):
-                (model / ".withdrawn-2").rename(model / "2")
+                await asyncio.to_thread(run_model, repository, "restore", "2")
                 await load.until_version("2", 20)
-                (model / "2").rename(model / ".withdrawn-2")
+                await asyncio.to_thread(run_model, repository, "withdraw", "2")
                 await load.until_version("1", 20)
                 await unloaded()
                 seen.append(resident())

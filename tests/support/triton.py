@@ -8,10 +8,13 @@ import grpc
 import numpy as np
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from spanqa_server.qa.windows import PackedWindows
+from spanqa_server.qa.windows import PackedWindows, TensorLimits
 from spanqa_server.triton.client import Triton, VersionInference
 from spanqa_server.triton.dispatcher import TokenBudget
 from support.processes import RunningServer
+
+# Those of the default model.
+LIMITS = TensorLimits(vocabulary=30_522, positions=512)
 
 
 def address_of(server: RunningServer) -> str:
@@ -50,13 +53,17 @@ def trials_of(server: RunningServer) -> int:
 
 @asynccontextmanager
 async def inference(
-    server: RunningServer, *, in_flight: int = 1 << 20, chunk: int = 4096
+    server: RunningServer,
+    *,
+    in_flight: int = 1 << 20,
+    chunk: int = 4096,
+    limits: TensorLimits | None = None,
 ) -> AsyncIterator[VersionInference]:
     """Version 1 on the server's Triton, past the frontend."""
     budget = TokenBudget(in_flight)
     triton = Triton([address_of(server)], "bert_qa", budget=budget, max_chunk_tokens=chunk)
     try:
-        yield VersionInference(triton, "1")
+        yield VersionInference(triton, "1", limits or LIMITS)
     finally:
         await triton.close()
 

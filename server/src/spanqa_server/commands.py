@@ -3,7 +3,9 @@
 import argparse
 import asyncio
 import sys
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -13,6 +15,7 @@ from pydantic_settings import CliApp, CliSettingsSource
 from spanqa_server.errors import StartupError
 from spanqa_server.settings import Settings
 from spanqa_server.telemetry.logs import set_up_logging
+from spanqa_server.triton_settings import GateSettings, TritonSettings
 
 
 def run() -> None:
@@ -22,7 +25,15 @@ def run() -> None:
     serve_parser = commands.add_parser(
         "serve", help="Serve the newest model version.", description=Settings.__doc__
     )
-    source: CliSettingsSource[Settings] = CliSettingsSource(Settings, root_parser=serve_parser)
+    gate_parser = commands.add_parser(
+        "gate",
+        help="Offer the model versions that work to a Triton of your own.",
+        description=GateSettings.__doc__,
+    )
+    kinds: dict[str, tuple[type[TritonSettings], CliSettingsSource[Any]]] = {
+        "serve": (Settings, CliSettingsSource(Settings, root_parser=serve_parser)),
+        "gate": (GateSettings, CliSettingsSource(GateSettings, root_parser=gate_parser)),
+    }
     health_parser = commands.add_parser("health", help="Exit with 0 if a server is SERVING.")
     health_parser.add_argument("--target", default="localhost:50051", help="HOST:PORT")
     told = {
@@ -36,20 +47,30 @@ def run() -> None:
     if arguments.command == "health":
         files = (arguments.ca, arguments.key, arguments.certificate)
         sys.exit(check_health(arguments.target, *files))
+    kind, source = kinds[arguments.command]
     del arguments.command
     try:
-        settings = CliApp.run(Settings, cli_args=arguments, cli_settings_source=source)
+        settings = CliApp.run(kind, cli_args=arguments, cli_settings_source=source)
     except ValidationError as error:
         sys.exit(f"spanqa-server: {describe(error)}")
     set_up_logging(settings.log_level, settings.log_format)
+    try:
+        asyncio.run(work(settings))
+    except StartupError as error:
+        sys.exit(f"spanqa-server: {error}")
+
+
+def work(settings: TritonSettings) -> Coroutine[Any, Any, None]:
+    """What these settings are for."""
     # Not needed, and slow, for the other commands.
+    from spanqa_server.gate import keep_gate
     from spanqa_server.service import serve
     from spanqa_server.workers import serve_with_workers
 
-    try:
-        asyncio.run(serve(settings) if settings.workers == 1 else serve_with_workers(settings))
-    except StartupError as error:
-        sys.exit(f"spanqa-server: {error}")
+    if isinstance(settings, GateSettings):
+        return keep_gate(settings)
+    assert isinstance(settings, Settings)
+    return serve(settings) if settings.workers == 1 else serve_with_workers(settings)
 
 
 def check_health(

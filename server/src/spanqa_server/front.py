@@ -14,9 +14,10 @@ from spanqa_server.grpc_api.interceptors import CallInterceptor
 from spanqa_server.grpc_api.reflection import enable_reflection
 from spanqa_server.grpc_api.servicer import Models, QuestionAnsweringServicer
 from spanqa_server.grpc_api.tokens import BearerTokens
-from spanqa_server.settings import INT32_MAX, Settings
+from spanqa_server.settings import Settings
 from spanqa_server.spread import deal_out_connections
 from spanqa_server.tls import Certificates, TlsFiles
+from spanqa_server.triton_settings import INT32_MAX
 
 logger = logging.getLogger(__name__)
 

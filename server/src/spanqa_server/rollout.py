@@ -1,26 +1,34 @@
 """Which model version serves: the newest one that loads, from the moment that it does.
 
 Versions appear in the model repository and are withdrawn from it while calls go on. Each is
-loaded here (its tokenizer, its checksum), then by Triton, then tried with one question; only
-after that it takes calls. A version that fails on the way is left alone until it is replaced.
+loaded here (its tokenizer, its checksum), then by Triton, then tried by its canary; only after
+that it takes calls. A version that fails on the way is left alone until it is replaced.
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Generic, TypeVar
 
+from spanqa_server.canary import Canary, windows_for
 from spanqa_server.errors import ModelUnavailableError, StartupError, VersionGoneError
-from spanqa_server.grpc_api.items import ServedModel
-from spanqa_server.trial import Trials
+from spanqa_server.qa.answerer import Logits
+from spanqa_server.qa.windows import PackedWindows
+from spanqa_server.version_host import Host
+from spanqa_server.version_records import (
+    Model,
+    Prepared,
+    Record,
+    VersionRecords,
+    VersionState,
+)
 from spanqa_server.versions import (
     MODEL_NAME,
     ModelVersion,
+    Readiness,
     VersionFile,
     find_versions,
-    load_version,
 )
 
 logger = logging.getLogger(__name__)
@@ -31,71 +39,43 @@ HELD = 2
 # A version that served goes on for so long without Triton before an older one takes over:
 # Triton may just be starting again.
 PATIENCE_SECONDS = 10.0
+# So long a Triton may take to load a version before that is called a failure.
+LOAD_SECONDS = 120.0
 
 
-class Host(Protocol):
-    """Whoever runs the versions: Triton, embedded or not."""
-
-    def offer(self, versions: dict[str, Path]) -> None:
-        """These versions are good to load, and no others."""
-
-    def load_failures(self) -> dict[str, str]:
-        """Versions that could not be loaded, and why, as far as that is known."""
-
-    @property
-    def tritons(self) -> Sequence[str]:
-        """Each of them, by its name."""
-
-    async def readiness(self, version: str) -> Mapping[str, bool | None]:
-        """Which Triton can take calls for the version; None: it does not answer."""
-
-    def use(self, tritons: Collection[str]) -> None:
-        """Give calls to these Tritons."""
-
-    def answered_at(self, version: str) -> float:
-        """When it last answered one, by the event loop's clock; minus infinity: never."""
-
-
-@dataclass(slots=True)
-class Known:
-    """What is known of a version: itself if it could be read, and what is wrong with it."""
-
-    trials: Trials
-    version: ModelVersion | None = None
-    model: ServedModel | None = None
-    failure: str = ""
-
-
-class Rollout:
+class Rollout(Generic[Model]):
     """Keeps the newest version that works in front of the calls."""
 
     def __init__(
         self,
         repository: Path,
         host: Host,
-        build: Callable[[ModelVersion, str | None], ServedModel],
+        build: Callable[[ModelVersion], Model],
         on_switch: Callable[[ModelVersion], None],
+        first_batch_tokens: int = 0,
     ) -> None:
         """Nothing is looked at yet.
 
         Args:
             repository: where versions appear.
             host: whoever runs them.
-            build: makes a version ready for calls, on one Triton of the host or on any.
+            build: makes a version ready for calls.
             on_switch: told which version serves from now on.
+            first_batch_tokens: what a version computes at once before it takes calls.
         """
         self._repository = repository
         self._host = host
         self._build = build
         self._on_switch = on_switch
-        self._known: dict[VersionFile, Known] = {}
+        self._first_batch_tokens = first_batch_tokens
+        self._records = VersionRecords[Model](self._prepare)
         self._serving: VersionFile | None = None
-        self._model: ServedModel | None = None
+        self._model: Model | None = None
         self._unready_since: float | None = None
         self._known_wrong = False
         self._looking: asyncio.Task[bool] | None = None
 
-    def current(self) -> ServedModel:
+    def current(self) -> Model:
         """The version that serves.
 
         Raises:
@@ -104,20 +84,16 @@ class Rollout:
         if self._model is None:
             raise ModelUnavailableError("the model is not loaded yet; try again later")
         if self._known_wrong:
-            raise ModelUnavailableError("the model fails on a trial question; try again later")
+            raise ModelUnavailableError("the model fails on its canary; try again later")
         return self._model
 
     def failure(self) -> str:
         """Why no version can serve; empty where one may."""
-        if not self._known:
+        if not self._records:
             return f"no model version in {self._repository / MODEL_NAME}"
-        failures = {file: known.failure for file, known in self._known.items()}
-        file, reason = next(iter(failures.items()))
-        return (
-            f"model version {file.directory} is broken: {reason}" if all(failures.values()) else ""
-        )
+        return self._records.failure()
 
-    async def run(self, work: Callable[[ServedModel], Awaitable[T]]) -> T:
+    async def run(self, work: Callable[[Model], Awaitable[T]]) -> T:
         """Do work with the version that serves; if that is gone meanwhile, with its successor."""
         model = self.current()
         try:
@@ -138,17 +114,93 @@ class Rollout:
         if not found and self._serving:
             # More likely a disk that is out of reach than a wish to serve nothing.
             found = [self._serving]
-        self._known = {file: self._known[file] for file in found if file in self._known}
-        candidates = await self._candidates(found)
-        self._host.offer({file.number: file.directory for file in candidates})
-        for file in candidates:
-            if tritons := await self._good_tritons(file):
+        self._records.keep(found)
+        try:
+            return await self._choose(found)
+        finally:
+            self._records.show()
+
+    async def _choose(self, found: list[VersionFile]) -> bool:
+        """Let the newest version serve that can; whether one does."""
+        while True:
+            candidates = await self._candidates(found)
+            broken = {file for file in candidates if self._given_up(self._records[file])}
+            self._host.offer({file.number: file.directory for file in candidates})
+            for file in candidates:
+                if tritons := await self._good_tritons(file):
+                    return self._serve(file, tritons, candidates)
+            if not any(self._given_up(self._records[file]) for file in set(candidates) - broken):
                 break
+            # Triton loads all that it is offered or nothing: offer it the others.
+        self._unready_since = self._unready_since or now()
+        record = self._records.get(self._serving)
+        self._known_wrong = bool(record and record.prepared and record.prepared.canary.failed)
+        if record and not record.reason:
+            record.state = VersionState.FAILED if self._known_wrong else VersionState.LOADING
+        return False
+
+    async def _candidates(self, found: list[VersionFile]) -> list[VersionFile]:
+        """The newest `HELD` versions that are not given up, and the one that serves.
+
+        Where all are, the newest that Triton may take at another time.
+        """
+        good: list[VersionFile] = []
+        readable: list[VersionFile] = []
+        for file in found:
+            if len(good) >= HELD and file != self._serving:
+                continue
+            record = await self._records.read(file)
+            if record.prepared:
+                readable.append(file)
+            if not self._given_up(record):
+                good.append(file)
+        return good or readable[:1]
+
+    def _given_up(self, record: Record[Model]) -> bool:
+        """Whether it is kept from Triton; one that sees for itself may load it yet."""
+        later = record.state is VersionState.NOT_LOADED and not self._host.chooses
+        return bool(record.reason) and not later
+
+    async def _good_tritons(self, file: VersionFile) -> list[str]:
+        """The Tritons that have the version, where its canary passes."""
+        record = self._records[file]
+        if record.prepared is None:
+            return []
+        canary = record.prepared.canary
+        answers = await self._host.readiness(file.number)
+        lacking = (Readiness.NOT_LOADED, Readiness.AWAY)
+        canary.forget(triton for triton, answer in answers.items() if answer in lacking)
+        ready = [triton for triton, answer in answers.items() if answer is Readiness.READY]
+        # A new version's calls would meet a Triton that does not have it yet.
+        if not ready or (file != self._serving and Readiness.NOT_LOADED in answers.values()):
+            await self._note_lack(file, answers.values())
+            return []
+        record.lacking_since = None
+        try:
+            good = await canary.passed(ready, self._host.answered_at(file.number))
+        except StartupError as error:
+            self._records.fail(file, VersionState.FAILED, str(error))
+            return []
+        if good and record.reason:
+            self._records.recover(file)
+        return good
+
+    async def _note_lack(self, file: VersionFile, answers: Collection[Readiness]) -> None:
+        """A Triton does not have the version: find out why, or how long that has been so."""
+        if Readiness.NOT_LOADED not in answers:
+            return  # none that could load it
+        record = self._records[file]
+        record.lacking_since = record.lacking_since or now()
+        if told := (await self._host.load_failures()).get(file.number):
+            reason = f"Triton could not load it ({told})"
+        elif now() - record.lacking_since >= LOAD_SECONDS:
+            reason = f"Triton has not loaded it in {LOAD_SECONDS:.0f} s; its log may say why"
         else:
-            self._unready_since = self._unready_since or now()
-            known = self._known.get(self._serving) if self._serving else None
-            self._known_wrong = known is not None and known.trials.failed
-            return False
+            return
+        self._records.fail(file, VersionState.NOT_LOADED, reason)
+
+    def _serve(self, file: VersionFile, tritons: list[str], candidates: list[VersionFile]) -> bool:
+        """Let the version take the calls, unless a newer one may come back; whether it does."""
         if file != self._serving:
             if self._may_come_back(file, candidates):
                 return False
@@ -156,64 +208,11 @@ class Rollout:
         self._host.use(tritons)
         self._unready_since = None
         self._known_wrong = False
+        self._records[file].state = VersionState.SERVING
+        for older in candidates[candidates.index(file) + 1 :]:
+            if not self._records[older].reason:
+                self._records[older].state = VersionState.STANDBY
         return True
-
-    async def _candidates(self, found: list[VersionFile]) -> list[VersionFile]:
-        """The newest `HELD` versions without a known failure, and the one that serves.
-
-        Where all have failed, the newest that Triton may take at another time.
-        """
-        failures = self._host.load_failures()
-        good: list[VersionFile] = []
-        readable: list[VersionFile] = []
-        for file in found:
-            if len(good) >= HELD and file != self._serving:
-                continue
-            if file not in self._known:
-                self._known[file] = await self._read(file)
-            elif (reason := failures.get(file.number)) and not any(
-                # Triton may have loaded it at another time
-                (await self._host.readiness(file.number)).values()
-            ):
-                self._fail(file, f"Triton could not load it ({reason})")
-            known = self._known[file]
-            if known.model:
-                readable.append(file)
-            if not known.failure:
-                good.append(file)
-        return good or readable[:1]
-
-    async def _read(self, file: VersionFile) -> Known:
-        try:
-            version = await asyncio.to_thread(load_version, file.directory)
-        except StartupError as error:
-            logger.error("model version %s is broken: %s", file.directory, error)
-            return Known(Trials(file.number, {}, now), failure=str(error))
-        models = {triton: self._build(version, triton) for triton in self._host.tritons}
-        return Known(Trials(file.number, models, now), version, self._build(version, None))
-
-    def _fail(self, file: VersionFile, reason: str) -> None:
-        if self._known[file].failure != reason:
-            logger.error("model version %s is broken: %s", file.directory, reason)
-        self._known[file].failure = reason
-
-    async def _good_tritons(self, file: VersionFile) -> list[str]:
-        """The Tritons that have the version, where it answers a question."""
-        known = self._known[file]
-        if known.model is None:
-            return []
-        answers = await self._host.readiness(file.number)
-        if file != self._serving and False in answers.values():
-            return []  # its calls would meet a Triton that does not have it yet
-        ready = [triton for triton, answer in answers.items() if answer]
-        try:
-            good = await known.trials.passed(ready, self._host.answered_at(file.number))
-        except StartupError as error:
-            self._fail(file, str(error))
-            return []
-        if good:
-            known.failure = ""
-        return good
 
     def _may_come_back(self, ready: VersionFile, candidates: list[VersionFile]) -> bool:
         """Whether to wait for a newer version, rather than to step back to the ready one."""
@@ -224,12 +223,20 @@ class Rollout:
         return now() - self._unready_since < PATIENCE_SECONDS
 
     def _switch(self, file: VersionFile) -> None:
-        known = self._known[file]
-        assert known.version
+        prepared = self._records[file].prepared
+        assert prepared
         if self._serving is not None:
             logger.info("version %s takes over from %s", file.number, self._serving.number)
-        self._serving, self._model = file, known.model
-        self._on_switch(known.version)
+        self._serving, self._model = file, prepared.model
+        self._on_switch(prepared.version)
+
+    def _prepare(self, version: ModelVersion) -> Prepared[Model]:
+        windows = windows_for(version, self._first_batch_tokens)
+
+        async def ask(packed: PackedWindows, triton: str) -> Logits:
+            return await self._host.probe(version, packed, triton)
+
+        return Prepared(version, Canary(version.number, windows, ask, now), self._build(version))
 
 
 def now() -> float:

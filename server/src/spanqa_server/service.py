@@ -16,6 +16,7 @@ from spanqa_server.grpc_api.admission import Admission
 from spanqa_server.settings import Settings
 from spanqa_server.telemetry import metrics, tracing
 from spanqa_server.telemetry.triton_metrics import pass_on
+from spanqa_server.triton_settings import TritonSettings
 from spanqa_server.upkeep import open_upkeep
 from spanqa_server.versions import ModelVersion
 
@@ -99,7 +100,7 @@ def stop_signal() -> Stop:
     return stop
 
 
-def start_metrics(settings: Settings, registry: CollectorRegistry) -> None:
+def start_metrics(settings: TritonSettings, registry: CollectorRegistry) -> None:
     """Serve metrics if the settings say so; raises StartupError where the port is in use."""
     if not settings.metrics_port:
         return

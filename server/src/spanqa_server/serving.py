@@ -19,13 +19,9 @@ TEXTS_FROM = {True: metrics.TEXTS.labels("cache"), False: metrics.TEXTS.labels("
 
 
 def serve_version(
-    settings: Settings,
-    version: ModelVersion,
-    triton: Triton,
-    threads: Executor,
-    address: str | None = None,
+    settings: Settings, version: ModelVersion, triton: Triton, threads: Executor
 ) -> ServedModel:
-    """The version with its tokenizer, its limits and its inference, on one Triton or on any."""
+    """The version with its tokenizer, its limits and its inference."""
     manifest = version.manifest
     defaults = ModelDefaults(
         manifest.max_sequence_tokens, manifest.doc_stride_tokens, manifest.has_no_answer
@@ -40,7 +36,7 @@ def serve_version(
         max_documents=settings.max_documents,
         max_logits_tokens=settings.max_logits_tokens,
     )
-    inference = VersionInference(triton, version.number, address)
+    inference = VersionInference(triton, version.number, version.tensor_limits)
     cache: TextCache[TokenizedText] = TextCache(settings.text_cache_bytes, count_lookup)
     answerer = Answerer(
         version.tokenizer, defaults, limits, inference, threads, cache, tracing.stage

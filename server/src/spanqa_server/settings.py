@@ -1,44 +1,23 @@
 """The one settings object: a command line flag and an environment variable for each field."""
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-INT32_MAX = 2**31 - 1
-Port = Annotated[int, Field(ge=0, le=65535)]
+from spanqa_server.triton_settings import INT32_MAX, Port, TritonSettings
 
 
-class Settings(BaseSettings):
+class Settings(TritonSettings):
     """Settings of `spanqa-server serve`.
 
     Each has the flag --its-name and the environment variable SPANQA_ITS_NAME; the flag wins.
     """
 
-    model_config = SettingsConfigDict(
-        env_prefix="SPANQA_",
-        cli_kebab_case=True,
-        cli_prog_name="spanqa-server serve",
-        cli_enforce_required=False,
-        cli_avoid_json=True,
-        frozen=True,
-        protected_namespaces=(),
-    )
-
-    host: str = Field("0.0.0.0", description="Address to listen on.")  # noqa: S104
     port: Port = Field(50051, description="gRPC port.")
     workers: int = Field(
         1, ge=1, le=256, description="Frontend processes that share the port, one core each."
-    )
-    metrics_port: Port = Field(0, description="Port of Prometheus metrics; 0 is off.")
-    model_repository: Path = Field(
-        Path("model_repository"), description="Triton's model repository."
-    )
-    triton: Annotated[list[str], NoDecode] = Field(
-        default_factory=list,
-        description="Triton servers to use, HOST:PORT[,HOST:PORT]; none starts the embedded one.",
     )
     threads: int = Field(
         0, ge=0, le=1024, description="CPU threads of the embedded Triton's model; 0: one a core."
@@ -77,10 +56,6 @@ class Settings(BaseSettings):
         300.0, gt=0, description="Seconds for Triton to load the model at start."
     )
     reflection: bool = Field(True, description="Serve gRPC reflection.")
-    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
-    log_format: Literal["text", "json"] = Field(
-        "text", description="Lines of text, or of JSON, an object each."
-    )
     otlp_endpoint: str = Field(
         "",
         description="OpenTelemetry collector, http://HOST:4318, to which traces go (OTLP over "
@@ -127,13 +102,6 @@ class Settings(BaseSettings):
     max_message_bytes: int = Field(
         16 << 20, ge=1 << 16, le=INT32_MAX, description="Largest gRPC message taken, in bytes."
     )
-    max_chunk_tokens: int | None = Field(
-        None,
-        ge=512,
-        le=INT32_MAX,
-        description="Tokens of one Triton request; longer work is cut up. 4,096 unless given, "
-        "1,024 with the embedded Triton, where short questions would wait too long for one.",
-    )
     max_chunks_in_flight: int | None = Field(
         None,
         ge=1,
@@ -141,13 +109,6 @@ class Settings(BaseSettings):
         description="Such pieces of longer work at Triton at a time: a GPU wants the next one "
         "ready, a CPU does not. 2 unless given, 1 with the embedded Triton.",
     )
-    max_tokens_in_flight: int = Field(
-        16_384,
-        ge=512,
-        le=INT32_MAX,
-        description="Tokens of a worker at Triton at a time; the rest waits here.",
-    )
-
     max_wait: float = Field(
         1.5,
         gt=0,
@@ -176,35 +137,9 @@ class Settings(BaseSettings):
         return self.max_admitted_tokens or (1 << 20 if self.triton else 1 << 16)
 
     @property
-    def chunk_tokens(self) -> int:
-        """`max_chunk_tokens`, or its default."""
-        return self.max_chunk_tokens or (4096 if self.triton else 1024)
-
-    @property
     def chunks_in_flight(self) -> int:
         """`max_chunks_in_flight`, or its default."""
         return self.max_chunks_in_flight or (2 if self.triton else 1)
-
-    @field_validator("triton", mode="before")
-    @classmethod
-    def split_addresses(cls, value: object) -> object:
-        """Take a comma-separated list."""
-        if isinstance(value, str):
-            value = [value]
-        if isinstance(value, list):
-            parts = (part.strip() for item in value for part in str(item).split(","))
-            return [part for part in parts if part]
-        return value
-
-    @field_validator("triton")
-    @classmethod
-    def check_addresses(cls, addresses: list[str]) -> list[str]:
-        """Every address has a port."""
-        for address in addresses:
-            host, _, port = address.rpartition(":")
-            if not host or not port.isdecimal() or not 0 < int(port) < 65536:
-                raise ValueError(f"{address!r} is not HOST:PORT")
-        return addresses
 
     @field_validator("otlp_endpoint")
     @classmethod
@@ -222,14 +157,6 @@ class Settings(BaseSettings):
         if self.tls_client_ca and not self.tls_certificate:
             raise ValueError("--tls-client-ca needs --tls-certificate and --tls-key")
         return self
-
-    @field_validator("log_level")
-    @classmethod
-    def check_level(cls, level: str) -> str:
-        """One of logging's levels."""
-        if level.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):
-            raise ValueError("must be DEBUG, INFO, WARNING or ERROR")
-        return level.upper()
 
 
 def is_base_url(url: str) -> bool:

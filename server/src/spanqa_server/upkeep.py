@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from spanqa_server.errors import StartupError
+from spanqa_server.grpc_api.items import ServedModel
 from spanqa_server.rollout import Rollout
 from spanqa_server.serving import serve_version
 from spanqa_server.settings import Settings
@@ -28,7 +29,7 @@ class Upkeep:
     def __init__(
         self,
         settings: Settings,
-        rollout: Rollout,
+        rollout: Rollout[ServedModel],
         budget: TokenBudget,
         embedded: EmbeddedTriton | None,
     ) -> None:
@@ -138,9 +139,8 @@ async def open_upkeep(
         rollout = Rollout(
             settings.model_repository,
             TritonHost(triton, embedded),
-            build=lambda version, address: serve_version(
-                settings, version, triton, threads, address
-            ),
+            build=lambda version: serve_version(settings, version, triton, threads),
             on_switch=on_switch,
+            first_batch_tokens=settings.canary_tokens,
         )
         yield Upkeep(settings, rollout, budget, embedded)

@@ -3,6 +3,7 @@
 import hashlib
 import re
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -10,6 +11,7 @@ from tokenizers import Tokenizer
 
 from spanqa_server.errors import StartupError
 from spanqa_server.qa.tokenizer import TextTokenizer
+from spanqa_server.qa.windows import TensorLimits
 
 MODEL_NAME = "bert_qa"
 VERSION = re.compile(r"[1-9][0-9]*")
@@ -30,6 +32,8 @@ class Manifest(BaseModel):
     max_sequence_tokens: int = Field(ge=8)
     doc_stride_tokens: int = Field(ge=0)
     max_position_embeddings: int = Field(ge=8)
+    # Versions that were exported before it was written down lack it.
+    vocab_size: int | None = Field(None, ge=1)
     has_no_answer: bool
     license: str
     exact_match: float | None
@@ -43,6 +47,21 @@ class ModelVersion:
         self.number = number
         self.manifest = manifest
         self.tokenizer = tokenizer
+
+    @property
+    def tensor_limits(self) -> TensorLimits:
+        """What the model can be given."""
+        vocabulary = self.manifest.vocab_size or self.tokenizer.vocabulary
+        return TensorLimits(vocabulary, self.manifest.max_position_embeddings)
+
+
+class Readiness(StrEnum):
+    """What a Triton says of a version."""
+
+    READY = "ready"
+    NOT_LOADED = "not loaded"
+    AWAY = "away"  # nobody takes the connection
+    SILENT = "silent"  # no answer in time
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,4 +114,9 @@ def load_version(directory: Path) -> ModelVersion:
         tokenizer = TextTokenizer(Tokenizer.from_file(str(directory / "tokenizer.json")))
     except Exception as error:  # the tokenizers library raises bare Exception
         raise StartupError(f"tokenizer.json: {error}") from None
+    if manifest.vocab_size and tokenizer.vocabulary > manifest.vocab_size:
+        raise StartupError(
+            f"tokenizer.json: its ids go up to {tokenizer.vocabulary - 1}, the model has "
+            f"{manifest.vocab_size} word pieces: they do not belong together"
+        )
     return ModelVersion(directory.name, manifest, tokenizer)

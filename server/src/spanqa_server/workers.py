@@ -139,6 +139,7 @@ def share(settings: Settings, port: int, triton: list[str]) -> Settings:
             "metrics_port": 0,
             "max_chunk_tokens": settings.chunk_tokens,
             "max_chunks_in_flight": settings.chunks_in_flight,
+            "first_batch_tokens": settings.canary_tokens,
             "max_admitted_tokens": settings.admitted_tokens,
         }
     )

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from spanqa_server.settings import Settings
+from spanqa_server.triton_settings import GateSettings
 from spanqa_server.workers import END_SECONDS
 from support.board import BOARD, DOCKER, ROOT, RULES, board_expressions, declared, load
 
@@ -52,7 +53,7 @@ def environments() -> Iterator[tuple[str, dict[str, str]]]:
     for name, pod in PODS.items():
         for container in pod["containers"]:
             values = {one["name"]: one.get("value", "") for one in container.get("env", ())}
-            yield f"kubernetes {name}", values
+            yield f"kubernetes {name} {container['name']}", values
 
 
 def texts() -> list[Path]:
@@ -78,7 +79,7 @@ def known_series() -> set[str]:
 @pytest.mark.parametrize("path", texts(), ids=lambda path: str(path.relative_to(DOCKER)))
 def test_every_setting_that_is_named_exists(path: Path) -> None:
     named = re.findall(r"\bSPANQA_([A-Z_]+)", path.read_text(encoding="utf-8"))
-    assert {name.lower() for name in named} <= {*Settings.model_fields}
+    assert {name.lower() for name in named} <= {*Settings.model_fields, *GateSettings.model_fields}
 
 
 @pytest.mark.parametrize(("name", "values"), [*environments()])
@@ -89,7 +90,8 @@ def test_every_setting_has_a_value_that_is_taken(
     for variable, value in named.items():
         monkeypatch.setenv(variable, value)
     fields = {variable.removeprefix("SPANQA_").lower() for variable in named}
-    assert fields <= Settings.model_validate({}).model_fields_set
+    settings = GateSettings if name.endswith("gate") else Settings
+    assert fields <= settings.model_validate({}).model_fields_set
 
 
 @pytest.mark.parametrize(("where", "expression"), [*expressions()])
@@ -181,6 +183,66 @@ def test_kubernetes_gives_no_more_rights_than_needed(pod: dict[str, Any]) -> Non
 def test_kubernetes_applies_every_manifest() -> None:
     there = {path.name for path in KUBERNETES.glob("*.yaml")} - {"kustomization.yaml"}
     assert set(KUSTOMIZATION["resources"]) == there
+
+
+def repositories() -> Iterator[tuple[str, str]]:
+    """Where each part looks for the model repository."""
+    for path in sorted(DOCKER.glob("*.Dockerfile")):
+        text = path.read_text(encoding="utf-8")
+        for value in re.findall(r"(?:SPANQA_MODEL_REPOSITORY=|--repository )(\S+)", text):
+            yield path.name, value
+    for name, pod in PODS.items():
+        for container in pod.get("initContainers", ()):
+            [value] = re.findall(r"ls (\S+)/bert_qa/", container["command"][-1])
+            yield f"kubernetes {name}", value
+
+
+def test_all_look_for_the_same_repository() -> None:
+    found = [*repositories()]
+    assert {where for where, _ in found} == {
+        *("cpu.Dockerfile", "exporter.Dockerfile", "frontend.Dockerfile"),
+        "kubernetes frontend",
+    }
+    assert len({value for _, value in found}) == 1, found
+
+
+def volumes_of_models() -> Iterator[tuple[str, str]]:
+    """Where the volume with the repository is mounted."""
+    for name, service in SERVICES.items():
+        for volume in service.get("volumes", ()):
+            if volume.startswith("models:"):
+                yield f"compose {name}", volume.split(":")[1]
+    for name, pod in PODS.items():
+        for container in containers(pod):
+            for mount in container["volumeMounts"]:
+                if mount["name"] == "models":
+                    assert "subPath" not in mount, "a mount of its own: nothing can be renamed"
+                    yield f"kubernetes {name} {container['name']}", mount["mountPath"]
+
+
+def test_the_volume_is_mounted_one_level_above_the_repository() -> None:
+    """Versions are made and withdrawn beside it, by renames, which stay on one filesystem."""
+    [repository] = {value for _, value in repositories()}
+    found = [*volumes_of_models()]
+    assert {where.split()[1] for where, _ in found} == {"exporter", "triton", "gate", "frontend"}
+    assert {value for _, value in found} == {str(Path(repository).parent)}
+
+
+def test_triton_sees_the_view_that_its_gate_writes() -> None:
+    script = (KUBERNETES / "triton.sh").read_text(encoding="utf-8")
+    [view] = re.findall(r"\$\{MODEL_REPOSITORY:-(.*?)\}", script)
+    environment = {where: values.get("SPANQA_VIEW") for where, values in environments()}
+    assert environment["compose gate"] == environment["kubernetes triton gate"] == view
+    assert f"view:{view}" in SERVICES["gate"]["volumes"]
+    assert f"view:{view}:ro" in SERVICES["triton"]["volumes"]
+    mounts = {
+        container["name"]: [one for one in container["volumeMounts"] if one["name"] == "view"]
+        for container in PODS["triton"]["containers"]
+    }
+    assert mounts == {
+        "triton": [{"name": "view", "mountPath": view, "readOnly": True}],
+        "gate": [{"name": "view", "mountPath": view}],
+    }
 
 
 def test_every_file_that_compose_mounts_is_there() -> None:

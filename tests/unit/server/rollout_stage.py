@@ -4,7 +4,7 @@ import asyncio
 import math
 import shutil
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,9 @@ from spanqa_server.qa.answerer import Answerer, Logits
 from spanqa_server.qa.requests import ModelDefaults
 from spanqa_server.qa.windows import PackedWindows
 from spanqa_server.rollout import Rollout
-from spanqa_server.versions import ModelVersion
+from spanqa_server.telemetry import metrics
+from spanqa_server.triton.client import VersionInference
+from spanqa_server.versions import ModelVersion, Readiness
 from unit.server.qa.played import NoThreads, make_limits, no_cache
 from unit.server.version_files import write_version
 
@@ -37,47 +39,39 @@ class FakeHost:
         self.was_asked = asyncio.Event()
         self.gate = asyncio.Event()
         self.gate.set()
+        self.chooses = True
+        self.away: set[str] = set()
+        self.probed: Callable[[str, PackedWindows, str], Awaitable[Logits]]
 
     def offer(self, versions: dict[str, Path]) -> None:
         self.offered.append(versions)
 
-    def load_failures(self) -> dict[str, str]:
+    async def load_failures(self) -> dict[str, str]:
         return {number: why for number, why in self.failures.items() if number in self.offered[-1]}
 
     def answered_at(self, version: str) -> float:
         return self.answers.get(version, -math.inf)
 
-    async def readiness(self, version: str) -> dict[str, bool | None]:
+    async def readiness(self, version: str) -> dict[str, Readiness]:
         self.asked.append(version)
         self.was_asked.set()
         await self.gate.wait()
-        ready = version in self.holds and version in self.offered[-1]
-        return {
-            triton: None if triton in self.silent else ready and version not in self.lacks[triton]
-            for triton in self.tritons
-        }
+        return {triton: self.answer(triton, version) for triton in self.tritons}
+
+    def answer(self, triton: str, version: str) -> Readiness:
+        if triton in self.silent:
+            return Readiness.SILENT
+        if triton in self.away:
+            return Readiness.AWAY
+        seen = version in self.offered[-1] or not self.chooses
+        ready = seen and version in self.holds and version not in self.lacks[triton]
+        return Readiness.READY if ready else Readiness.NOT_LOADED
+
+    async def probe(self, version: ModelVersion, packed: PackedWindows, triton: str) -> Logits:
+        return await self.probed(version.number, packed, triton)
 
     def use(self, tritons: Collection[str]) -> None:
         self.used.append(list(tritons))
-
-
-class FakeInference:
-    """Answers for one version, or raises what `errors` has for it, or for its Triton."""
-
-    def __init__(self, stage: "Stage", number: str, triton: str | None) -> None:
-        self.stage = stage
-        self.number = number
-        self.triton = triton
-
-    async def infer(self, packed: PackedWindows) -> Logits:
-        self.stage.tried.append(self.number)
-        if self.number in self.stage.hanging:
-            await asyncio.get_running_loop().create_future()
-        for name in (self.number, self.triton):
-            if error := self.stage.errors.get(name or ""):
-                raise error
-        logits = np.full(len(packed.input_ids), self.stage.logit, dtype=np.float32)
-        return Logits(logits, logits, queue_seconds=0.0, infer_seconds=0.0)
 
 
 class Stage:
@@ -90,22 +84,40 @@ class Stage:
         self.hanging: set[str] = set()
         self.tried: list[str] = []
         self.switches: list[str] = []
-        self.limits: dict[str, int] = {}
+        self.first_batches: list[tuple[str, str, int]] = []
+        self.no_triton: Any = None
         self.seconds = 1000.0
         self.logit = 0.0
-        self.rollout = Rollout(repository, self.host, self.build, self.switched)
+        self.host.probed = self.compute
+        metrics.VERSION_STATE.clear()
+        self.rollout = Rollout(repository, self.host, self.build, self.switched, 4096)
 
-    def build(self, version: ModelVersion, triton: str | None) -> ServedModel:
+    def build(self, version: ModelVersion) -> ServedModel:
         answerer = Answerer(
             version.tokenizer,
             ModelDefaults(384, 128, has_no_answer=False),
-            make_limits(**self.limits),
-            FakeInference(self, version.number, triton),
+            make_limits(),
+            VersionInference(self.no_triton, version.number, version.tensor_limits),
             NoThreads(),
             no_cache(),
         )
         description = pb.GetModelResponse(name=version.manifest.name, version=version.number)
         return ServedModel(answerer, description)
+
+    async def compute(self, number: str, packed: PackedWindows, triton: str) -> Logits:
+        """Answer for one version, or raise what `errors` has for it, or for its Triton."""
+        first_batch = len(packed.input_ids) > 5
+        if first_batch:
+            self.first_batches.append((number, triton, len(packed.input_ids)))
+        else:
+            self.tried.append(number)
+        if number in self.hanging or (first_batch and triton in self.hanging):
+            await asyncio.get_running_loop().create_future()
+        for name in (number, triton, "first batch" if first_batch else ""):
+            if error := self.errors.get(name):
+                raise error
+        logits = np.full(len(packed.input_ids), self.logit, dtype=np.float32)
+        return Logits(logits, logits, queue_seconds=0.0, infer_seconds=0.0)
 
     def switched(self, version: ModelVersion) -> None:
         self.switches.append(version.number)
@@ -127,6 +139,15 @@ class Stage:
         for _ in range(times):
             serves = await self.rollout.look()
         return serves
+
+    def states(self) -> dict[str, str]:
+        """Of each version, by the metrics."""
+        [family] = metrics.VERSION_STATE.collect()
+        return {
+            sample.labels["version"]: sample.labels["state"]
+            for sample in family.samples
+            if sample.value
+        }
 
     @property
     def serving(self) -> str:

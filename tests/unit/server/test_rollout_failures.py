@@ -5,7 +5,7 @@ import logging
 import pytest
 from tokenizers import Tokenizer, models
 
-from spanqa_server import trial
+from spanqa_server import canary
 from spanqa_server.errors import (
     DeadlineError,
     InferenceError,
@@ -121,7 +121,7 @@ async def test_a_version_whose_model_fails_is_rejected(
     assert await stage.look(3)
     assert (stage.serving, stage.offered, stage.tried) == ("1", {"1"}, ["1", "2"])
     assert told(caplog) == [
-        f"model version {stage.directory('2')} is broken: it failed on a trial question "
+        f"model version {stage.directory('2')} is broken: it failed on its canary "
         "(the model gave start_logits__0 that are not finite)"
     ]
 
@@ -137,7 +137,7 @@ async def test_a_version_that_could_not_be_asked_is_asked_again(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(trial, "TRIAL_PAUSE_SECONDS", 0)
+    monkeypatch.setattr(canary, "PAUSE_SECONDS", 0)
     stage.publish("1")
     await stage.look()
     stage.publish("2")
@@ -146,7 +146,7 @@ async def test_a_version_that_could_not_be_asked_is_asked_again(
     assert (stage.serving, stage.offered) == ("1", {"1", "2"})
     assert told(caplog) == []
     assert set(told(caplog, logging.WARNING)) == {
-        "model version 2 cannot be tried now at first: later"
+        "model version 2 cannot be asked its canary now at first: later"
     }
     del stage.errors["2"]
     assert await stage.look()
@@ -158,18 +158,18 @@ async def test_a_version_that_hangs_does_not_hold_up_the_one_that_serves(
 ) -> None:
     stage.publish("1")
     await stage.look()
-    monkeypatch.setattr(trial, "TRIAL_SECONDS", 0.01)
+    monkeypatch.setattr(canary, "FIRST_SECONDS", 0.01)
     stage.publish("2")
     stage.hanging.add("2")
     assert await stage.look(2)
     assert (stage.serving, stage.tried) == ("1", ["1", "2"]), "not in every look"
     assert (
-        "version 2 cannot be tried now at first: no answer within"
+        "version 2 cannot be asked its canary now at first: no answer within"
         in told(caplog, logging.WARNING)[0]
     )
     stage.hanging.clear()
-    monkeypatch.setattr(trial, "TRIAL_SECONDS", 60)
-    stage.seconds += trial.TRIAL_PAUSE_SECONDS
+    monkeypatch.setattr(canary, "FIRST_SECONDS", 60)
+    stage.seconds += canary.PAUSE_SECONDS
     assert await stage.look()
     assert stage.serving == "2"
 
@@ -186,13 +186,6 @@ async def test_a_version_whose_tokenizer_fails_is_rejected(
     [line] = told(caplog)
     assert line.startswith(f"model version {stage.directory('2')} is broken: ")
     assert "[UNK]" in line
-
-
-async def test_the_smallest_limits_do_not_refuse_the_trial_question(stage: Stage) -> None:
-    stage.limits = {"max_question_tokens": 1, "max_context_bytes": 1, "max_windows": 1}
-    stage.publish("1")
-    assert await stage.look()
-    assert stage.tried == ["1"]
 
 
 async def test_where_all_failed_the_newest_is_still_offered(

@@ -60,6 +60,7 @@ class TextTokenizer:
         self._tokenizer = tokenizer
         self._words = WordTokenizer(tokenizer) if takes_words_apart(tokenizer) else None
         self._pieces = {number: piece for piece, number in tokenizer.get_vocab().items()}
+        self.vocabulary = max(self._pieces, default=0) + 1
         self.cls_id = self._special("[CLS]")
         self.sep_id = self._special("[SEP]")
 

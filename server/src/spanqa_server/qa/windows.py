@@ -6,7 +6,7 @@ return_overflowing_tokens: the first piece starts at 0, neighbours share `doc_st
 context tokens, and the last piece ends with the context and may be shorter.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,6 +37,31 @@ class PackedWindows:
     input_ids: npt.NDArray[np.int32]
     token_type_ids: npt.NDArray[np.int32]
     window_lengths: npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class TensorLimits:
+    """What a model can be given: ids below `vocabulary`, windows of at most `positions` tokens."""
+
+    vocabulary: int
+    positions: int
+
+    def defect(self, packed: PackedWindows) -> str:
+        """What is wrong with windows that would fail every request of their batch, or nothing."""
+        ids, types, lengths = packed.input_ids, packed.token_type_ids, packed.window_lengths
+        if len(types) != len(ids):
+            return f"token_type_ids has {len(types)} entries, input_ids {len(ids)}"
+        if not len(lengths) or lengths.min() < 1:
+            return "window_lengths must hold at least one window, and none may be empty"
+        if (total := int(lengths.sum(dtype=np.int64))) != len(ids):
+            return f"window_lengths sum to {total}, input_ids has {len(ids)} entries"
+        if (longest := int(lengths.max())) > self.positions:
+            return f"a window has {longest} tokens, the model takes {self.positions}"
+        if ids.min() < 0 or ids.max() >= self.vocabulary:
+            return f"input_ids must be 0 to {self.vocabulary - 1}"
+        if types.min() < 0 or types.max() > 1:
+            return "token_type_ids must be 0 or 1"
+        return ""
 
 
 def count_windows(context_tokens: int, room: int, doc_stride: int) -> int:
@@ -80,6 +105,16 @@ def pack_windows(
         token_type_ids[begin:context] = 0
         begin = last + 1
     return PackedWindows(input_ids, token_type_ids, lengths)
+
+
+def repeat_window(ids: Sequence[int], question_part: int, times: int) -> PackedWindows:
+    """One window, of which so many tokens are the question's part, as often as asked for."""
+    types = [int(place >= question_part) for place in range(len(ids))]
+    return PackedWindows(
+        np.tile(np.array(ids, dtype=np.int32), times),
+        np.tile(np.array(types, dtype=np.int32), times),
+        np.full(times, len(ids), dtype=np.int32),
+    )
 
 
 def split_windows(packed: PackedWindows, max_tokens: int) -> Iterator[PackedWindows]:

@@ -61,7 +61,7 @@ MODEL_READY = Gauge(
 )
 TRIALS = Counter(
     "spanqa_trials",
-    "Trial questions that model versions were asked: passed, late, failed.",
+    "What came of asking model versions their canary: passed, late, away, failed.",
     ["outcome"],
 )
 MODEL_SWITCHES = Counter(
@@ -72,4 +72,11 @@ MODEL = Gauge(
     "1 for the version that serves, 0 for those before it.",
     ["name", "version", "dtype"],
     multiprocess_mode="livemin",
+)
+VERSION_STATE = Gauge(
+    "spanqa_version_state",
+    "1 for the state of each model version: loading, serving, standby, or broken as unreadable, "
+    "not_loaded, failed.",
+    ["version", "state"],
+    multiprocess_mode="livemax",
 )

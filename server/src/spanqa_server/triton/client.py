@@ -10,24 +10,23 @@ import numpy as np
 from opentelemetry.trace import Span, SpanKind
 from tritonclient.grpc import service_pb2
 
-from spanqa_server.errors import (
-    DeadlineError,
-    InferenceError,
-    ModelUnavailableError,
-    OverloadedError,
-    ServerError,
-    VersionGoneError,
-)
+from spanqa_server.errors import InferenceError
 from spanqa_server.qa.answerer import Logits
-from spanqa_server.qa.windows import PackedWindows, split_windows
+from spanqa_server.qa.windows import PackedWindows, TensorLimits, split_windows
 from spanqa_server.telemetry import tracing
 from spanqa_server.triton.dispatcher import TokenBudget
 from spanqa_server.triton.members import Members
+from spanqa_server.triton.protocol import (
+    FloatArray,
+    build_request,
+    gist,
+    map_error,
+    read_logits,
+)
+from spanqa_server.versions import Readiness
 
-INPUTS = ("input_ids", "token_type_ids", "window_lengths")
-AWAY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.NOT_FOUND, grpc.StatusCode.CANCELLED)
-OUTPUTS = ("start_logits__0", "end_logits__1")
-FloatArray = np.ndarray[tuple[int], np.dtype[np.float32]]
+# What Triton says of a version that it was not asked to keep.
+UNLOADED = ("", "unloaded")
 
 
 class Triton:
@@ -49,37 +48,55 @@ class Triton:
         """End the channels and what is under way on them."""
         await self.members.close()
 
-    async def readiness(self, version: str, within: float) -> dict[str, bool | None]:
-        """Which Triton serves the version; None: it did not answer `within` seconds."""
+    async def readiness(self, version: str, within: float) -> dict[str, Readiness]:
+        """Which Triton serves the version, of those that answer `within` seconds."""
         addresses = self.members.addresses
         answers = (self._ask_ready(address, version, within) for address in addresses)
         return dict(zip(addresses, await asyncio.gather(*answers), strict=True))
 
-    async def _ask_ready(self, address: str, version: str, within: float) -> bool | None:
+    async def _ask_ready(self, address: str, version: str, within: float) -> Readiness:
         request = service_pb2.ModelReadyRequest(name=self._model_name, version=version)
         try:
             response = await self.members.stub(address).ModelReady(request, timeout=within)
-        except grpc.aio.AioRpcError:
-            return None
-        return bool(response.ready)
+        except grpc.aio.AioRpcError as error:
+            gone = error.code() is grpc.StatusCode.UNAVAILABLE
+            return Readiness.AWAY if gone else Readiness.SILENT
+        return Readiness.READY if response.ready else Readiness.NOT_LOADED
 
-    async def infer(
-        self, packed: PackedWindows, version: str, address: str | None = None
-    ) -> Logits:
-        """Compute the logits of packed windows, at one Triton or any; long work goes in chunks.
+    async def load_failures(self, within: float) -> dict[str, str]:
+        """Versions that a Triton could not load, and why, where one tells (it may be closed)."""
+        addresses = self.members.addresses
+        answers = await asyncio.gather(*(self._ask_index(one, within) for one in addresses))
+        return {number: reason for answer in reversed(answers) for number, reason in answer.items()}
+
+    async def _ask_index(self, address: str, within: float) -> dict[str, str]:
+        request = service_pb2.RepositoryIndexRequest()
+        try:
+            response = await self.members.stub(address).RepositoryIndex(request, timeout=within)
+        except grpc.aio.AioRpcError:
+            return {}
+        return {
+            model.version: f"{address}: {gist(model.reason)}"
+            for model in response.models
+            if model.name == self._model_name
+            and model.state == "UNAVAILABLE"
+            and model.reason not in UNLOADED
+        }
+
+    async def infer(self, packed: PackedWindows, version: str) -> Logits:
+        """Compute the logits of packed windows at any Triton; long work goes in chunks.
 
         Raises:
             ServerError: Triton could not be reached, refused, or gave no usable answer.
         """
         total = len(packed.input_ids)
         if total <= self._max_chunk_tokens:
-            return await self._infer_chunk(packed, version, total, address)
+            return await self._infer_chunk(packed, version, total)
         chunks = split_windows(packed, self._max_chunk_tokens)
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [
-                    group.create_task(self._infer_chunk(chunk, version, total, address))
-                    for chunk in chunks
+                    group.create_task(self._infer_chunk(chunk, version, total)) for chunk in chunks
                 ]
         except BaseExceptionGroup as failures:
             raise failures.exceptions[0] from None
@@ -92,9 +109,25 @@ class Triton:
             - parts[0].queue_seconds,
         )
 
-    async def _infer_chunk(
-        self, packed: PackedWindows, version: str, total: int, address: str | None
-    ) -> Logits:
+    async def probe(self, packed: PackedWindows, version: str, address: str) -> Logits:
+        """Compute at one Triton at once, beside the budget; all chunks at the same time.
+
+        Raises:
+            ServerError: as `infer` does.
+        """
+        begin = perf_counter()
+        chunks = list(split_windows(packed, self._max_chunk_tokens))
+        try:
+            async with asyncio.TaskGroup() as group:
+                asked = (self._ask(chunk, version, address) for chunk in chunks)
+                tasks = [group.create_task(one) for one in asked]
+        except BaseExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+        starts, ends = zip(*(task.result() for task in tasks), strict=True)
+        seconds = perf_counter() - begin
+        return Logits(np.concatenate(starts), np.concatenate(ends), 0.0, seconds)
+
+    async def _infer_chunk(self, packed: PackedWindows, version: str, total: int) -> Logits:
         begin = perf_counter()
         async with AsyncExitStack() as held:
             with tracing.stage("queue"):
@@ -103,12 +136,12 @@ class Triton:
             admitted = perf_counter()
             with tracing.stage("infer", SpanKind.CLIENT) as span:
                 describe(span, packed, version)
-                starts, ends = await self._ask(packed, version, address)
+                starts, ends = await self._ask(packed, version)
         self.answered_at[version] = asyncio.get_running_loop().time()
         return Logits(starts, ends, admitted - begin, perf_counter() - admitted)
 
     async def _ask(
-        self, packed: PackedWindows, version: str, address: str | None
+        self, packed: PackedWindows, version: str, address: str | None = None
     ) -> tuple[FloatArray, ...]:
         request = build_request(self._model_name, version, packed)
         triton = self.members.stub(address)
@@ -121,15 +154,26 @@ class Triton:
 
 @dataclass(frozen=True, slots=True)
 class VersionInference:
-    """Inference with one model version, on one Triton or on any."""
+    """Inference with one model version, which is given nothing that it cannot take."""
 
     triton: Triton
     version: str
-    address: str | None = None
+    limits: TensorLimits
 
     async def infer(self, packed: PackedWindows) -> Logits:
         """Compute the logits; raises as `Triton.infer` does."""
-        return await self.triton.infer(packed, self.version, self.address)
+        self._check(packed)
+        return await self.triton.infer(packed, self.version)
+
+    async def probe(self, packed: PackedWindows, address: str) -> Logits:
+        """Compute at one Triton at once; raises as `Triton.probe` does."""
+        self._check(packed)
+        return await self.triton.probe(packed, self.version, address)
+
+    def _check(self, packed: PackedWindows) -> None:
+        # At libtorch one bad request fails its whole batch.
+        if defect := self.limits.defect(packed):
+            raise InferenceError(f"not sent, the model cannot take it: {defect}")
 
 
 def describe(span: Span, packed: PackedWindows, version: str) -> None:
@@ -145,55 +189,3 @@ def describe(span: Span, packed: PackedWindows, version: str) -> None:
                 "spanqa.model_version": version,
             }
         )
-
-
-def build_request(
-    model_name: str, version: str, packed: PackedWindows
-) -> service_pb2.ModelInferRequest:
-    """The tensors of `PackedWindows`, INT32 [1, T], [1, T] and [1, W], as one request."""
-    arrays = (packed.input_ids, packed.token_type_ids, packed.window_lengths)
-    request = service_pb2.ModelInferRequest(
-        model_name=model_name,
-        model_version=version,
-        raw_input_contents=[array.tobytes() for array in arrays],
-    )
-    for name, array in zip(INPUTS, arrays, strict=True):
-        request.inputs.add(name=name, datatype="INT32", shape=(1, len(array)))
-    return request
-
-
-def read_logits(response: service_pb2.ModelInferResponse, tokens: int) -> tuple[FloatArray, ...]:
-    """Start and end logits, float32 [tokens] each.
-
-    Raises:
-        InferenceError: they are not there, of another size, or not finite.
-    """
-    contents = {
-        output.name: raw
-        for output, raw in zip(response.outputs, response.raw_output_contents, strict=False)
-    }
-    logits = []
-    for name in OUTPUTS:
-        raw = contents.get(name, b"")
-        if len(raw) != 4 * tokens:
-            raise InferenceError(f"the model gave {len(raw)} bytes as {name}, not {4 * tokens}")
-        values = np.frombuffer(raw, dtype=np.float32)
-        if not np.isfinite(values).all():
-            raise InferenceError(f"the model gave {name} that are not finite numbers")
-        logits.append(values)
-    return tuple(logits)
-
-
-def map_error(error: grpc.aio.AioRpcError) -> ServerError:
-    """Triton says UNAVAILABLE to several things that differ for a caller."""
-    details = error.details() or ""
-    code = error.code()
-    if code is grpc.StatusCode.DEADLINE_EXCEEDED or "timeout expired" in details:
-        return DeadlineError("the model did not answer in time")
-    if "maximum queue size" in details:
-        return OverloadedError("the model's queue is full; try again later")
-    if "unknown model" in details:
-        return VersionGoneError(f"the model version is not loaded now ({details})")
-    if code in AWAY:
-        return ModelUnavailableError(f"the model cannot be reached now ({details})")
-    return InferenceError(f"the model failed ({details})")

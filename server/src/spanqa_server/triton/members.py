@@ -105,10 +105,14 @@ def open_channel(target: str) -> grpc.aio.Channel:
             ("grpc.max_receive_message_length", -1),
             ("grpc.service_config", json.dumps(SERVICE_CONFIG)),
             ("grpc.max_reconnect_backoff_ms", 1000),
-            # While calls wait. Triton takes a third ping in five minutes without data amiss,
-            # unless told otherwise: not before 30 s without any answer.
-            ("grpc.keepalive_time_ms", 10_000),
-            ("grpc.keepalive_timeout_ms", 5000),
+            # A Triton that hangs takes connections, and says nothing on them: by itself gRPC
+            # waits 20 s for each.
+            ("grpc.min_reconnect_backoff_ms", 1000),
+            # While calls wait, a connection on which nothing comes back for 13 s is given up. The
+            # timeout of a ping is a setting of its own, one minute by itself.
+            ("grpc.keepalive_time_ms", 7000),
+            ("grpc.keepalive_timeout_ms", 6000),
+            ("grpc.http2.ping_timeout_ms", 6000),
         ],
     )
 

@@ -1,7 +1,7 @@
-"""What the embedded Triton sees: links to its backend and to the versions that it may load.
+"""What Triton sees: links to its backend and to the versions that it may load.
 
-They lie in a temporary directory, which a cleaner may thin out while the server runs: each
-function adds what is missing.
+For the embedded Triton they lie in a temporary directory, which a cleaner may thin out while the
+server runs: each function adds what is missing.
 """
 
 import sys
@@ -27,6 +27,24 @@ def link_backend(package: Path, directory: Path) -> None:
             link(backend / file.name, file)
 
 
+class RepositoryView:
+    """A model repository for a Triton of somebody else: links to the versions that it may load."""
+
+    def __init__(self, directory: Path, repository: Path) -> None:
+        """Links in `directory`, which Triton polls, to `repository`, at the same path for both."""
+        self._view = directory / MODEL_NAME
+        self._model = repository.resolve() / MODEL_NAME
+
+    def offer(self, versions: dict[str, Path]) -> None:
+        """Let Triton have these versions, and no others, within its next poll."""
+        link_configurations(self._view, self._model)
+        link_versions(self._view, versions)
+
+    def load_failures(self) -> dict[str, str]:
+        """Nothing: Triton itself tells."""
+        return {}
+
+
 def view_of(directory: Path) -> Path:
     """The model's directory in the repository that Triton sees: links to what it may load.
 
@@ -37,7 +55,7 @@ def view_of(directory: Path) -> Path:
 
 def link_configurations(view: Path, model: Path) -> None:
     view.mkdir(parents=True, exist_ok=True)
-    for name in ("config.pbtxt", "configs", "warmup"):
+    for name in ("config.pbtxt", "configs"):
         link(view / name, model / name)
 
 

@@ -11,10 +11,11 @@ import grpc
 import numpy as np
 from tritonclient.grpc import service_pb2
 
-from spanqa_server.qa.windows import PackedWindows, pack_windows, plan_windows
+from spanqa_server.qa.windows import PackedWindows, TensorLimits, pack_windows, plan_windows
 from spanqa_server.triton.client import Triton, VersionInference
 from spanqa_server.triton.dispatcher import TokenBudget
 
+LIMITS = TensorLimits(vocabulary=1 << 20, positions=512)
 Behaviour = Callable[[Any, Any], Awaitable[Any]]
 
 
@@ -25,6 +26,7 @@ class FakeTriton:
         self.behave: Behaviour = echo
         self.ready = {"3"}
         self.ready_error: grpc.StatusCode | None = None
+        self.index: list[tuple[str, str, str, str]] | None = []
         self.before_ready: Callable[[], Awaitable[object]] | None = None
         self.requests: list[Any] = []
         self.asked = asyncio.Event()
@@ -48,6 +50,14 @@ class FakeTriton:
             await context.abort(self.ready_error, "not now")
         ready = request.name == "bert_qa" and request.version in self.ready
         return service_pb2.ModelReadyResponse(ready=ready)
+
+    async def repository_index(self, request: Any, context: Any) -> Any:
+        if self.index is None:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "This protocol is restricted")
+        response = service_pb2.RepositoryIndexResponse()
+        for name, version, state, reason in self.index or []:
+            response.models.add(name=name, version=version, state=state, reason=reason)
+        return response
 
     async def stop(self) -> None:
         """Go away, with the calls under way."""
@@ -118,6 +128,11 @@ async def running_triton() -> AsyncIterator[FakeTriton]:
             request_deserializer=service_pb2.ModelReadyRequest.FromString,
             response_serializer=service_pb2.ModelReadyResponse.SerializeToString,
         ),
+        "RepositoryIndex": grpc.unary_unary_rpc_method_handler(
+            fake.repository_index,
+            request_deserializer=service_pb2.RepositoryIndexRequest.FromString,
+            response_serializer=service_pb2.RepositoryIndexResponse.SerializeToString,
+        ),
     }
     service = "inference.GRPCInferenceService"
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
@@ -151,4 +166,4 @@ async def connected(
 ) -> AsyncIterator[VersionInference]:
     """Inference with version 3."""
     async with reaching(*addresses, budget=budget, max_chunk_tokens=max_chunk_tokens) as triton:
-        yield VersionInference(triton, "3")
+        yield VersionInference(triton, "3", LIMITS)

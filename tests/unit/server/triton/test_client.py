@@ -1,5 +1,6 @@
 """The inference client against a server that plays Triton, with Triton's own faults."""
 
+import asyncio
 from typing import Any
 
 import grpc
@@ -14,13 +15,12 @@ from spanqa_server.errors import (
     ServerError,
     VersionGoneError,
 )
-from spanqa_server.triton.client import (
-    VersionInference,
-    build_request,
-    map_error,
-)
+from spanqa_server.qa.windows import PackedWindows, TensorLimits
+from spanqa_server.triton.client import VersionInference
 from spanqa_server.triton.dispatcher import TokenBudget
+from spanqa_server.triton.protocol import MOST_CHARACTERS, build_request, gist, map_error
 from unit.server.triton.fake_triton import (
+    LIMITS,
     FakeTriton,
     connected,
     echo,
@@ -114,6 +114,30 @@ def test_an_error_without_details() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", ""),
+        ("out of memory", "out of memory"),
+        (
+            "failed to load model: no zip archive.\nframe #0: 0x9d (in libc10.so)\n",
+            "failed to load model: no zip archive.",
+        ),
+        (
+            "execute failure: it failed in the TorchScript interpreter.\n"
+            "Traceback of TorchScript (most recent call last):\n"
+            '  File "bert.py", line 3, in forward\n'
+            "RuntimeError: 513 tokens, the model has 512 positions\n",
+            "execute failure: it failed in the TorchScript interpreter. … "
+            "RuntimeError: 513 tokens, the model has 512 positions",
+        ),
+        ("x" * 1000, "x" * MOST_CHARACTERS + "…"),
+    ],
+)
+def test_the_gist_of_what_triton_says(text: str, told: str) -> None:
+    assert gist(text) == told
+
+
+@pytest.mark.parametrize(
     ("response", "told"),
     [
         (reply(), "0 bytes as start_logits__0, not 36"),
@@ -149,5 +173,74 @@ async def test_nobody_listens() -> None:
 async def test_each_version_is_asked_for_by_its_number(triton: FakeTriton) -> None:
     async with reaching(triton.address) as client:
         for version in ("4", "7"):
-            await VersionInference(client, version).infer(pack())
+            await VersionInference(client, version, LIMITS).infer(pack())
     assert [request.model_version for request in triton.requests] == ["4", "7"]
+
+
+@pytest.mark.parametrize("through", ["infer", "probe"])
+@pytest.mark.parametrize(
+    ("change", "defect"),
+    [
+        (
+            {"input_ids": [1, 2, LIMITS.vocabulary]},
+            f"input_ids must be 0 to {LIMITS.vocabulary - 1}",
+        ),
+        ({"input_ids": [1, -1, 2]}, f"input_ids must be 0 to {LIMITS.vocabulary - 1}"),
+        ({"token_type_ids": [0, 1, 2]}, "token_type_ids must be 0 or 1"),
+        ({"token_type_ids": [0, 1]}, "token_type_ids has 2 entries, input_ids 3"),
+        ({"window_lengths": [2]}, "window_lengths sum to 2, input_ids has 3 entries"),
+        ({"window_lengths": [2**31 - 1, 4]}, f"window_lengths sum to {2**31 + 3}, input_ids has 3"),
+        ({"window_lengths": [3, 0]}, "window_lengths must hold at least one window, and none"),
+        ({"window_lengths": [4, -1]}, "window_lengths must hold at least one window, and none"),
+        ({"window_lengths": []}, "window_lengths must hold at least one window, and none"),
+    ],
+)
+async def test_what_would_fail_a_whole_batch_is_not_sent(
+    triton: FakeTriton, through: str, change: dict[str, list[int]], defect: str
+) -> None:
+    tensors = {"input_ids": [1, 5, 2], "token_type_ids": [0, 1, 1], "window_lengths": [3]} | change
+    packed = PackedWindows(**{name: np.array(v, np.int32) for name, v in tensors.items()})
+    async with connected(triton.address) as inference:
+        probe = inference.probe(packed, triton.address)
+        with pytest.raises(InferenceError) as raised:
+            await (inference.infer(packed) if through == "infer" else probe)
+        probe.close()
+        await inference.infer(pack())
+    assert str(raised.value).startswith(f"not sent, the model cannot take it: {defect}")
+    assert len(triton.requests) == 1
+
+
+async def test_a_window_longer_than_the_model_has_positions_is_not_sent(triton: FakeTriton) -> None:
+    limits = TensorLimits(vocabulary=1000, positions=8)
+    async with reaching(triton.address) as client:
+        with pytest.raises(InferenceError, match="a window has 9 tokens, the model takes 8"):
+            await VersionInference(client, "3", limits).infer(pack(5))
+    assert not triton.requests
+
+
+async def test_a_probe_goes_past_the_budget_all_at_once(triton: FakeTriton) -> None:
+    everything = asyncio.Event()
+
+    async def together(request: Any, context: Any) -> Any:
+        if len(triton.requests) == 4:
+            everything.set()
+        await everything.wait()
+        return await echo(request, context)
+
+    triton.behave = together
+    packed, budget = pack(13), TokenBudget(9)
+    async with (
+        asyncio.timeout(20),
+        connected(triton.address, budget=budget, max_chunk_tokens=9) as inference,
+        budget.reserve(9, 9),
+    ):
+        logits = await inference.probe(packed, triton.address)
+    assert logits.starts.tolist() == packed.input_ids.tolist()
+    assert logits.ends.tolist() == (packed.input_ids - 0.5).tolist()
+
+
+async def test_a_probe_that_fails_tells_why(triton: FakeTriton) -> None:
+    triton.behave = refuse(Code.INTERNAL, "CUDA out of memory")
+    async with connected(triton.address, max_chunk_tokens=9) as inference:
+        with pytest.raises(InferenceError, match="CUDA out of memory"):
+            await inference.probe(pack(13), triton.address)

@@ -10,6 +10,7 @@ from spanqa_server.errors import ModelUnavailableError, StartupError
 from spanqa_server.triton.client import Triton, VersionInference
 from spanqa_server.triton.members import Members, resolve
 from unit.server.triton.fake_triton import (
+    LIMITS,
     FakeTriton,
     connected,
     hang,
@@ -24,7 +25,7 @@ async def ask_both(client: Triton, *tritons: FakeTriton) -> None:
     """Ask until each has been asked, which takes as long as the first connection does."""
     async with asyncio.timeout(20):
         while not all(triton.asked.is_set() for triton in tritons):
-            await VersionInference(client, "3").infer(pack())
+            await VersionInference(client, "3", LIMITS).infer(pack())
 
 
 async def test_several_are_asked_in_turn(triton: FakeTriton) -> None:
@@ -32,14 +33,14 @@ async def test_several_are_asked_in_turn(triton: FakeTriton) -> None:
         await ask_both(client, triton, other)
         before = len(triton.requests), len(other.requests)
         for _ in range(6):
-            await VersionInference(client, "3").infer(pack())
+            await VersionInference(client, "3", LIMITS).infer(pack())
         assert (len(triton.requests), len(other.requests)) == (before[0] + 3, before[1] + 3)
 
 
 async def test_one_of_them_is_asked_by_its_address(triton: FakeTriton) -> None:
     async with running_triton() as other, reaching(triton.address, other.address) as client:
         for _ in range(4):
-            await VersionInference(client, "3", other.address).infer(pack())
+            await VersionInference(client, "3", LIMITS).probe(pack(), other.address)
         assert (len(triton.requests), len(other.requests)) == (0, 4)
 
 
@@ -48,13 +49,16 @@ async def test_calls_at_one_that_goes_away_are_answered_by_the_other(triton: Fak
         await ask_both(client, triton, other)
         other.asked.clear()
         other.behave = hang
-        calls = [asyncio.create_task(VersionInference(client, "3").infer(pack())) for _ in range(8)]
+        calls = [
+            asyncio.create_task(VersionInference(client, "3", LIMITS).infer(pack()))
+            for _ in range(8)
+        ]
         async with asyncio.timeout(20):
             await other.asked.wait()
             await other.stop()
             await asyncio.gather(*calls)
             for _ in range(8):
-                await VersionInference(client, "3").infer(pack())
+                await VersionInference(client, "3", LIMITS).infer(pack())
 
 
 async def test_one_that_is_out_gets_no_calls(triton: FakeTriton) -> None:
@@ -63,7 +67,7 @@ async def test_one_that_is_out_gets_no_calls(triton: FakeTriton) -> None:
         client.members.use([triton.address])
         before = len(other.requests)
         for _ in range(6):
-            await VersionInference(client, "3").infer(pack())
+            await VersionInference(client, "3", LIMITS).infer(pack())
         assert len(other.requests) == before
         other.asked.clear()
         client.members.use([triton.address, other.address])
@@ -79,8 +83,12 @@ async def test_calls_under_way_at_one_that_goes_out_go_on(triton: FakeTriton) ->
 
     echo, triton.behave = triton.behave, slow
     async with running_triton() as other, reaching(triton.address, other.address) as client:
-        call = asyncio.create_task(VersionInference(client, "3", triton.address).infer(pack()))
-        shared = [asyncio.create_task(VersionInference(client, "3").infer(pack())) for _ in "abcd"]
+        call = asyncio.create_task(
+            VersionInference(client, "3", LIMITS).probe(pack(), triton.address)
+        )
+        shared = [
+            asyncio.create_task(VersionInference(client, "3", LIMITS).infer(pack())) for _ in "abcd"
+        ]
         async with asyncio.timeout(20):
             await triton.asked.wait()
             client.members.use([other.address])

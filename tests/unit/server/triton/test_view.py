@@ -8,6 +8,7 @@ import pytest
 
 from spanqa_server.errors import StartupError
 from spanqa_server.triton.view import (
+    RepositoryView,
     link_backend,
     link_configurations,
     link_versions,
@@ -118,6 +119,16 @@ def test_what_a_cleaner_took_away_comes_back(package: Path, model: Path, tmp_pat
         link_configurations(view_of(directory), model)
         offer(view_of(directory), model, "1")
         links = [file for file in directory.rglob("*") if file.is_symlink()]
-        assert len(links) == 7
+        assert len(links) == 6
         shutil.rmtree(directory)
     assert (model / "1").is_dir(), "links went, not what they name"
+
+
+def test_a_view_for_a_triton_of_somebody_else(model: Path, tmp_path: Path) -> None:
+    view = RepositoryView(tmp_path / "view", model.parent)
+    view.offer({"2": model / "2", "10": model / "10"})
+    assert seen(tmp_path / "view" / "bert_qa") == {"2": "model 2", "10": "model 10"}
+    assert (tmp_path / "view" / "bert_qa" / "config.pbtxt").read_text() == "libtorch"
+    view.offer({"2": model / "2"})
+    assert seen(tmp_path / "view" / "bert_qa") == {"2": "model 2"}
+    assert view.load_failures() == {}

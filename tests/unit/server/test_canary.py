@@ -1,9 +1,12 @@
 """A version that served is asked again now and then, and is out while it does not answer right."""
 
 import logging
+from pathlib import Path
 
 import pytest
 
+from spanqa_server import canary
+from spanqa_server.canary import PAUSE_SECONDS, PROOF_SECONDS, windows_for
 from spanqa_server.errors import (
     DeadlineError,
     InferenceError,
@@ -11,8 +14,9 @@ from spanqa_server.errors import (
     OverloadedError,
     ServerError,
 )
-from spanqa_server.trial import PROOF_SECONDS
+from spanqa_server.versions import load_version
 from unit.server.rollout_stage import Stage
+from unit.server.version_files import write_version
 
 
 @pytest.fixture
@@ -36,8 +40,8 @@ async def test_nonsense_is_no_answer(serving: Stage, caplog: pytest.LogCaptureFi
     assert await serving.look(), "proof is still good"
     serving.seconds += PROOF_SECONDS
     assert not await serving.look()
-    assert "gave its trial question the score 0 before and 80 now" in caplog.text
-    with pytest.raises(ModelUnavailableError, match="fails on a trial question"):
+    assert "gives its canary other logits than before at first, by up to 40" in caplog.text
+    with pytest.raises(ModelUnavailableError, match="fails on its canary"):
         serving.rollout.current()
     serving.logit = 0.1  # rounding
     assert await serving.look()
@@ -51,7 +55,7 @@ async def test_a_version_that_fails_is_out_until_it_answers(
     serving.host.answers["1"] = serving.seconds
     serving.seconds += PROOF_SECONDS
     assert not await serving.look(3)
-    assert "fails on its trial question at first: CUDA error" in caplog.text
+    assert "fails on its canary at first: CUDA error" in caplog.text
     del serving.errors["1"]
     assert await serving.look()
     assert [record.levelno for record in caplog.records if record.levelno > logging.ERROR] == []
@@ -73,6 +77,73 @@ async def test_calls_that_are_answered_are_proof_too(serving: Stage, error: Serv
     assert serving.serving == "1", "calls may still try"
     serving.errors.clear()
     assert await serving.look(), "asked again in the next look"
+
+
+async def test_the_first_batch_is_large_and_comes_once(serving: Stage) -> None:
+    assert serving.first_batches == [("1", "first", 4096)]
+    serving.seconds += PROOF_SECONDS
+    assert await serving.look(2)
+    assert serving.first_batches == [("1", "first", 4096)]
+
+
+async def test_a_version_that_fails_on_its_first_batch_never_serves(
+    serving: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    serving.publish("2")
+    serving.errors["first batch"] = InferenceError("CUDA out of memory")
+    assert await serving.look(3)
+    assert (serving.serving, serving.offered) == ("1", {"1"})
+    assert "is broken: it failed on a first batch of 4,096 tokens (CUDA out of memory)" in (
+        caplog.text
+    )
+
+
+async def test_a_first_batch_that_takes_long_holds_nothing_up(
+    serving: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(canary, "SOON_SECONDS", 0.01)
+    serving.publish("2")
+    serving.hanging.add("first")
+    assert await serving.look(3), "version 1 serves on, and is looked at"
+    assert (serving.serving, len(serving.first_batches)) == ("1", 2)
+    serving.withdraw("2")
+    assert await serving.look()
+
+
+async def test_a_triton_that_started_again_computes_a_first_batch_again(serving: Stage) -> None:
+    serving.host.away = {"first"}
+    assert not await serving.look()
+    serving.host.away = set()
+    serving.errors["first batch"] = InferenceError("CUDA out of memory")
+    serving.host.answers["1"] = serving.seconds
+    assert not await serving.look(2), "answers from before its restart prove nothing"
+    assert len(serving.first_batches) == 2, "not in every look"
+    serving.errors.clear()
+    serving.seconds += PAUSE_SECONDS
+    assert await serving.look()
+    assert len(serving.first_batches) == 3
+
+
+async def test_a_triton_that_is_only_silent_does_not(serving: Stage) -> None:
+    serving.host.silent = {"first"}
+    assert not await serving.look()
+    serving.host.silent = set()
+    assert await serving.look()
+    assert len(serving.first_batches) == 1
+
+
+def test_the_windows_of_a_canary(tmp_path: Path) -> None:
+    version = load_version(write_version(tmp_path, "1"))
+    longest = version.manifest.max_position_embeddings
+    for tokens, windows in ((0, 1), (longest - 1, 1), (3 * longest + 5, 3)):
+        made = windows_for(version, tokens)
+        assert made.first_batch.window_lengths.tolist() == [longest] * windows
+        for packed in (made.short, made.first_batch):
+            assert version.tensor_limits.defect(packed) == ""
+            assert packed.input_ids[0] == version.tokenizer.cls_id
+            assert packed.input_ids[-1] == version.tokenizer.sep_id
+            assert set(packed.token_type_ids.tolist()) == {0, 1}
+        assert len(made.short.input_ids) <= 5
 
 
 @pytest.fixture
