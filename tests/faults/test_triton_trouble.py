@@ -3,7 +3,9 @@
 import shutil
 import signal
 import socket
+from collections.abc import Callable
 from pathlib import Path
+from time import monotonic
 
 import grpc
 import pytest
@@ -84,6 +86,32 @@ def test_triton_hangs(model_repository: Path, tmp_path: Path) -> None:
             stopped.send_signal(signal.SIGCONT)
         wait_until_serving(server, within=30)
         assert stub.Answer(REQUEST, timeout=10).answers[0].text == "Warsaw"
+
+
+def test_no_call_is_held_longer_than_15_s_by_a_triton_that_hangs(
+    model_repository: Path, tmp_path: Path, say: Callable[[str], None]
+) -> None:
+    ended: list[float] = []
+    with (
+        running_server(model_repository, tmp_path / "log") as server,
+        grpc.insecure_channel(server.target) as channel,
+    ):
+        stub = QuestionAnsweringServiceStub(channel)
+        stub.Answer(REQUEST, timeout=10)
+        stopped = server.triton()
+        stopped.send_signal(signal.SIGSTOP)
+        try:
+            begin = monotonic()
+            calls = [stub.Answer.future(REQUEST, timeout=60) for _ in range(8)]
+            for call in calls:
+                call.add_done_callback(lambda _: ended.append(monotonic() - begin))
+            codes = {call.code() for call in calls}
+        finally:
+            stopped.send_signal(signal.SIGCONT)
+        wait_until_serving(server, within=30)
+    say(f"calls ended after {min(ended):.1f} to {max(ended):.1f} s")
+    assert codes == {grpc.StatusCode.UNAVAILABLE}
+    assert max(ended) <= 15
 
 
 def test_triton_takes_connections_and_never_answers(model_repository: Path, tmp_path: Path) -> None:

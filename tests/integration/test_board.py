@@ -47,6 +47,7 @@ def pages(tiny_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> li
         fail_at_triton(server)
         found.append(server.metrics_page())
         found.append(bring_a_version(server, directory / "repository" / "bert_qa"))
+        found.append(bring_a_broken_version(server, directory / "repository" / "bert_qa"))
         found.append(kill_a_worker(server))
         found += kill_triton(server)
     return found
@@ -107,9 +108,17 @@ def fail_at_triton(server: RunningServer) -> None:
 
 
 def bring_a_version(server: RunningServer, model: Path) -> str:
-    shutil.copytree(model / "1", model / ".coming")
-    (model / ".coming").rename(model / "2")
+    coming = model.parent.with_name("coming")
+    shutil.copytree(model / "1", coming)
+    coming.rename(model / "2")
     server.wait_for_metrics(lambda _: served(server) >= 4, within=30)
+    return server.metrics_page()
+
+
+def bring_a_broken_version(server: RunningServer, model: Path) -> str:
+    (model / "3").mkdir()
+    broken = 'spanqa_version_state{state="unreadable",version="3"}'
+    server.wait_for_metrics(lambda now: now.get(broken) == 1)
     return server.metrics_page()
 
 

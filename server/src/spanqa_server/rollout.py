@@ -187,13 +187,14 @@ class Rollout(Generic[Model]):
 
     async def _note_lack(self, file: VersionFile, answers: Collection[Readiness]) -> None:
         """A Triton does not have the version: find out why, or how long that has been so."""
-        if Readiness.NOT_LOADED not in answers:
-            return  # none that could load it
         record = self._records[file]
-        record.lacking_since = record.lacking_since or now()
+        if Readiness.NOT_LOADED in answers:
+            record.lacking_since = record.lacking_since or now()
+        else:
+            record.lacking_since = None  # nobody is there that could load it
         if told := (await self._host.load_failures()).get(file.number):
             reason = f"Triton could not load it ({told})"
-        elif now() - record.lacking_since >= LOAD_SECONDS:
+        elif record.lacking_since and now() - record.lacking_since >= LOAD_SECONDS:
             reason = f"Triton has not loaded it in {LOAD_SECONDS:.0f} s; its log may say why"
         else:
             return

@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from spanqa_server import cli, service
+from spanqa_server import cli, gate, service
 from spanqa_server.errors import StartupError
 from spanqa_server.settings import Settings
+from spanqa_server.triton_settings import GateSettings
 
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in Settings.model_fields:
+    for name in {*Settings.model_fields, *GateSettings.model_fields}:
         monkeypatch.delenv(f"SPANQA_{name.upper()}", raising=False)
 
 
@@ -38,6 +39,28 @@ def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     limits = (settings.max_documents, settings.max_batch_items, settings.max_stream_pairs)
     assert limits == (1000, 256, 64)
     assert settings.max_logits_tokens == 1_000_000
+
+
+def test_the_first_batch_is_as_large_as_what_is_in_flight(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run(monkeypatch).canary_tokens == 0, "one window with the embedded Triton"
+    external = ("--triton", "a:1", "--max-tokens-in-flight", "70000")
+    assert run(monkeypatch, *external).canary_tokens == 70_000
+    assert run(monkeypatch, *external, "--first-batch-tokens", "0").canary_tokens == 0
+
+
+def test_the_gate(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[GateSettings] = []
+
+    async def keep_gate(settings: GateSettings) -> None:
+        kept.append(settings)
+
+    monkeypatch.setattr(gate, "keep_gate", keep_gate)
+    monkeypatch.setenv("SPANQA_TRITON", "127.0.0.1:8001")
+    monkeypatch.setattr(sys, "argv", ["spanqa-server", "gate", "--view", "/view"])
+    cli.main()
+    [settings] = kept
+    assert (settings.triton, settings.view) == (["127.0.0.1:8001"], Path("/view"))
+    assert settings.canary_tokens == 16_384
 
 
 def test_limits_of_many(monkeypatch: pytest.MonkeyPatch) -> None:

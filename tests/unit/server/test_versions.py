@@ -10,6 +10,7 @@ import pytest
 from tokenizers import Tokenizer, models
 
 from spanqa_server.errors import StartupError
+from spanqa_server.qa.windows import TensorLimits
 from spanqa_server.versions import find_versions, load_version
 from unit.server.version_files import MANIFEST, WEIGHTS, write_version
 
@@ -153,3 +154,24 @@ def test_a_broken_file(tmp_path: Path, damage: Callable[[Path], object], told: s
 def test_a_manifest_with_a_bad_value(tmp_path: Path, field: str, value: object) -> None:
     directory = write_version(tmp_path, "1", **{field: value})
     assert failure(directory).startswith(f"model.json: {field}: Input should be")
+
+
+def test_the_tensor_limits_are_the_versions_own(tmp_path: Path) -> None:
+    version = load_version(write_version(tmp_path, "1", vocab_size=90_000))
+    assert version.tensor_limits == TensorLimits(vocabulary=90_000, positions=512)
+
+
+def test_a_version_from_before_the_vocabulary_was_written_down(tmp_path: Path) -> None:
+    version = load_version(write_version(tmp_path, "1"))
+    assert version.tensor_limits.vocabulary == version.tokenizer.vocabulary
+
+
+def test_a_tokenizer_with_ids_that_the_model_lacks(tmp_path: Path) -> None:
+    tokenizer = load_version(write_version(tmp_path, "1")).tokenizer
+    known = tokenizer.vocabulary
+    assert load_version(write_version(tmp_path, "2", vocab_size=known)).number == "2"
+    told = failure(write_version(tmp_path, "3", vocab_size=known - 1))
+    assert told == (
+        f"tokenizer.json: its ids go up to {known - 1}, the model has {known - 1} word pieces: "
+        "they do not belong together"
+    )

@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from spanqa_server.qa.windows import (
     SPECIAL_TOKENS,
     PackedWindows,
+    TensorLimits,
     count_windows,
     pack_windows,
     plan_windows,
+    repeat_window,
     split_windows,
 )
 from unit.server.reference import cut_windows
@@ -138,3 +140,38 @@ def library_windows(question: str, context: str, length: int, stride: int) -> li
 
 def ids_of(text: str) -> np.ndarray[Any, np.dtype[np.int32]]:
     return np.array(TOKENIZER.encode(text, add_special_tokens=False).ids, dtype=np.int32)
+
+
+LIMITS = TensorLimits(vocabulary=200, positions=64)
+
+
+@given(cuts(most=60), st.lists(st.integers(0, 199), max_size=20))
+def test_what_is_packed_has_no_defect(cut: tuple[int, int, int], question: list[int]) -> None:
+    tokens, room, stride = cut
+    packed = pack(question, [7] * tokens, room, stride)
+    fits = packed.window_lengths.max() <= LIMITS.positions
+    assert (LIMITS.defect(packed) == "") == fits
+
+
+@given(
+    st.lists(st.integers(-3, 203), max_size=12),
+    st.lists(st.integers(-1, 2), max_size=12),
+    st.lists(st.integers(-1, 70), max_size=3),
+)
+def test_every_defect_is_found(ids: list[int], types: list[int], lengths: list[int]) -> None:
+    packed = PackedWindows(*(np.array(one, np.int32) for one in (ids, types, lengths)))
+    sound = (
+        len(ids) == len(types) == sum(lengths)
+        and len(lengths) > 0
+        and all(1 <= length <= LIMITS.positions for length in lengths)
+        and all(0 <= number < LIMITS.vocabulary for number in ids)
+        and all(kind in (0, 1) for kind in types)
+    )
+    assert (LIMITS.defect(packed) == "") == sound
+
+
+def test_a_window_is_repeated() -> None:
+    packed = repeat_window([101, 5, 102, 6, 102], 3, 2)
+    assert packed.input_ids.tolist() == [101, 5, 102, 6, 102] * 2
+    assert packed.token_type_ids.tolist() == [0, 0, 0, 1, 1] * 2
+    assert packed.window_lengths.tolist() == [5, 5]
