@@ -23,10 +23,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from spanqa_model.attention import PaddedSelfAttention, WindowedSelfAttention
+from gpu.attention import OneGroupPlanner, with_attention
+from spanqa_model.attention import GroupedSelfAttention, SelfAttention, WindowedSelfAttention
 from spanqa_model.bert import BertResidualOutput, PackedBertForQuestionAnswering
 from spanqa_model.build import DTYPES, torchscript_deprecation_accepted
+from spanqa_model.grouping import GroupedPlanner
 from spanqa_model.onednn import OneDnnLinear, use_onednn
+from spanqa_model.plan import Plan, Planner, WindowedPlanner
 from spanqa_model.versions import BACKEND
 
 Arrays = tuple[npt.NDArray[np.int32], ...]
@@ -36,13 +39,12 @@ Change = Callable[[PackedBertForQuestionAnswering], None]
 class SdpaByWindow(WindowedSelfAttention):
     """`scaled_dot_product_attention` for each window."""
 
-    def forward(self, hidden: Tensor, window_lengths: Tensor) -> Tensor:
+    def forward(self, hidden: Tensor, plan: Plan) -> Tensor:
         qkv = self.qkv(hidden).view(1, -1, 3, self.num_attention_heads, self.head_size)
         qkv = qkv.permute(2, 0, 3, 1, 4)
-        lengths: list[int] = window_lengths.tolist()
         context: list[Tensor] = []
         begin = 0
-        for length in lengths:
+        for length in plan.lengths:
             window = qkv[:, :, :, begin : begin + length]
             attended = functional.scaled_dot_product_attention(window[0], window[1], window[2])
             context.append(attended.transpose(1, 2).flatten(2))
@@ -53,13 +55,12 @@ class SdpaByWindow(WindowedSelfAttention):
 class FloatScores(WindowedSelfAttention):
     """The parts for each window, scores and softmax in float32 whatever the dtype."""
 
-    def forward(self, hidden: Tensor, window_lengths: Tensor) -> Tensor:
+    def forward(self, hidden: Tensor, plan: Plan) -> Tensor:
         qkv = self.qkv(hidden).view(-1, 3, self.num_attention_heads, self.head_size)
         qkv = qkv.permute(1, 2, 0, 3)
-        lengths: list[int] = window_lengths.tolist()
         context: list[Tensor] = []
         begin = 0
-        for length in lengths:
+        for length in plan.lengths:
             window = qkv[:, :, begin : begin + length]
             query = window[0].float() * self.head_size**-0.5
             scores = torch.bmm(query, window[1].float().transpose(1, 2))
@@ -69,46 +70,20 @@ class FloatScores(WindowedSelfAttention):
         return torch.cat(context)
 
 
-class PartsPadded(WindowedSelfAttention):
-    """Matrix product, masked softmax, matrix product over a whole padded batch."""
+class PartsPadded(SelfAttention):
+    """Matrix product, masked softmax, matrix product over padded rows."""
 
-    def forward(self, hidden: Tensor, window_lengths: Tensor) -> Tensor:
-        windows, longest = window_lengths.size(0), int(window_lengths.max())
-        real = torch.arange(longest).unsqueeze(0) < window_lengths.unsqueeze(1)
+    def forward(self, hidden: Tensor, plan: Plan) -> Tensor:
         qkv = self.qkv(hidden)
-        padded = torch.zeros([windows, longest, qkv.size(1)], dtype=qkv.dtype)
-        padded[real] = qkv
-        heads = padded.view(windows, longest, 3, self.num_attention_heads, self.head_size)
-        heads = heads.permute(2, 0, 3, 1, 4)
-        scores = torch.matmul(heads[0], heads[1].transpose(2, 3)).mul_(self.head_size**-0.5)
-        scores.masked_fill_(~real[:, None, None, :], -1e30)
-        attended = torch.matmul(scores.softmax(-1), heads[2])
-        return attended.transpose(1, 2).flatten(2)[real]
-
-
-class SdpaByLength(WindowedSelfAttention):
-    """Windows of nearly equal length (within 32 tokens) together, padded to the longest."""
-
-    def forward(self, hidden: Tensor, window_lengths: Tensor) -> Tensor:
-        qkv = self.qkv(hidden)
-        output = torch.empty_like(hidden)
-        starts = window_lengths.cumsum(0) - window_lengths
-        bands = (window_lengths + 31) // 32
-        present: list[int] = bands.bincount().nonzero().flatten().tolist()
-        for band in present:
-            chosen = bands == band
-            lengths = window_lengths[chosen]
-            columns = torch.arange(int(lengths.max())).unsqueeze(0)
-            real = columns < lengths.unsqueeze(1)
-            last = (lengths - 1).unsqueeze(1)
-            rows = starts[chosen].unsqueeze(1) + torch.minimum(columns, last)
-            heads = qkv[rows].unflatten(2, [3, self.num_attention_heads, self.head_size])
-            heads = heads.permute(2, 0, 3, 1, 4)
-            attended = functional.scaled_dot_product_attention(
-                heads[0], heads[1], heads[2], attn_mask=real[:, None, None, :]
-            )
-            output[rows[real]] = attended.transpose(1, 2).flatten(2)[real]
-        return output
+        context: list[Tensor] = []
+        for group in plan.groups:
+            windows, length = group.mask.size(0), group.mask.size(3)
+            shape = [windows, length, 3, self.num_attention_heads, self.head_size]
+            heads = qkv.index_select(0, group.places).view(shape).permute(2, 0, 3, 1, 4)
+            scores = torch.matmul(heads[0], heads[1].transpose(2, 3)).mul_(self.head_size**-0.5)
+            attended = torch.matmul(scores.add_(group.mask).softmax(-1), heads[2])
+            context.append(attended.transpose(1, 2).flatten(2).flatten(0, 1))
+        return torch.cat(context).index_select(0, plan.back)
 
 
 class FusedResidual(OneDnnLinear):
@@ -132,20 +107,6 @@ class FusedResidualOutput(nn.Module):
     def forward(self, hidden: Tensor, residual: Tensor) -> Tensor:
         normalized: Tensor = self.LayerNorm(self.dense(hidden, residual))
         return normalized
-
-
-def attend_by(kind: type[WindowedSelfAttention] | type[PaddedSelfAttention]) -> Change:
-    """Exchange the attention of every layer."""
-
-    def change(module: PackedBertForQuestionAnswering) -> None:
-        for part in list(module.modules()):
-            old = dict(part.named_children()).get("self")
-            if isinstance(old, WindowedSelfAttention):
-                new = kind(old.num_attention_heads * old.head_size, old.num_attention_heads)
-                new.qkv = old.qkv
-                setattr(part, "self", new)  # noqa: B010 - a name that Python has a use for
-
-    return change
 
 
 def fuse_residuals(module: PackedBertForQuestionAnswering) -> None:
@@ -224,12 +185,12 @@ def backend() -> dict[str, Any]:
 
 
 PRESENT = "as exported"
-ATTENTION: dict[str, type[WindowedSelfAttention] | type[PaddedSelfAttention]] = {
-    "SDPA by window": SdpaByWindow,
-    "parts by window, float32 scores": FloatScores,
-    "SDPA, padded and masked": PaddedSelfAttention,
-    "parts, padded and masked": PartsPadded,
-    "SDPA by similar length": SdpaByLength,
+ATTENTION: dict[str, tuple[type[SelfAttention], type[Planner]]] = {
+    "SDPA by window": (SdpaByWindow, WindowedPlanner),
+    "parts by window, float32 scores": (FloatScores, WindowedPlanner),
+    "SDPA, padded and masked": (GroupedSelfAttention, OneGroupPlanner),
+    "parts, padded and masked": (PartsPadded, OneGroupPlanner),
+    "SDPA by similar length": (GroupedSelfAttention, GroupedPlanner),
 }
 
 
@@ -242,14 +203,14 @@ def make_variants(
     variants = {PRESENT: Variant(present)}
     if not everything:
         return variants
-    for name, kind in ATTENTION.items():
-        script = scripted(module, dtype, attend_by(kind), packed)
+    for name, (attention, planner) in ATTENTION.items():
+        script = scripted(with_attention(module, attention, planner), dtype, packed)
         variants[f"attention: {name}"] = Variant(script)
     plain = scripted(module, dtype, with_linear("nn.Linear"))
     variants["linear: nn.Linear"] = Variant(plain)
     fused = scripted(module, dtype, with_linear("residual fused"))
     variants["linear: oneDNN, residual fused"] = Variant(fused)
-    sdpa = scripted(module, dtype, attend_by(SdpaByWindow))
+    sdpa = scripted(with_attention(module, SdpaByWindow, WindowedPlanner), dtype)
     variants["threads: sharing each operation"] = Variant(present, in_shares=False)
     variants["all three as before: nn.Linear, SDPA, shared"] = Variant(sdpa, in_shares=False)
     with torchscript_deprecation_accepted():

@@ -76,7 +76,7 @@ class Bench:
         )
         torch.manual_seed(0)
         with self.device:
-            module = PackedBertForQuestionAnswering(config, padded_attention=True)
+            module = PackedBertForQuestionAnswering(config, attention="grouped")
         for part in module.modules():
             if isinstance(part, nn.Linear | nn.Embedding):
                 nn.init.normal_(part.weight, std=0.02)

@@ -11,7 +11,7 @@ from functools import partial
 import torch
 from torch import nn
 
-from gpu.attention import VARIANTS, RowsBert, planned
+from gpu.attention import VARIANTS, RowsBert
 from gpu.bench import Batch, Bench, Model, converted, measure, speed, tensor_float_32
 from gpu.exactness import Logits, exactness, logits_of
 from gpu.options import Deadline, MissingError, Row
@@ -109,7 +109,7 @@ def attention(bench: Bench, deadline: Deadline) -> Iterator[Row]:
     """Ways to attend, on small batches and large ones; a way that fails says why."""
 
     def build(name: str) -> Model:
-        module = planned(bench.module, VARIANTS[name])
+        module = VARIANTS[name].of(bench.module)
         make = to_torchscript if VARIANTS[name].scripted else converted
         model: Model = make(module, bench.dtype)
         return model

@@ -24,18 +24,25 @@ def load_trained(version: Path, device: torch.device) -> PackedBertForQuestionAn
         raise MissingError(f"--trained {version}: no model.pt there; `make setup` exports one")
     with torchscript_deprecation_accepted():
         scripted = torch.jit.load(str(file), map_location="cpu")
-    weights = scripted.state_dict()
+    weights = dict(scripted.state_dict())
+    for name, layer in scripted.named_modules():
+        if hasattr(layer, "gelu"):  # on oneDNN: no parameters, laid out for it at loading
+            weight = layer.weight
+            weights[f"{name}.weight"] = weight.to_dense() if weight.is_mkldnn else weight
+            weights[f"{name}.bias"] = layer.bias
     layers = list(scripted.bert.encoder.layer.children())
+    intermediate = layers[0].intermediate
+    fused = getattr(intermediate.dense, "gelu", "")  # its layers have GELU in them
     embeddings = scripted.bert.embeddings
     config = BertConfig(
         vocab_size=len(weights["bert.embeddings.word_embeddings.weight"]),
         hidden_size=weights["qa_outputs.weight"].size(1),
         num_hidden_layers=len(layers),
         num_attention_heads=layers[0].attention.self.num_attention_heads,
-        intermediate_size=layers[0].intermediate.dense.weight.size(0),
+        intermediate_size=intermediate.dense.weight.size(0),
         max_position_embeddings=len(weights["bert.embeddings.position_embeddings.weight"]),
         type_vocab_size=len(weights["bert.embeddings.token_type_embeddings.weight"]),
         layer_norm_eps=embeddings.LayerNorm.eps,
-        hidden_act=ACTIVATIONS[layers[0].intermediate.activation.approximate],
+        hidden_act=ACTIVATIONS[fused or intermediate.activation.approximate],
     )
-    return build_module(config, weights, padded_attention=True).to(device)
+    return build_module(config, weights, attention="grouped").to(device)

@@ -67,7 +67,9 @@ async def test_a_bad_tensor_harms_nobody_else_in_the_batch(server: RunningServer
     }[bad]
     async with inference(server) as model:
         expected = await model.infer(good)
-        work = [model.infer(wrong if i == 5 else good) for i in range(12)]
+        # Past the frontend's own check, which would not send it.
+        sent = model.triton.infer(wrong, "1")
+        work = [sent if i == 5 else model.infer(good) for i in range(12)]
         results = await asyncio.gather(*work, return_exceptions=True)
     assert [i for i, result in enumerate(results) if isinstance(result, Exception)] == [5]
     right = [result for result in results if isinstance(result, Logits)]

@@ -1,12 +1,14 @@
-"""Self-attention within the windows of a packed batch."""
+"""Self-attention within the windows of a packed batch, by public operators."""
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from spanqa_model.plan import Plan
 
-class WindowedSelfAttention(nn.Module):
-    """Attention window by window: no padding, no mask."""
+
+class SelfAttention(nn.Module):
+    """What all forms share: query, key and value of all heads are one matrix."""
 
     def __init__(self, hidden_size: int, num_attention_heads: int) -> None:
         super().__init__()
@@ -14,15 +16,18 @@ class WindowedSelfAttention(nn.Module):
         self.head_size = hidden_size // num_attention_heads
         self.qkv = nn.Linear(hidden_size, 3 * hidden_size)
 
-    def forward(self, hidden: Tensor, window_lengths: Tensor) -> Tensor:
-        """`hidden` [T, hidden], `window_lengths` int64 [W]; returns [T, hidden]."""
+
+class WindowedSelfAttention(SelfAttention):
+    """Attention window by window: no padding, no mask."""
+
+    def forward(self, hidden: Tensor, plan: Plan) -> Tensor:
+        """`hidden` [T, hidden]; returns [T, hidden]."""
         qkv = self.qkv(hidden).view(-1, 3, self.num_attention_heads, self.head_size)
         # [3, heads, T, head_size]: a window is a slice of the token axis
         qkv = qkv.permute(1, 2, 0, 3)
-        lengths: list[int] = window_lengths.tolist()
         context: list[Tensor] = []
         begin = 0
-        for length in lengths:
+        for length in plan.lengths:
             window = qkv[:, :, begin : begin + length]
             attended = attend(window[0], window[1], window[2])
             context.append(attended.transpose(0, 1).flatten(1))
@@ -42,29 +47,20 @@ def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     return torch.bmm(scores.softmax(-1), value)
 
 
-class PaddedSelfAttention(nn.Module):
-    """Attention over all windows at once: padded to the longest here, and nowhere else."""
+class GroupedSelfAttention(SelfAttention):
+    """Attention over all windows of a group at once: padded to its length here, nowhere else."""
 
-    def __init__(self, hidden_size: int, num_attention_heads: int) -> None:
-        super().__init__()
-        self.num_attention_heads = num_attention_heads
-        self.head_size = hidden_size // num_attention_heads
-        self.qkv = nn.Linear(hidden_size, 3 * hidden_size)
-
-    def forward(self, hidden: Tensor, window_lengths: Tensor) -> Tensor:
-        """`hidden` [T, hidden], `window_lengths` int64 [W]; returns [T, hidden]."""
-        longest = int(window_lengths.max())
-        columns = torch.arange(longest, device=hidden.device)
-        real = columns.unsqueeze(0) < window_lengths.unsqueeze(1)  # [W, longest]
+    def forward(self, hidden: Tensor, plan: Plan) -> Tensor:
+        """`hidden` [T, hidden]; returns [T, hidden]."""
         qkv = self.qkv(hidden)
-        padded = torch.zeros(
-            [window_lengths.size(0), longest, qkv.size(1)], dtype=qkv.dtype, device=qkv.device
-        )
-        padded[real] = qkv
-        heads = padded.view(
-            window_lengths.size(0), longest, 3, self.num_attention_heads, self.head_size
-        ).permute(2, 0, 3, 1, 4)
-        context = functional.scaled_dot_product_attention(
-            heads[0], heads[1], heads[2], attn_mask=real[:, None, None, :]
-        )
-        return context.transpose(1, 2).flatten(2)[real]
+        context: list[Tensor] = []
+        for group in plan.groups:
+            windows, length = group.mask.size(0), group.mask.size(3)
+            shape = [windows, length, 3, self.num_attention_heads, self.head_size]
+            # [3, n, heads, L, head_size]
+            heads = qkv.index_select(0, group.places).view(shape).permute(2, 0, 3, 1, 4)
+            attended = functional.scaled_dot_product_attention(
+                heads[0], heads[1], heads[2], attn_mask=group.mask
+            )
+            context.append(attended.transpose(1, 2).flatten(2).flatten(0, 1))
+        return torch.cat(context).index_select(0, plan.back)

@@ -10,10 +10,10 @@ that query, key and value are one matrix, `attention.self.qkv`.
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
-from spanqa_model.attention import PaddedSelfAttention, WindowedSelfAttention
+from spanqa_model.forms import FORMS
+from spanqa_model.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +69,14 @@ class BertResidualOutput(nn.Module):
 
 
 class BertAttention(nn.Module):
-    def __init__(self, config: BertConfig, padded: bool) -> None:
+    def __init__(self, config: BertConfig, attention: str) -> None:
         super().__init__()
-        attention = PaddedSelfAttention if padded else WindowedSelfAttention
-        self.self = attention(config.hidden_size, config.num_attention_heads)
+        form = FORMS[attention].attention
+        self.self = form(config.hidden_size, config.num_attention_heads)
         self.output = BertResidualOutput(config.hidden_size, config)
 
-    def forward(self, hidden: Tensor, window_lengths: Tensor) -> Tensor:
-        attended: Tensor = self.output(self.self(hidden, window_lengths), hidden)
+    def forward(self, hidden: Tensor, plan: Plan) -> Tensor:
+        attended: Tensor = self.output(self.self(hidden, plan), hidden)
         return attended
 
 
@@ -92,41 +92,45 @@ class BertIntermediate(nn.Module):
 
 
 class BertLayer(nn.Module):
-    def __init__(self, config: BertConfig, padded: bool) -> None:
+    def __init__(self, config: BertConfig, attention: str) -> None:
         super().__init__()
-        self.attention = BertAttention(config, padded)
+        self.attention = BertAttention(config, attention)
         self.intermediate = BertIntermediate(config)
         self.output = BertResidualOutput(config.intermediate_size, config)
 
-    def forward(self, hidden: Tensor, window_lengths: Tensor) -> Tensor:
-        attended = self.attention(hidden, window_lengths)
+    def forward(self, hidden: Tensor, plan: Plan) -> Tensor:
+        attended = self.attention(hidden, plan)
         transformed: Tensor = self.output(self.intermediate(attended), attended)
         return transformed
 
 
 class BertEncoder(nn.Module):
-    def __init__(self, config: BertConfig, padded: bool) -> None:
+    def __init__(self, config: BertConfig, attention: str) -> None:
         super().__init__()
         self.layer = nn.ModuleList(
-            BertLayer(config, padded) for _ in range(config.num_hidden_layers)
+            BertLayer(config, attention) for _ in range(config.num_hidden_layers)
         )
 
-    def forward(self, hidden: Tensor, window_lengths: Tensor) -> Tensor:
+    def forward(self, hidden: Tensor, plan: Plan) -> Tensor:
         for layer in self.layer:
-            hidden = layer(hidden, window_lengths)
+            hidden = layer(hidden, plan)
         return hidden
 
 
 class PackedBertModel(nn.Module):
-    def __init__(self, config: BertConfig, padded: bool) -> None:
+    def __init__(self, config: BertConfig, attention: str) -> None:
         super().__init__()
+        self.planner = FORMS[attention].planner(
+            config.vocab_size, config.type_vocab_size, config.max_position_embeddings
+        )
         self.embeddings = BertEmbeddings(config)
-        self.encoder = BertEncoder(config, padded)
+        self.encoder = BertEncoder(config, attention)
 
     def forward(self, input_ids: Tensor, token_type_ids: Tensor, window_lengths: Tensor) -> Tensor:
-        position_ids = packed_position_ids(window_lengths)
-        hidden = self.embeddings(input_ids, token_type_ids, position_ids)
-        encoded: Tensor = self.encoder(hidden, window_lengths)
+        dtype = self.embeddings.word_embeddings.weight.dtype
+        plan: Plan = self.planner(input_ids, token_type_ids, window_lengths, dtype)
+        hidden = self.embeddings(input_ids, token_type_ids, plan.position_ids)
+        encoded: Tensor = self.encoder(hidden, plan)
         return encoded
 
 
@@ -135,14 +139,14 @@ class PackedBertForQuestionAnswering(nn.Module):
 
     Args:
         config: the checkpoint's shape.
-        padded_attention: pad queries, keys and values inside attention alone, so that one
-            kernel serves the whole batch (for GPUs, where a launch for each window costs
-            more than the padding); False attends window by window (for CPUs).
+        attention: one of `FORMS`. "windowed" attends window by window (for CPUs); "grouped" pads
+            queries, keys and values inside attention alone, so that one kernel serves many
+            windows (for GPUs, where a launch for each window costs more than the padding).
     """
 
-    def __init__(self, config: BertConfig, padded_attention: bool = False) -> None:
+    def __init__(self, config: BertConfig, attention: str = "windowed") -> None:
         super().__init__()
-        self.bert = PackedBertModel(config, padded_attention)
+        self.bert = PackedBertModel(config, attention)
         self.qa_outputs = nn.Linear(config.hidden_size, 2)
 
     def forward(
@@ -158,18 +162,14 @@ class PackedBertForQuestionAnswering(nn.Module):
         Returns:
             Start logits and end logits, both float32 [T]; `qa_outputs` is float32 whatever the
             dtype of the other weights.
+
+        Raises:
+            ValueError: lengths or ids are outside the model's limits, or do not fit each other;
+                before anything is looked up by them. TorchScript raises `torch.jit.Error`, whose
+                last line is the same.
         """
         ids = input_ids.flatten()
         lengths = window_lengths.flatten().long()
         hidden = self.bert(ids, token_type_ids.flatten(), lengths)
         logits = self.qa_outputs(hidden.float())
         return logits[:, 0].contiguous(), logits[:, 1].contiguous()
-
-
-def packed_position_ids(window_lengths: Tensor) -> Tensor:
-    """[W] lengths, int64 → [T] positions, each window counting from 0."""
-    ends = torch.cumsum(window_lengths, 0)
-    starts = ends - window_lengths
-    total = int(ends[-1])
-    flat = torch.arange(total, device=window_lengths.device)
-    return flat - torch.repeat_interleave(starts, window_lengths, output_size=total)

@@ -4,6 +4,7 @@ import copy
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -16,15 +17,17 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 
 def build_module(
-    config: BertConfig, state_dict: dict[str, Tensor], *, padded_attention: bool = False
+    config: BertConfig, state_dict: dict[str, Tensor], *, attention: str = "windowed"
 ) -> PackedBertForQuestionAnswering:
     """The packed module with these weights, float32, in evaluation mode.
+
+    `state_dict` may be a packed module's own: the two then share their weights.
 
     Raises:
         CheckpointError: weights are missing, left over, or of another shape.
     """
     with torch.device("meta"):
-        module = PackedBertForQuestionAnswering(config, padded_attention)
+        module = PackedBertForQuestionAnswering(config, attention)
     fused = fuse_query_key_value(state_dict)
     try:
         module.load_state_dict({k: v.float() for k, v in fused.items()}, assign=True)
@@ -65,6 +68,13 @@ def to_torchscript(
     with torchscript_deprecation_accepted():
         scripted: torch.jit.ScriptModule = torch.jit.script(converted)
     return scripted
+
+
+def load_torchscript(file: Path, device: torch.device) -> torch.jit.ScriptModule:
+    """A saved module as a backend has it after loading."""
+    with torchscript_deprecation_accepted():
+        module: torch.jit.ScriptModule = torch.jit.load(str(file), map_location=device)
+    return module.eval()
 
 
 @contextmanager

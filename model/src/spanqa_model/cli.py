@@ -12,20 +12,21 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from spanqa_model.errors import ModelError
 from spanqa_model.export import STEPS, Device, Dtype, default_device, default_dtype, export
 from spanqa_model.finetune.command import finetune_command
+from spanqa_model.forms import Attention
 from spanqa_model.presets import PRESETS, Source
-from spanqa_model.versions import version_exists
+from spanqa_model.versions_cli import nothing_to_export, register
 
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Make model versions for SpanQA.",
+    help="Make model versions for SpanQA, and let them come and go.",
 )
 
 
 @app.callback()
 def group() -> None:
-    """Make model versions for SpanQA."""
+    """Make model versions for SpanQA, and let them come and go."""
 
 
 app.command(name="finetune")(finetune_command)
@@ -56,6 +57,13 @@ def export_command(
         Dtype | None,
         typer.Option(help="Default: float16 on cuda; bfloat16 on CPUs that have it; float32."),
     ] = None,
+    attention: Annotated[
+        Attention | None,
+        typer.Option(
+            help="Default: windowed on cpu, grouped on cuda. flash and efficient are tried on a "
+            "GPU at the export; nobody has run them on one yet."
+        ),
+    ] = None,
     max_sequence_tokens: Annotated[
         int | None, typer.Option(help="Length of a window. Default: as fine-tuned, or 384.")
     ] = None,
@@ -76,8 +84,7 @@ def export_command(
     """
     if if_missing and version is None:
         raise typer.BadParameter("--if-missing needs --version")
-    if if_missing and version_exists(repository, version or 0):
-        print(f"version {version} is there already: nothing to do")
+    if if_missing and nothing_to_export(repository, version or 0):
         return
     source = choose_source(preset, checkpoint, revision)
     changes: dict[str, Any] = {
@@ -91,7 +98,11 @@ def export_command(
         source = replace(source, exact_match=None, f1=None)
     source = replace(source, **{key: value for key, value in changes.items() if value is not None})
     target = device or default_device()
-    run_with_progress(source, repository, version, target, dtype or default_dtype(target))
+    dtype = dtype or default_dtype(target)
+    run_with_progress(source, repository, version, target, dtype, attention)
+
+
+register(app)
 
 
 def choose_source(preset: str | None, checkpoint: str | None, revision: str) -> Source:
@@ -108,7 +119,12 @@ def choose_source(preset: str | None, checkpoint: str | None, revision: str) -> 
 
 
 def run_with_progress(
-    source: Source, repository: Path, version: int | None, device: Device, dtype: Dtype
+    source: Source,
+    repository: Path,
+    version: int | None,
+    device: Device,
+    dtype: Dtype,
+    attention: Attention | None,
 ) -> None:
     console = Console(stderr=True)
     columns = (
@@ -132,7 +148,13 @@ def run_with_progress(
                 console.print(f"[{started}/{STEPS}] {description}", markup=False)
 
         exported = export(
-            source, repository, version=version, device=device, dtype=dtype, on_step=on_step
+            source,
+            repository,
+            version=version,
+            device=device,
+            dtype=dtype,
+            attention=attention,
+            on_step=on_step,
         )
         progress.update(task, completed=STEPS, description="done")
     print(exported.parity)

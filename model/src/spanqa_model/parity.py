@@ -1,15 +1,18 @@
-"""How far an exported model's logits are from the eager float32 module's."""
+"""How far an exported model's logits are from the eager float32 module's, or another file's."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from spanqa_model.bert import PackedBertForQuestionAnswering
-from spanqa_model.build import torchscript_deprecation_accepted
+from spanqa_model.errors import ExportError
 
+Windows = tuple[Tensor, Tensor, Tensor]
+CPU = torch.device("cpu")
 WINDOWS = 8
+# Two forms of attention round differently: the largest |Δ logit|, as a part of the largest logit.
+AGREEMENT = {"float32": 1e-3, "float16": 2e-2, "bfloat16": 1e-1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +35,15 @@ class ParityReport:
 
 
 def compare(
-    eager: PackedBertForQuestionAnswering, model_file: Path, vocab_size: int, longest: int
+    eager: PackedBertForQuestionAnswering,
+    exported: torch.jit.ScriptModule,
+    windows: Windows,
+    device: torch.device = CPU,
 ) -> ParityReport:
-    """Run the module and the saved TorchScript on the same made-up windows (fixed seed)."""
-    with torchscript_deprecation_accepted():
-        exported = torch.jit.load(str(model_file), map_location="cpu")
-    input_ids, token_type_ids, lengths = sample_windows(vocab_size, longest)
-    with torch.inference_mode(), torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
-        expected = torch.stack(eager(input_ids, token_type_ids, lengths))
-        actual = torch.stack(exported(input_ids, token_type_ids, lengths))
+    """Run the module on a CPU and what was exported on its device, on the same windows."""
+    lengths = windows[2]
+    expected = logits_of(eager, windows, CPU)
+    actual = logits_of(exported, windows, device)
     difference = (expected - actual).abs()
     changed = 0
     for want, got in zip(
@@ -49,14 +52,54 @@ def compare(
         changed += int((want.argmax(1) != got.argmax(1)).sum())
     return ParityReport(
         windows=len(lengths),
-        tokens=len(input_ids),
+        tokens=len(windows[0]),
         mean_difference=difference.mean().item(),
         max_difference=difference.max().item(),
         best_positions_changed=changed,
     )
 
 
-def sample_windows(vocab_size: int, longest: int) -> tuple[Tensor, Tensor, Tensor]:
+def check_agreement(
+    exported: torch.jit.ScriptModule,
+    other: torch.jit.ScriptModule,
+    dtype: str,
+    windows: Windows,
+    device: torch.device,
+) -> None:
+    """Refuse an export whose logits are not those of another form of the same weights.
+
+    Raises:
+        ExportError: they differ by more than rounding, or it cannot run on this device.
+    """
+    expected = logits_of(other, windows, device)
+    try:
+        actual = logits_of(exported, windows, device)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[-200:]
+        raise ExportError(
+            f"this form of attention fails here: …{reason}; use --attention grouped"
+        ) from None
+    difference = ((expected - actual).abs().max() / expected.abs().max()).item()
+    if not difference <= AGREEMENT[dtype]:
+        raise ExportError(
+            f"the logits are {difference:.1%} of the largest one away from those of "
+            f"--attention grouped, at most {AGREEMENT[dtype]:.1%} is rounding; use that"
+        )
+
+
+def logits_of(
+    module: PackedBertForQuestionAnswering | torch.jit.ScriptModule,
+    windows: Windows,
+    device: torch.device,
+) -> Tensor:
+    """Start and end logits, [2, T] float32, on the CPU."""
+    optimized = torch.jit.optimized_execution(False)  # type: ignore[attr-defined]
+    with torch.inference_mode(), optimized:
+        return torch.stack(module(*(tensor.to(device) for tensor in windows))).cpu()
+
+
+def sample_windows(vocab_size: int, longest: int) -> Windows:
+    """Windows end to end, the same ones each time: int32 [T], [T] and [W]."""
     generator = torch.Generator().manual_seed(0)
     lengths = torch.randint(8, longest + 1, (WINDOWS,), generator=generator)
     lengths[0] = longest

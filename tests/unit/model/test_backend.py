@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -143,3 +144,16 @@ def test_a_request_alone_is_not_asked_about(model: Any) -> None:
     [answer] = model.execute([alone])
     assert answer.error is None
     assert alone.asked == 0
+
+
+def test_a_request_that_the_module_refuses_fails_alone(model: Any) -> None:
+    compute = model.compute
+
+    def guarded(flat: tuple[npt.NDArray[np.int32], ...]) -> Any:
+        if 6 in flat[2]:  # what a scripted `raise` becomes
+            raise torch.jit.Error("ValueError: window_lengths holds 6")
+        return compute(flat)
+
+    model.compute = guarded
+    answers = model.execute([FakeRequest(n, False) for n in (5, 6, 7)])
+    assert [answer.error and answer.error.code for answer in answers] == [None, "invalid", None]

@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import BertForQuestionAnswering
 
-from spanqa_model.bert import packed_position_ids
 from spanqa_model.build import to_torchscript
 from unit.model.tiny import (
     POSITIONS,
@@ -19,20 +18,14 @@ from unit.model.tiny import (
 window_lengths = st.lists(st.integers(1, POSITIONS), min_size=1, max_size=7)
 
 
-@given(window_lengths)
-def test_positions_count_from_zero_in_each_window(lengths: list[int]) -> None:
-    positions = packed_position_ids(torch.tensor(lengths))
-    assert positions.tolist() == [position for n in lengths for position in range(n)]
-
-
-@pytest.mark.parametrize("padded", [False, True])
+@pytest.mark.parametrize("attention", ["windowed", "grouped"])
 @settings(deadline=None, max_examples=15)
 @given(lengths=window_lengths, seed=st.integers(0, 1000))
 def test_packed_windows_equal_the_reference_on_each_alone(
-    reference: BertForQuestionAnswering, padded: bool, lengths: list[int], seed: int
+    reference: BertForQuestionAnswering, attention: str, lengths: list[int], seed: int
 ) -> None:
     windows = random_windows(lengths, seed=seed)
-    starts, ends = packed_model(reference, padded=padded)(*windows)
+    starts, ends = packed_model(reference, attention=attention)(*windows)
     want_starts, want_ends = reference_logits(reference, *windows)
     torch.testing.assert_close(starts, want_starts, rtol=0, atol=1e-4)
     torch.testing.assert_close(ends, want_ends, rtol=0, atol=1e-4)
@@ -80,11 +73,11 @@ def test_shapes_and_integer_types_that_triton_may_send(
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
-@pytest.mark.parametrize("padded", [False, True])
+@pytest.mark.parametrize("attention", ["windowed", "grouped"])
 def test_scripted_logits_are_float32_and_near_the_eager_ones(
-    reference: BertForQuestionAnswering, dtype: str, padded: bool
+    reference: BertForQuestionAnswering, dtype: str, attention: str
 ) -> None:
-    model = packed_model(reference, padded=padded)
+    model = packed_model(reference, attention=attention)
     windows = random_windows([5, 20, 1, POSITIONS])
     tolerance = {"float32": 1e-5, "float16": 0.05, "bfloat16": 0.5}[dtype]
     with torch.inference_mode(), torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
@@ -106,9 +99,9 @@ def test_scripting_leaves_the_module_alone(reference: BertForQuestionAnswering) 
     )
 
 
-@pytest.mark.parametrize("padded", [False, True])
+@pytest.mark.parametrize("attention", ["windowed", "grouped"])
 def test_parameters_have_the_checkpoints_names(
-    reference: BertForQuestionAnswering, padded: bool
+    reference: BertForQuestionAnswering, attention: str
 ) -> None:
     separate = {"query", "key", "value"}
     expected = {
@@ -116,4 +109,4 @@ def test_parameters_have_the_checkpoints_names(
         for name in reference.state_dict()
         if separate.isdisjoint(name.split(".")) or ".query." in name
     }
-    assert set(packed_model(reference, padded=padded).state_dict()) == expected
+    assert set(packed_model(reference, attention=attention).state_dict()) == expected

@@ -1,29 +1,20 @@
 """The command `spanqa-model`: its options, and its failures in one line."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from spanqa_model.cli import app, main
+from spanqa_model.cli import app
 from spanqa_model.export import STEPS
 from spanqa_model.presets import PRESETS
 from spanqa_model.versions import MODEL_NAME
+from unit.model.commands import run_main
 from unit.model.tiny import edit_json
 
 OPTIONS = ("--device", "cpu", "--dtype", "float32")
 LIMITS = ("--max-sequence-tokens", "48", "--doc-stride-tokens", "16")
-
-
-def run_main(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> object:
-    """Run as from a shell; returns what the process would exit with."""
-    monkeypatch.setattr(sys, "argv", ["spanqa-model", *map(str, arguments)])
-    monkeypatch.setenv("COLUMNS", "1000")
-    with pytest.raises(SystemExit) as caught:
-        main()
-    return caught.value.code
 
 
 def test_export_of_a_directory(

@@ -1,7 +1,6 @@
 """The exporter end to end on a tiny checkpoint."""
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,16 +9,15 @@ import torch
 from tokenizers import Tokenizer
 from transformers import BertForQuestionAnswering
 
-from spanqa_model.build import torchscript_deprecation_accepted
+from spanqa_model.configurations import CONFIGURATION_FILES
 from spanqa_model.errors import CheckpointError, ExportError, ModelError
 from spanqa_model.export import STEPS, Device, Dtype, Exported, default_device, default_dtype
-from spanqa_model.export import export as export_version
-from spanqa_model.parity import WINDOWS, compare, sample_windows
-from spanqa_model.presets import Source, sha256_of
-from spanqa_model.versions import BACKEND, CONFIGURATION_FILES, MODEL_NAME
+from spanqa_model.parity import WINDOWS, sample_windows
+from spanqa_model.presets import sha256_of
+from spanqa_model.versions import BACKEND, MODEL_NAME
+from unit.model.exporting import export, load, tiny_source, versions_in
 from unit.model.tiny import (
     edit_json,
-    packed_model,
     random_windows,
     reference_logits,
     reference_model,
@@ -33,38 +31,6 @@ VARIANTS: list[tuple[Device, Dtype]] = [
 ]
 # Largest |Δ logit| against the reference; the logits spread over about ±5.
 TOLERANCE = {"float32": 1e-4, "float16": 0.05, "bfloat16": 0.5}
-
-
-def tiny_source(directory: Path) -> Source:
-    return Source(
-        name="tiny",
-        repository=str(directory),
-        revision="r7",
-        license="Apache-2.0",
-        max_sequence_tokens=60,
-        doc_stride_tokens=16,
-        f1=12.5,
-    )
-
-
-def export(
-    source: Source,
-    repository: Path,
-    *,
-    version: int | None = None,
-    device: Device = "cpu",
-    dtype: Dtype = "float32",
-    on_step: Callable[[str], None] = lambda _: None,
-) -> Exported:
-    return export_version(
-        source, repository, version=version, device=device, dtype=dtype, on_step=on_step
-    )
-
-
-def load(exported: Exported) -> torch.jit.ScriptModule:
-    with torchscript_deprecation_accepted():
-        module: torch.jit.ScriptModule = torch.jit.load(str(exported.directory / "model.pt"))
-    return module
 
 
 @pytest.fixture(scope="module", params=VARIANTS, ids="-".join)
@@ -97,9 +63,11 @@ def test_the_manifest(
         "model_sha256": sha256_of(exported.directory / "model.pt"),
         "dtype": dtype,
         "device": device,
+        "attention": {"cpu": "windowed", "cuda": "grouped"}[device],
         "max_sequence_tokens": 60,
         "doc_stride_tokens": 16,
         "max_position_embeddings": 64,
+        "vocab_size": 256,
         "has_no_answer": False,
         "license": "Apache-2.0",
         "exact_match": None,
@@ -149,15 +117,6 @@ def test_the_parity_report_says_how_far_it_is(
     assert 0 <= parity.mean_difference <= parity.max_difference <= TOLERANCE[exported.dtype]
     assert (parity.max_difference > 1e-4) == (exported.dtype != "float32")
     assert f"{parity.max_difference:.2e}" in str(parity)
-
-
-def test_the_parity_report_notices_a_wrong_model(
-    exported: Exported, reference: BertForQuestionAnswering
-) -> None:
-    other = packed_model(reference_model(seed=9))
-    parity = compare(other, exported.directory / "model.pt", 256, 60)
-    assert parity.max_difference > 1
-    assert parity.best_positions_changed > WINDOWS
 
 
 def test_each_step_is_announced(tiny_checkpoint: Path, tmp_path: Path) -> None:
@@ -217,11 +176,6 @@ def test_a_checkpoint_of_another_shape_leaves_no_version(checkpoint: Path, tmp_p
     with pytest.raises(CheckpointError, match=r"do not fit config\.json"):
         export(tiny_source(checkpoint), tmp_path / "repository")
     assert versions_in(tmp_path / "repository") == []
-
-
-def versions_in(repository: Path) -> list[str]:
-    ours = {Path(name).parts[0] for name in CONFIGURATION_FILES}
-    return [p.name for p in (repository / MODEL_NAME).iterdir() if p.name not in ours]
 
 
 def test_defaults_follow_the_hardware(monkeypatch: pytest.MonkeyPatch) -> None:

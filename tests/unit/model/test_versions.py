@@ -1,20 +1,21 @@
-"""Versions appear whole or not at all, and never change."""
+"""Versions appear whole or not at all, never change, and no number is used twice."""
 
 import json
 from pathlib import Path
 
 import pytest
 
+from spanqa_model.configurations import CONFIGURATION_FILES
 from spanqa_model.errors import ExportError
 from spanqa_model.versions import (
     BACKEND,
-    CONFIGURATION_FILES,
-    CONFIGURATIONS,
     MODEL_NAME,
     next_version,
     staged_version,
+    withdrawn_versions,
     write_manifest,
 )
+from unit.model.version_files import make
 
 
 @pytest.fixture
@@ -28,19 +29,11 @@ def entries(repository: Path) -> set[str]:
     return {path.name for path in (repository / MODEL_NAME).iterdir()} - ours
 
 
-def make(repository: Path, version: int, content: str = "weights") -> Path:
-    with staged_version(repository, version) as staging:
-        (staging / "model.pt").write_text(content, encoding="utf-8")
-    return repository / MODEL_NAME / str(version)
-
-
 def test_a_version_appears_when_the_block_ends(repository: Path) -> None:
     target = repository / MODEL_NAME / "1"
     with staged_version(repository, 1) as staging:
         (staging / "model.pt").write_text("weights", encoding="utf-8")
         assert not target.exists()
-        assert not staging.name.isdecimal(), "Triton takes numbers for versions"
-        assert staging.parent == target.parent, "a rename is atomic in one directory"
     assert not staging.exists()
     assert (target / "model.pt").read_text(encoding="utf-8") == "weights"
     assert (target / "model.py").read_bytes() == BACKEND.read_bytes()
@@ -59,6 +52,7 @@ def test_nothing_is_left_when_the_block_raises(
     with pytest.raises(failure):
         fail()
     assert entries(repository) == set()
+    assert [path.name for path in repository.parent.iterdir()] == [repository.name]
     assert next_version(repository) == 1
 
 
@@ -67,7 +61,7 @@ def test_a_full_disk_is_one_clear_error(repository: Path) -> None:
         with staged_version(repository, 1):
             raise OSError(28, "No space left on device")
 
-    with pytest.raises(ExportError, match=r"cannot write .*1: No space left on device"):
+    with pytest.raises(ExportError, match=r"cannot write .*1: No space left on device$"):
         fail()
     assert entries(repository) == set()
 
@@ -80,41 +74,43 @@ def test_an_existing_version_is_refused_and_unchanged(repository: Path) -> None:
     assert entries(repository) == {"3"}
 
 
-def test_of_two_exports_at_once_the_later_one_is_refused(repository: Path) -> None:
+def withdraw_by_hand(repository: Path, version: int) -> Path:
+    target = withdrawn_versions(repository) / str(version)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return (repository / MODEL_NAME / str(version)).rename(target)
+
+
+def test_the_number_of_a_withdrawn_version_stays_taken(repository: Path) -> None:
+    make(repository, 1)
+    make(repository, 2, "first")
+    withdrawn = withdraw_by_hand(repository, 2)
+    assert next_version(repository) == 3
+    with pytest.raises(ExportError, match=r"withdrawn .* spanqa-model restore 2$"):
+        make(repository, 2, "second")
+    assert (withdrawn / "model.pt").read_text(encoding="utf-8") == "first"
+    assert entries(repository) == {"1"}
+
+
+@pytest.mark.parametrize("withdrawn", [False, True])
+def test_of_two_exports_at_once_the_later_one_is_refused(repository: Path, withdrawn: bool) -> None:
     def both() -> None:
         with staged_version(repository, 1) as staging:
             (staging / "model.pt").write_text("slow", encoding="utf-8")
             make(repository, 1, "fast")
+            if withdrawn:
+                withdraw_by_hand(repository, 1)
 
-    with pytest.raises(ExportError, match="cannot write"):
+    with pytest.raises(ExportError, match="choose another"):
         both()
-    model = repository / MODEL_NAME / "1" / "model.pt"
-    assert model.read_text(encoding="utf-8") == "fast"
-    assert entries(repository) == {"1"}
+    there = withdrawn_versions(repository) if withdrawn else repository / MODEL_NAME
+    assert (there / "1" / "model.pt").read_text(encoding="utf-8") == "fast"
+    assert entries(repository) == (set() if withdrawn else {"1"})
 
 
 def test_a_repository_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a directory", encoding="utf-8")
     with pytest.raises(ExportError, match=r"cannot write to .*file"):
         make(tmp_path / "file", 1)
-
-
-def test_configurations_come_with_a_fresh_repository(repository: Path) -> None:
-    make(repository, 1)
-    for relative in CONFIGURATION_FILES:
-        installed = repository / MODEL_NAME / relative
-        assert installed.read_bytes() == (CONFIGURATIONS / relative).read_bytes()
-
-
-@pytest.mark.parametrize("relative", CONFIGURATION_FILES)
-def test_configurations_are_never_overwritten(repository: Path, relative: str) -> None:
-    own = repository / MODEL_NAME / relative
-    own.parent.mkdir(parents=True)
-    own.write_text("the operator's own", encoding="utf-8")
-    make(repository, 1)
-    assert own.read_text(encoding="utf-8") == "the operator's own"
-    others = [other for other in CONFIGURATION_FILES if other != relative]
-    assert all((repository / MODEL_NAME / other).is_file() for other in others)
 
 
 def test_numbers_go_up_from_the_newest(repository: Path) -> None:

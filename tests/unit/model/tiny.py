@@ -28,14 +28,19 @@ def vocabulary(*, cased: bool) -> list[str]:
 
 
 def reference_model(
-    *, seed: int = 0, vocab_size: int = 256, hidden_act: str = "gelu", hidden_size: int = 32
+    *,
+    seed: int = 0,
+    vocab_size: int = 256,
+    hidden_act: str = "gelu",
+    hidden_size: int = 32,
+    layers: int = 2,
 ) -> BertForQuestionAnswering:
     """A random model whose logits are of the size that a trained one gives."""
     torch.manual_seed(seed)
     config = ReferenceConfig(
         vocab_size=vocab_size,
         hidden_size=hidden_size,
-        num_hidden_layers=2,
+        num_hidden_layers=layers,
         num_attention_heads=4,
         intermediate_size=64,
         max_position_embeddings=POSITIONS,
@@ -79,9 +84,9 @@ def packed_config(model: BertForQuestionAnswering) -> BertConfig:
 
 
 def packed_model(
-    model: BertForQuestionAnswering, *, padded: bool = False
+    model: BertForQuestionAnswering, *, attention: str = "windowed"
 ) -> PackedBertForQuestionAnswering:
-    return build_module(packed_config(model), model.state_dict(), padded_attention=padded)
+    return build_module(packed_config(model), model.state_dict(), attention=attention)
 
 
 def random_windows(

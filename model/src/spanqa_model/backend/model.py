@@ -56,7 +56,7 @@ class TritonPythonModel:
         good = {i: part for i, part in enumerate(inputs) if not isinstance(part, str)}
         try:
             results = self.run(list(good.values())) if good else []
-        except (RuntimeError, IndexError) as failure:
+        except (RuntimeError, IndexError, torch.jit.Error) as failure:
             if len(good) > 1:
                 return [self.execute([request])[0] for request in requests]
             results = [error(f"the model failed: {failure}")]

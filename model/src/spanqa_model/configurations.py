@@ -1,0 +1,80 @@
+"""Triton's configurations of a repository: installed, kept up to date, never taken from anyone.
+
+A file that an earlier release shipped is replaced by the present one. Any other content is the
+operator's own and stays.
+"""
+
+import hashlib
+import logging
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+CONFIGURATIONS = Path(__file__).parent / "repository"
+
+# sha256 of what earlier releases shipped. A change to one of the files adds what it was before.
+SUPERSEDED = {
+    "config.pbtxt": {
+        "2680ccd307d997c60b0f1f6ded6b0279c63488c3a053754f3db3f14dc40bdd40",
+        "3c28bb9198a6cc4f858df277a7241c36e8a7b34509792c4275b5c83f54c7d2b6",
+    },
+    "configs/embedded.pbtxt": {
+        "600d2e92e6ea94a26d408d01296548b1555739a221769ae7deaab7131d80631d",
+        "04075c5bc2590a45d31f93809a9adbf6791332477d447ec306db3ee32016989f",
+        "6e8361112dea1afd99f6efefb741f8288e8924952fc419a53d2c28192dd7d290",
+        "60e3812071c47b8591aedf8566ef7edcb94242d5a520edae51a6f04e9e7c7761",
+    },
+}
+CONFIGURATION_FILES = tuple(SUPERSEDED)
+
+log = logging.getLogger(__name__)
+
+
+def outdated_configurations(model: Path) -> list[str]:
+    """The files that a model directory lacks, or has as an earlier release shipped them.
+
+    Those that somebody edited are named in a warning instead.
+    """
+    outdated = []
+    for relative in CONFIGURATION_FILES:
+        ours, installed = CONFIGURATIONS / relative, model / relative
+        content = read_if_there(installed)
+        if content is None or hashlib.sha256(content).hexdigest() in SUPERSEDED[relative]:
+            outdated.append(relative)
+        elif content != ours.read_bytes():
+            log.warning(
+                "%s was edited and is left as it is; compare it with the present one, %s",
+                installed,
+                ours,
+            )
+    return outdated
+
+
+def install_configurations(model: Path, files: Iterable[str], workspace: Path) -> None:
+    """Write the present content of these configurations, each all at once.
+
+    Args:
+        model: the model's directory in the repository.
+        files: some of `CONFIGURATION_FILES`.
+        workspace: a directory on the same filesystem that Triton does not see.
+    """
+    for relative in files:
+        (model / relative).parent.mkdir(exist_ok=True)
+        write_whole(model / relative, (CONFIGURATIONS / relative).read_bytes(), workspace)
+
+
+def read_if_there(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def write_whole(path: Path, content: bytes, workspace: Path) -> None:
+    """Let a file appear or change all at once."""
+    temporary = workspace / path.name
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
