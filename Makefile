@@ -11,6 +11,9 @@ SOURCES := client server model tests benchmarks
 RESULTS := benchmarks/results
 MANIFESTS := $(filter-out %/kustomization.yaml,$(wildcard docker/kubernetes/*.yaml))
 MLSERVER := .cache/mlserver
+# Of make test-triton: what talks to the API alone, without the two that know the embedded Triton's pace and processes.
+API_TESTS := $(foreach name,answer bad_input batch documents logits stream texts,tests/integration/test_$(name).py) \
+	$(foreach name,a_cancelled_stream_leaves_no_work_behind three_hundred_pairs_in_any_order,--deselect tests/integration/test_stream.py::test_$(name))
 PORT ?= 50051
 # of make load and make load-open-loop
 PROFILE ?= constant
@@ -18,7 +21,7 @@ MODE ?= proto
 RATES ?= 10,20,40,60
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-slow test-faults bench-faults bench-overload bench-endings soak parity bench bench-mlserver bench-frontend bench-gpu load load-open-loop bench-check check proto clean
+.PHONY: help setup demo serve test test-slow test-faults test-triton named-triton bench-faults bench-overload bench-endings soak parity bench bench-mlserver bench-frontend bench-gpu load load-open-loop bench-check check proto clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -45,13 +48,24 @@ serve: setup ## Serve the default model on PORT (50051).
 	@exec $(BIN)/spanqa-server serve --port $(PORT)
 
 test: setup ## Run the tests (real Triton, real sockets); under five minutes on two cores.
-	@$(BIN)/python -m pytest -m "not slow and not faults" -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -m "not slow and not faults and not triton" -n 2 --dist loadfile
 
 test-slow: setup ## Run the tests that take minutes: BERT-large, 20,000 examples, fuzzing; about half an hour.
-	@$(BIN)/python -m pytest -m slow
+	@$(BIN)/python -m pytest -m "slow and not triton"
 
 test-faults: setup ## Run the tests that kill, stop and spoil real processes; two minutes.
-	@$(BIN)/python -m pytest -m faults -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -m "faults and not triton" -n 2 --dist loadfile
+
+test-triton: named-triton setup ## Qualify a Triton: TRITON=host:port, or TRITONSERVER=program BACKENDS=directory; ten minutes.
+	@$(BIN)/python -m pytest -m "not slow and not faults" --durations=0 --durations-min=1 \
+		--triton-repository $(or $(MODEL_REPOSITORY),$(REPOSITORY)) $(if $(KIND),--kind $(KIND)) \
+		$(if $(TRITON),--triton $(TRITON)) $(if $(TRITONSERVER),--tritonserver $(TRITONSERVER) --backends $(BACKENDS)) \
+		tests/qualification $(API_TESTS)
+
+named-triton:
+	@test -n "$(TRITON)$(TRITONSERVER)" || { echo "make: name a Triton: TRITON=host:port (one that runs) or TRITONSERVER=program BACKENDS=directory (the tests start it); its versions: MODEL_REPOSITORY=$(REPOSITORY)" >&2; exit 2; }
+	@test -z "$(TRITON)" || test -z "$(TRITONSERVER)" || { echo "make: TRITON or TRITONSERVER, not both" >&2; exit 2; }
+	@test -z "$(TRITONSERVER)" || test -n "$(BACKENDS)" || { echo "make: name BACKENDS=directory, too: it holds the PyTorch backend, in pytorch/" >&2; exit 2; }
 
 parity: setup ## Print how far logits and answers are from transformers' own; some 20 minutes.
 	@$(BIN)/python tests/parity/report.py
@@ -113,4 +127,4 @@ proto: $(VENV)/.installed ## Generate the Python stubs from the proto.
 	@sh protos/generate.sh $(STUBS)
 
 clean: ## Remove the environment, the exported models and all caches.
-	rm -rf $(VENV) $(MLSERVER) $(REPOSITORY)/bert_qa/[0-9]* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(MLSERVER) $(REPOSITORY)/bert_qa/[0-9]* $(REPOSITORY).staging $(REPOSITORY).withdrawn .mypy_cache .ruff_cache .pytest_cache .hypothesis

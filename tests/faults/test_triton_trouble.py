@@ -16,7 +16,8 @@ from spanqa.v1.question_answering_pb2_grpc import QuestionAnsweringServiceStub
 from support.processes import free_port, running_server, wait_until_serving
 
 REQUEST = pb.AnswerRequest(question="Where was she born?", context="She was born in Warsaw.")
-DEADLINE_PASSED = grpc.StatusCode.DEADLINE_EXCEEDED.value[0]
+# The deadline passes, or on a slow machine the connection is given up before.
+LOST = {code.value[0] for code in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE)}
 REFUSED = grpc.StatusCode.INVALID_ARGUMENT.value[0]
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
@@ -58,7 +59,7 @@ def test_triton_is_killed_and_comes_back(model_repository: Path, tmp_path: Path)
 
 def test_triton_hangs(model_repository: Path, tmp_path: Path) -> None:
     with (
-        running_server(model_repository, tmp_path / "log", "--default-timeout", "1.5") as server,
+        running_server(model_repository, tmp_path / "log", "--default-timeout", "0.5") as server,
         grpc.insecure_channel(server.target) as channel,
     ):
         stub = QuestionAnsweringServiceStub(channel)
@@ -72,16 +73,17 @@ def test_triton_hangs(model_repository: Path, tmp_path: Path) -> None:
             server.wait_until_idle()
             cancelled = 'spanqa_calls_total{code="CANCELLED",method="Answer"}'
             server.wait_for_metrics(lambda now: now.get(cancelled) == 1)
-            assert failure(stub, 1.0) is grpc.StatusCode.DEADLINE_EXCEEDED
+            assert failure(stub, 0.3) is grpc.StatusCode.DEADLINE_EXCEEDED
             with pytest.raises(grpc.RpcError) as raised:
                 stub.Answer(REQUEST)  # no deadline of its own: the server's default
             assert raised.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-            assert "1.5 s" in (raised.value.details() or "")
+            assert "0.5 s" in (raised.value.details() or "")
             batch = stub.BatchAnswer(pb.BatchAnswerRequest(requests=[REQUEST, pb.AnswerRequest()]))
-            assert [item.error.code for item in batch.items] == [DEADLINE_PASSED, REFUSED]
+            first, second = (item.error.code for item in batch.items)
+            assert (first in LOST, second) == (True, REFUSED)
             entry = pb.StreamAnswerRequest(id="1", request=REQUEST)
             [streamed] = stub.StreamAnswer(iter([entry]))
-            assert streamed.error.code == DEADLINE_PASSED
+            assert streamed.error.code in LOST
         finally:
             stopped.send_signal(signal.SIGCONT)
         wait_until_serving(server, within=30)

@@ -17,6 +17,7 @@ SUPERSEDED = {
     "config.pbtxt": {
         "2680ccd307d997c60b0f1f6ded6b0279c63488c3a053754f3db3f14dc40bdd40",
         "3c28bb9198a6cc4f858df277a7241c36e8a7b34509792c4275b5c83f54c7d2b6",
+        "96b128b551e31a0b60047dc68f14603aaf1efca48963f0d6a5e899ecee9304ef",
     },
     "configs/embedded.pbtxt": {
         "600d2e92e6ea94a26d408d01296548b1555739a221769ae7deaab7131d80631d",

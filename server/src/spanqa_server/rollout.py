@@ -91,7 +91,7 @@ class Rollout(Generic[Model]):
         """Why no version can serve; empty where one may."""
         if not self._records:
             return f"no model version in {self._repository / MODEL_NAME}"
-        return self._records.failure()
+        return self._records.failure(self._given_up)
 
     async def run(self, work: Callable[[Model], Awaitable[T]]) -> T:
         """Do work with the version that serves; if that is gone meanwhile, with its successor."""
@@ -122,16 +122,14 @@ class Rollout(Generic[Model]):
 
     async def _choose(self, found: list[VersionFile]) -> bool:
         """Let the newest version serve that can; whether one does."""
-        while True:
-            candidates = await self._candidates(found)
-            broken = {file for file in candidates if self._given_up(self._records[file])}
+        before = None
+        # What turns out broken, or not loaded, leaves its place to the next older one.
+        while (candidates := await self._candidates(found)) != before:
+            before = candidates
             self._host.offer({file.number: file.directory for file in candidates})
             for file in candidates:
                 if tritons := await self._good_tritons(file):
                     return self._serve(file, tritons, candidates)
-            if not any(self._given_up(self._records[file]) for file in set(candidates) - broken):
-                break
-            # Triton loads all that it is offered or nothing: offer it the others.
         self._unready_since = self._unready_since or now()
         record = self._records.get(self._serving)
         self._known_wrong = bool(record and record.prepared and record.prepared.canary.failed)
@@ -142,18 +140,21 @@ class Rollout(Generic[Model]):
     async def _candidates(self, found: list[VersionFile]) -> list[VersionFile]:
         """The newest `HELD` versions that are not given up, and the one that serves.
 
-        Where all are, the newest that Triton may take at another time.
+        Where Triton sees for itself, also those that it has not loaded. Where all are given up, the
+        newest that Triton may take at another time.
         """
         good: list[VersionFile] = []
         readable: list[VersionFile] = []
+        held = 0
         for file in found:
-            if len(good) >= HELD and file != self._serving:
+            if held >= HELD and file != self._serving:
                 continue
             record = await self._records.read(file)
             if record.prepared:
                 readable.append(file)
             if not self._given_up(record):
                 good.append(file)
+                held += self._host.chooses or record.lacking_since is None
         return good or readable[:1]
 
     def _given_up(self, record: Record[Model]) -> bool:

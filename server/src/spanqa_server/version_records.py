@@ -90,9 +90,9 @@ class VersionRecords(Generic[Model]):
         record = self._records[file]
         record.state, record.reason = VersionState.LOADING, ""
 
-    def failure(self) -> str:
-        """What is wrong with the newest version, where all are broken; else nothing."""
-        if not all(record.reason for record in self._records.values()):
+    def failure(self, given_up: Callable[[Record[Model]], bool]) -> str:
+        """What is wrong with the newest version, where all are given up; else nothing."""
+        if not all(map(given_up, self._records.values())):
             return ""
         file, record = next(iter(self._records.items()))
         return f"model version {file.directory} is broken: {record.reason}"

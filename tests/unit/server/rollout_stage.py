@@ -88,6 +88,7 @@ class Stage:
         self.no_triton: Any = None
         self.seconds = 1000.0
         self.logit = 0.0
+        self.ragged = False
         self.host.probed = self.compute
         metrics.VERSION_STATE.clear()
         self.rollout = Rollout(repository, self.host, self.build, self.switched, 4096)
@@ -117,6 +118,8 @@ class Stage:
             if error := self.errors.get(name):
                 raise error
         logits = np.full(len(packed.input_ids), self.logit, dtype=np.float32)
+        if self.ragged and first_batch:
+            logits[-len(logits) // 8 :] = 512.0
         return Logits(logits, logits, queue_seconds=0.0, infer_seconds=0.0)
 
     def switched(self, version: ModelVersion) -> None:

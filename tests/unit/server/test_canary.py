@@ -98,6 +98,17 @@ async def test_a_version_that_fails_on_its_first_batch_never_serves(
     )
 
 
+async def test_a_version_with_other_logits_for_each_of_equal_windows_never_serves(
+    serving: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As where the module returns fewer than there are tokens."""
+    serving.publish("2")
+    serving.ragged = True
+    assert await serving.look(3)
+    assert (serving.serving, serving.states()["2"]) == ("1", "failed")
+    assert "(other logits for each of its equal windows, by up to 512)" in caplog.text
+
+
 async def test_a_first_batch_that_takes_long_holds_nothing_up(
     serving: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,7 +146,7 @@ async def test_a_triton_that_is_only_silent_does_not(serving: Stage) -> None:
 def test_the_windows_of_a_canary(tmp_path: Path) -> None:
     version = load_version(write_version(tmp_path, "1"))
     longest = version.manifest.max_position_embeddings
-    for tokens, windows in ((0, 1), (longest - 1, 1), (3 * longest + 5, 3)):
+    for tokens, windows in ((0, 2), (3 * longest - 1, 2), (3 * longest + 5, 3)):
         made = windows_for(version, tokens)
         assert made.first_batch.window_lengths.tolist() == [longest] * windows
         for packed in (made.short, made.first_batch):

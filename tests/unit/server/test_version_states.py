@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from spanqa_server.errors import InferenceError
-from spanqa_server.rollout import LOAD_SECONDS
+from spanqa_server.rollout import LOAD_SECONDS, PATIENCE_SECONDS
 from unit.server.rollout_stage import Stage
 
 
@@ -99,3 +99,28 @@ async def test_one_that_serves_and_fails_later(serving: Stage) -> None:
     serving.seconds += 2 * LOAD_SECONDS
     assert not await serving.look(), "nobody is there to load it"
     assert serving.states() == {"1": "loading"}
+
+
+async def test_a_frontend_that_starts_among_versions_that_triton_does_not_have(
+    stage: Stage,
+) -> None:
+    stage.host.chooses = False
+    stage.publish("1")
+    stage.publish("2", "3", "4", "5", ready=False)
+    assert not await stage.look(), "the newest may be on its way"
+    stage.seconds += PATIENCE_SECONDS
+    assert await stage.look()
+    assert (stage.serving, {*stage.tried}) == ("1", {"1"})
+    assert stage.rollout.failure() == ""
+    stage.host.holds.add("4")
+    assert await stage.look()
+    assert stage.serving == "4"
+
+
+async def test_versions_that_a_triton_of_others_may_load_yet_end_nothing(stage: Stage) -> None:
+    stage.host.chooses = False
+    stage.publish("1", ready=False)
+    stage.host.failures["1"] = "out of memory"
+    assert not await stage.look()
+    assert stage.states() == {"1": "not_loaded"}
+    assert stage.rollout.failure() == "", "there is hope"
