@@ -28,8 +28,8 @@ sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT / "tests")]
 from models import prepared_weights  # noqa: E402
 from spanqa_server.qa.windows import PackedWindows, pack_windows, plan_windows  # noqa: E402
 from spanqa_server.triton.client import Triton, VersionInference  # noqa: E402
-from spanqa_server.triton.dispatcher import TokenBudget  # noqa: E402
-from spanqa_server.versions import MODEL_NAME, load_version  # noqa: E402
+from spanqa_server.scheduling.token_budget import TokenBudget  # noqa: E402
+from spanqa_server.versions.repository import MODEL_NAME, load_version  # noqa: E402
 from support.processes import RunningServer, running_server  # noqa: E402
 from support.triton import LIMITS, address_of  # noqa: E402
 from workload import add_data_option, squad_mix  # noqa: E402

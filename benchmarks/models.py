@@ -17,7 +17,7 @@ from parity.reference import embedded_reference
 from shapes import BERT_LARGE
 from spanqa_model.export import Dtype, export
 from spanqa_model.presets import Source
-from spanqa_server.versions import MODEL_NAME
+from spanqa_server.versions.repository import MODEL_NAME
 from support.tiny import copy_tokenizer
 
 ROOT = Path(__file__).resolve().parents[1]

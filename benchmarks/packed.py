@@ -37,7 +37,7 @@ from models import bert_large, embedded  # noqa: E402
 from packed_variants import PRESENT  # noqa: E402
 from shapes import BERT_LARGE  # noqa: E402
 from spanqa_server.qa.windows import PackedWindows  # noqa: E402
-from spanqa_server.triton.embedded import pytriton_package, triton_environment  # noqa: E402
+from spanqa_server.triton.embedded.process import pytriton_package, triton_environment  # noqa: E402
 from stages import VERSION  # noqa: E402
 from workload import add_data_option  # noqa: E402
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from tritonclient.grpc import service_pb2
 
 from spanqa.v1 import question_answering_pb2 as pb
-from spanqa_server.grpc_api.messages import read_question, write_answers
+from spanqa_server.grpc_api.converters import read_question, write_answers
 from spanqa_server.qa.answerer import Logits, PreparedQuestion, cost, find_answers
 from spanqa_server.qa.decoder import Decoded
 from spanqa_server.qa.layout import lay_out
@@ -23,7 +23,7 @@ from spanqa_server.qa.results import AnswerSet, FoundAnswer
 from spanqa_server.qa.tokenizer import TokenizedText
 from spanqa_server.qa.windows import pack_windows
 from spanqa_server.triton.protocol import OUTPUTS, build_request, read_logits
-from spanqa_server.versions import ModelVersion, load_version
+from spanqa_server.versions.repository import ModelVersion, load_version
 
 VERSION = Path(__file__).resolve().parents[1] / "model_repository" / "bert_qa" / "1"
 ROUNDS = 6

@@ -132,7 +132,7 @@ def calls(server: RunningServer) -> dict[str, float]:
 
 def kill_one(server: RunningServer) -> None:
     """Kill a worker; new connections are the other's from the moment that it is gone."""
-    victim = next(one for one in server.children() if "spanqa_server.worker" in one.cmdline())
+    victim = next(one for one in server.children() if "spanqa_server.workers.child" in one.cmdline())
     victim.kill()
     victim.wait()
     died, slowest = perf_counter(), 0.0

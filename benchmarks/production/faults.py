@@ -100,7 +100,7 @@ def spoil(fault: Fault, seconds: float) -> Callable[[Scene], Awaitable[None]]:
 
 
 def workers(server: RunningServer) -> list[psutil.Process]:
-    return [one for one in server.children() if "spanqa_server.worker" in " ".join(one.cmdline())]
+    return [one for one in server.children() if "spanqa_server.workers.child" in " ".join(one.cmdline())]
 
 
 Action = Callable[[Scene], Awaitable[None]]

@@ -72,4 +72,4 @@ def kind(process: psutil.Process) -> str:
         return "Triton"
     if name.startswith("triton_python"):
         return "model"
-    return "worker" if "spanqa_server.worker" in " ".join(process.cmdline()) else "frontend"
+    return "worker" if "spanqa_server.workers.child" in " ".join(process.cmdline()) else "frontend"

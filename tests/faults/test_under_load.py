@@ -177,7 +177,7 @@ async def test_a_worker_and_its_parent_are_killed(model_repository: Path, tmp_pa
             worker = next(
                 one
                 for one in server.children()
-                if "spanqa_server.worker" in " ".join(one.cmdline())
+                if "spanqa_server.workers.child" in " ".join(one.cmdline())
             )
             worker.kill()
             await answered(calls, 40)

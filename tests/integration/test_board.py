@@ -124,7 +124,7 @@ def bring_a_broken_version(server: RunningServer, model: Path) -> str:
 
 def kill_a_worker(server: RunningServer) -> str:
     children = psutil.Process(server.process.pid).children()
-    next(child for child in children if "spanqa_server.worker" in child.cmdline()).kill()
+    next(child for child in children if "spanqa_server.workers.child" in child.cmdline()).kill()
     server.wait_for_metrics(
         lambda now: now["spanqa_worker_ends_total"] == 1 and served(server) >= 5, within=30
     )

@@ -232,5 +232,5 @@ def test_settings_that_are_wrong(tmp_path: Path, arguments: list[str], told: str
 
 
 def test_the_frontend_never_imports_torch() -> None:
-    code = "import sys, spanqa_server.service; sys.exit('torch' in sys.modules)"
+    code = "import sys, spanqa_server.app; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

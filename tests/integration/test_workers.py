@@ -31,7 +31,7 @@ def workers(server: RunningServer) -> list[psutil.Process]:
     return [
         child
         for child in psutil.Process(server.process.pid).children()
-        if "spanqa_server.worker" in child.cmdline()
+        if "spanqa_server.workers.child" in child.cmdline()
     ]
 
 

@@ -8,7 +8,7 @@ import pytest
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from spanqa.v1 import question_answering_pb2 as pb
-from spanqa_server.versions import MODEL_NAME
+from spanqa_server.versions.repository import MODEL_NAME
 from support.callers import REQUESTS
 from support.qualified import Qualified
 from support.steady import connected

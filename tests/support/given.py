@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from spanqa_server.versions import MODEL_NAME, ModelVersion, find_versions, load_version
+from spanqa_server.versions.repository import MODEL_NAME, ModelVersion, find_versions, load_version
 
 GPU = Path("/dev/nvidia0")
 USAGE = (

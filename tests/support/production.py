@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
 
-from spanqa_server.versions import MODEL_NAME
+from spanqa_server.versions.repository import MODEL_NAME
 from support.given import Given
 from support.processes import BIN, RunningServer, clean_environment, free_port, running_server
 

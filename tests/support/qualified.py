@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from spanqa_server.versions import ModelVersion
+from spanqa_server.versions.repository import ModelVersion
 from support.given import newest_version
 from support.processes import RunningServer
 from support.production import RunningTriton, Site

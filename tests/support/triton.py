@@ -10,7 +10,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from spanqa_server.qa.windows import PackedWindows, TensorLimits
 from spanqa_server.triton.client import Triton, VersionInference
-from spanqa_server.triton.dispatcher import TokenBudget
+from spanqa_server.scheduling.token_budget import TokenBudget
 from support.processes import RunningServer
 
 # Those of the default model.

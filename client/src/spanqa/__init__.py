@@ -1,8 +1,13 @@
-"""Client for SpanQA: a question and a text go in, the span that answers comes out."""
+"""Client for SpanQA: a question and a text go in, the span that answers comes out.
 
-from spanqa.async_client import AsyncClient
-from spanqa.client import Client
-from spanqa.errors import (
+Everything public is here; modules whose names start with `_` may change in any release.
+"""
+
+from importlib.metadata import version as _version
+
+from spanqa._async_client import AsyncClient
+from spanqa._client import Client
+from spanqa._errors import (
     CallCancelledError,
     DeadlineExceededError,
     FailedPreconditionError,
@@ -16,8 +21,8 @@ from spanqa.errors import (
     UnavailableError,
     UnimplementedError,
 )
-from spanqa.inputs import Document, Options, Pair
-from spanqa.results import (
+from spanqa._inputs import Document, Options, Pair
+from spanqa._results import (
     Answer,
     AnswerResult,
     DocumentsResult,
@@ -58,4 +63,12 @@ __all__ = [
     "UnimplementedError",
     "Usage",
     "Window",
+    "__version__",
 ]
+
+__version__ = _version("spanqa")
+
+# Tracebacks and documentation show where a name is imported from, not where it is defined.
+for _name in __all__:
+    if _name != "__version__":
+        globals()[_name].__module__ = __name__

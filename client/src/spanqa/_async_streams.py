@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import grpc
 
+from spanqa._errors import CallCancelledError, error_from_rpc
+from spanqa._inputs import PairLike
+from spanqa._results import StreamItem
 from spanqa._streams import MAX_UNANSWERED, Exchange
-from spanqa.errors import CallCancelledError, error_from_rpc
-from spanqa.inputs import PairLike
-from spanqa.results import StreamItem
 from spanqa.v1 import question_answering_pb2 as pb
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         pb.StreamAnswerRequest, pb.StreamAnswerResponse
     ]
 
-CLOSED = "the client was closed while the call was under way"
+CLOSED = "the client was closed during the call"
 _FAILED_WRITE = "Internal error from Core"
 _SETTLING_STEPS = 100
 _SETTLING_STEP_SECONDS = 0.01
@@ -35,7 +35,7 @@ _SETTLING_STEP_SECONDS = 0.01
 async def stream(
     start: Callable[[], AsyncCall], pairs: Iterable[PairLike] | AsyncIterable[PairLike]
 ) -> AsyncGenerator[StreamItem, None]:
-    """Starts a call at the first ``anext`` and cancels it when it is closed.
+    """Starts a call at the first ``anext``; closing the generator cancels the call.
 
     ``pairs`` is read in a task of its own, which ends with the call.
     """
@@ -48,7 +48,7 @@ async def stream(
         if not writer.cancelling():
             writer.cancel()
 
-    # A write that fails after the status has come would overwrite it (grpc/grpc#36066).
+    # A write that fails after the status has arrived would overwrite it (grpc/grpc#36066).
     call.add_done_callback(end_writer)
     responses = aiter(call)
     try:
@@ -76,7 +76,7 @@ async def _write(
         if exchange.all_taken:
             await call.done_writing()
     except (grpc.RpcError, asyncio.InvalidStateError):
-        return  # The call has ended; the reader learns why.
+        return  # The call has ended; the reader raises the reason.
     if exchange.failure is not None:
         call.cancel()
 
@@ -120,10 +120,10 @@ async def _anext(
 
 
 async def _settled(call: AsyncCall, error: grpc.RpcError) -> grpc.RpcError | None:
-    """The error that the call ended with; None where it ended well.
+    """The error that the call ended with; None if it succeeded.
 
-    Where a connection breaks while responses are not read yet, the write that fails puts a
-    status of its own in the place of the call's, which comes after the last response.
+    If a connection breaks while responses are unread, the failing write first sets a status of its
+    own. The call's real status replaces it after the last response.
     """
     if error.details() != _FAILED_WRITE:
         return error
@@ -139,6 +139,6 @@ async def _settled(call: AsyncCall, error: grpc.RpcError) -> grpc.RpcError | Non
 
 
 def is_cancellation(error: BaseException) -> bool:
-    """Whether this is the running task's own cancellation, and not a call's or an iterable's."""
+    """Whether the current task was cancelled, rather than a call or the caller's iterable."""
     task = asyncio.current_task()
     return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0

@@ -1,4 +1,4 @@
-"""How both clients set up their channel: addresses, limits, retries, keepalive, metadata."""
+"""The channel settings of both clients: target, limits, retries, keepalive, metadata."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ChannelOptions = Sequence[tuple[str, Any]]
 Metadata = tuple[tuple[str, str | bytes], ...]
 
 _SERVICE = "spanqa.v1.QuestionAnsweringService"
-# Not StreamAnswer: grpcio 1.85 loses a message of some streams that it tries again, or aborts.
+# Without StreamAnswer: grpcio 1.85 loses a message of some streams that it retries, or aborts.
 _RETRIED_METHODS = ("Answer", "BatchAnswer", "AnswerFromDocuments", "ComputeLogits", "GetModel")
 _SERVICE_CONFIG = {
     "loadBalancingConfig": [{"round_robin": {}}],
@@ -28,7 +28,7 @@ _SERVICE_CONFIG = {
                 "initialBackoff": "0.1s",
                 "maxBackoff": "2s",
                 "backoffMultiplier": 3,
-                # A server that ends cancels what has just come; all methods can be repeated.
+                # A server that shuts down cancels new calls. All methods can be repeated safely.
                 "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
             },
         }
@@ -38,7 +38,7 @@ _SERVICE_CONFIG = {
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a client was made with, checked."""
+    """The validated arguments of a client."""
 
     target: str
     timeout: float | None
@@ -55,7 +55,7 @@ def settings(
     max_message_bytes: int,
     options: ChannelOptions,
 ) -> Settings:
-    """Checks a client's arguments; raises TypeError or ValueError naming the one at fault."""
+    """Validates the arguments of a client; raises TypeError or ValueError, naming the wrong one."""
     return Settings(
         target=_checked_target(target),
         timeout=checked_timeout(timeout),
@@ -65,7 +65,7 @@ def settings(
 
 
 def checked_timeout(timeout: float | None) -> float | None:
-    """Returns the seconds given; raises ValueError unless they are positive and finite."""
+    """Returns the timeout, in seconds; raises ValueError unless it is positive and finite."""
     if timeout is not None and not (math.isfinite(timeout) and timeout > 0):
         raise ValueError(f"timeout is {timeout}: it must be a positive number of seconds, or None")
     return timeout
@@ -78,7 +78,7 @@ def _checked_target(target: str) -> str:
         raise ValueError(f"target is {target!r}: it must be HOST:PORT")
     if target.startswith(("http://", "https://")):
         raise ValueError(f"target is {target!r}: leave out the scheme, HOST:PORT is enough")
-    # gRPC takes a port modulo 65536 and would talk to a stranger.
+    # gRPC takes the port modulo 65536 and would connect to another server.
     port = target.rpartition(":")[2]
     if port.isdecimal() and int(port) > 65535 and not target.startswith("unix"):
         raise ValueError(f"target is {target!r}: the port is over 65535")
@@ -101,10 +101,10 @@ def _channel_options(max_message_bytes: int, extra: ChannelOptions) -> ChannelOp
         "grpc.max_send_message_length": max_message_bytes,
         "grpc.max_receive_message_length": max_message_bytes,
         "grpc.enable_retries": 1,
-        # Past this buffer gRPC gives up retrying; its own 256 KiB would leave out long contexts.
+        # Larger messages are not retried; the default of 256 KiB would exclude long contexts.
         "grpc.per_rpc_retry_buffer_size": max_message_bytes,
         "grpc.service_config": json.dumps(_SERVICE_CONFIG),
-        # Pings only while a call waits, twice as rare as the server allows (every 10 s).
+        # Pings only during calls, half as often as the server allows (every 10 s).
         "grpc.keepalive_time_ms": 20_000,
         "grpc.keepalive_timeout_ms": 10_000,
         "grpc.keepalive_permit_without_calls": 0,

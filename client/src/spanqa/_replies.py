@@ -1,11 +1,11 @@
-"""Python values from responses: pure, shared by both clients."""
+"""Converts responses to Python values: pure functions that both clients share."""
 
 from __future__ import annotations
 
 from google.protobuf.duration_pb2 import Duration
 
-from spanqa.errors import InternalError, SpanQAError, error_from_status
-from spanqa.results import (
+from spanqa._errors import InternalError, SpanQAError, error_from_status
+from spanqa._results import (
     Answer,
     AnswerResult,
     DocumentsResult,
@@ -34,14 +34,14 @@ def answer_result(response: pb.AnswerResponse) -> AnswerResult:
 def batch_outcomes(
     response: pb.BatchAnswerResponse, pairs: int
 ) -> list[AnswerResult | SpanQAError]:
-    """Converts the reply to a BatchAnswer call; raises InternalError where pairs are missing."""
+    """Converts the reply to a BatchAnswer call; raises InternalError if pairs are missing."""
     if len(response.items) != pairs:
         raise InternalError(f"the server replied with {len(response.items)} items to {pairs} pairs")
     return [outcome(item) for item in response.items]
 
 
 def outcome(item: pb.BatchAnswerItem | pb.StreamAnswerResponse) -> AnswerResult | SpanQAError:
-    """Converts what became of one pair; an error is returned, not raised."""
+    """Converts the result of one pair; an error is returned, not raised."""
     if item.HasField("response"):
         return answer_result(item.response)
     if item.HasField("error"):

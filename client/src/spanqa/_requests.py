@@ -1,6 +1,6 @@
-"""Requests from Python arguments: pure, shared by both clients.
+"""Converts Python arguments to requests: pure functions that both clients share.
 
-What cannot be sent raises TypeError or ValueError and names the argument: ``pairs[3].context``.
+An argument that cannot be sent raises TypeError or ValueError with its name: ``pairs[3].context``.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from numbers import Real
 from typing import TypeVar
 
-from spanqa.inputs import Document, DocumentsLike, Options, Pair, PairLike
+from spanqa._inputs import Document, DocumentsLike, Options, Pair, PairLike
 from spanqa.v1 import question_answering_pb2 as pb
 
 _INT32_MAX = 2**31 - 1
@@ -20,7 +20,7 @@ _Value = TypeVar("_Value")
 def answer_request(
     question: str, context: str, options: Options, *, where: str = "", options_where: str = ""
 ) -> pb.AnswerRequest:
-    """Builds the request for one pair; the two prefixes tell where its parts came from."""
+    """Builds the request for one pair. The two prefixes name the arguments in errors."""
     return pb.AnswerRequest(
         question=_text(f"{where}question", question),
         context=_text(f"{where}context", context),
@@ -68,8 +68,8 @@ def logits_request(
 
 
 def several(name: str, values: Iterable[_Value]) -> Iterable[_Value]:
-    """Returns the values given; raises TypeError where they are a str or cannot be iterated."""
-    # A str is an iterable too, of its characters, which nobody means.
+    """Returns the values; raises TypeError if they are a str or cannot be iterated."""
+    # A str is an iterable of its characters, but never meant as one.
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise TypeError(f"{name} must be a list or another iterable, not {_kind(values)}")
     return values

@@ -1,8 +1,8 @@
-"""A StreamAnswer call, of which both ends run at once: pairs go out while results come in.
+"""A blocking StreamAnswer call: pairs are sent while results arrive.
 
-Nothing is kept of a pair but its index, and only until it is answered. The next pair is taken
-when gRPC's flow control and `MAX_UNANSWERED` allow it: gRPC's buffers alone, which count bytes,
-would let hundreds of short pairs run ahead of the server.
+Only the index of a pair is kept, until its result arrives. The next pair is taken when gRPC's flow
+control and `MAX_UNANSWERED` allow it. Flow control alone counts bytes, and would let hundreds of
+short pairs run ahead of the server.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Protocol
 import grpc
 
 from spanqa import _replies, _requests
-from spanqa.errors import InternalError, error_from_rpc
-from spanqa.inputs import PairLike
-from spanqa.results import StreamItem
+from spanqa._errors import InternalError, error_from_rpc
+from spanqa._inputs import PairLike
+from spanqa._results import StreamItem
 from spanqa.v1 import question_answering_pb2 as pb
 
-# Twice what a server with default settings works on at once in a stream.
+# Twice the pairs of a stream that a server with default settings works on at a time.
 MAX_UNANSWERED = 128
 
 
@@ -33,7 +33,7 @@ class Exchange:
         self.all_taken = False
         self.over = False
         self.failure: BaseException | None = None
-        """What the caller's own iterable raised, or what was wrong with a pair."""
+        """The error that the caller's iterable raised, or that a pair caused."""
 
     def request(self, pair: PairLike) -> pb.StreamAnswerRequest:
         """The message for the next pair."""
@@ -43,7 +43,7 @@ class Exchange:
         return request
 
     def item(self, response: pb.StreamAnswerResponse) -> StreamItem:
-        """What the caller gets for a response."""
+        """The item for a response."""
         try:
             index = int(response.id)
             self._unanswered.remove(index)
@@ -54,7 +54,7 @@ class Exchange:
         return StreamItem(index, _replies.outcome(response))
 
     def check_end(self) -> None:
-        """Raises what there is to raise once the server has ended the stream without an error."""
+        """Raises the failure, or InternalError if the server ended the stream too early."""
         if self.failure is not None:
             raise self.failure
         if not self.all_taken or self._unanswered:
@@ -72,7 +72,7 @@ class SyncCall(Protocol):
 def stream(
     start: Callable[[Iterator[pb.StreamAnswerRequest]], SyncCall], pairs: Iterable[PairLike]
 ) -> Generator[StreamItem, None, None]:
-    """Starts a call at the first ``next`` and cancels it when it is closed."""
+    """Starts a call at the first ``next``; closing the generator cancels the call."""
     exchange = Exchange()
     started: Future[SyncCall] = Future()
     room = Semaphore(MAX_UNANSWERED - 1)
@@ -93,7 +93,7 @@ def stream(
 def _sending(
     exchange: Exchange, pairs: Iterable[PairLike], started: Future[SyncCall], room: Semaphore
 ) -> Iterator[pb.StreamAnswerRequest]:
-    # Runs in gRPC's thread, which would log an exception and hide it from the caller.
+    # Runs in a thread of gRPC, which would log an exception and hide it from the caller.
     try:
         for pair in pairs:
             yield exchange.request(pair)

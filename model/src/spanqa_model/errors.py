@@ -1,25 +1,29 @@
-"""What can go wrong on the way from a checkpoint to a model version."""
+"""All errors of this package."""
 
 
 class ModelError(Exception):
-    """Base of all errors here; its text is one line that names the remedy."""
+    """The base of all errors; the message is one line and names the remedy."""
 
 
 class CheckpointError(ModelError):
-    """The checkpoint or adapter is missing, corrupt, or of a kind that is not supported."""
+    """The checkpoint or adapter is missing, corrupt or not supported."""
 
 
 class HubError(ModelError):
-    """The Hugging Face hub did not deliver."""
+    """The Hugging Face hub cannot be reached, or lacks the repository."""
 
 
 class DataError(ModelError):
-    """A file of questions cannot be read or is not SQuAD."""
+    """A file of questions cannot be read, or is not SQuAD."""
 
 
 class FinetuneError(ModelError):
-    """The fine-tuning run cannot begin or go on."""
+    """The fine-tuning run cannot start or continue."""
 
 
 class ExportError(ModelError):
-    """The version could not be made."""
+    """The version cannot be made."""
+
+
+class VersionError(ModelError):
+    """The version cannot be withdrawn or brought back."""

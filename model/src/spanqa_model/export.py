@@ -1,32 +1,33 @@
-"""The export: checkpoint → packed module → TorchScript → a model version on disk."""
+"""The export: from a checkpoint to the packed module, to TorchScript, to a version on disk."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 
-from spanqa_model.bert import BertConfig, PackedBertForQuestionAnswering
-from spanqa_model.build import build_module, load_torchscript, to_torchscript
-from spanqa_model.checkpoint import load_checkpoint
-from spanqa_model.errors import ExportError
-from spanqa_model.forms import FORMS, Attention, check_form, default_attention
-from spanqa_model.lora import merge_adapter
-from spanqa_model.parity import ParityReport, check_agreement, compare, sample_windows
-from spanqa_model.presets import Source, fetch, sha256_of, verify_weights
-from spanqa_model.training_facts import TrainingFacts, settle_facts
-from spanqa_model.versions import MODEL_NAME, next_version, staged_version, write_manifest
-from spanqa_model.waits import check_waits
+from spanqa_model.checkpoints.config import BertConfig
+from spanqa_model.checkpoints.fetching import fetch, sha256_of, verify_weights
+from spanqa_model.checkpoints.lora import merge_adapter
+from spanqa_model.checkpoints.presets import Source
+from spanqa_model.checkpoints.reader import load_checkpoint
+from spanqa_model.checkpoints.training_facts import check_limits, settle_facts
+from spanqa_model.packed_bert.build import build_module
+from spanqa_model.packed_bert.devices import Device, Dtype
+from spanqa_model.packed_bert.forms import FORMS, Attention, check_form, default_attention
+from spanqa_model.packed_bert.model import PackedBertForQuestionAnswering
+from spanqa_model.packed_bert.parity import ParityReport, check_agreement, compare, sample_windows
+from spanqa_model.packed_bert.synchronization import check_waits
+from spanqa_model.packed_bert.torchscript import load_torchscript, to_torchscript
+from spanqa_model.repository.staging import staged_version, write_manifest
+from spanqa_model.repository.versions import MODEL_NAME, next_version
 
-Device = Literal["cpu", "cuda"]
-Dtype = Literal["float32", "bfloat16", "float16"]
 STEPS = 7
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a version is made for."""
+    """What a version is exported for."""
 
     device: Device
     dtype: Dtype
@@ -35,6 +36,8 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Exported:
+    """A new version, and how close its logits are to the eager module's."""
+
     version: int
     directory: Path
     dtype: str
@@ -51,19 +54,19 @@ def export(
     attention: Attention | None = None,
     on_step: Callable[[str], None],
 ) -> Exported:
-    """Make a model version, whole or not at all.
+    """Make a model version, complete or not at all.
 
     Args:
         source: where the checkpoint comes from.
         repository: Triton's model repository.
-        version: the version's number; None takes the next free one.
-        device: what it will run on.
-        dtype: of the weights.
-        attention: how it is computed; None takes the one for the device.
-        on_step: called with the name of each of `STEPS` steps as it starts.
+        version: the number of the version; None means the next free one.
+        device: where it will run.
+        dtype: the type of its weights.
+        attention: the form of attention; None means the default of the device.
+        on_step: called at the start of each of `STEPS` steps, with its name.
 
     Raises:
-        ModelError: any part of it failed; nothing is visible in the repository then.
+        ModelError: a step failed; the repository has no new version.
     """
     target = Target(device, dtype, attention or default_attention(device))
     check_form(target.attention, device, dtype)
@@ -86,7 +89,7 @@ def export(
         model_file = staging / "model.pt"
         save_module(checkpoint.config, module, target, model_file)
         checkpoint.tokenizer.save(str(staging / "tokenizer.json"))
-        on_step("comparing with the eager module, looking for waits")
+        on_step("checking the saved file")
         parity = check_saved(
             checkpoint.config, module, target, model_file, facts.max_sequence_tokens
         )
@@ -116,7 +119,7 @@ def export(
 def save_module(
     config: BertConfig, module: PackedBertForQuestionAnswering, target: Target, file: Path
 ) -> None:
-    """Write the module's weights as TorchScript with the form of attention that is asked for."""
+    """Write the module's weights as TorchScript, with the attention of the target."""
     served = build_module(config, module.state_dict(), attention=target.attention)
     onednn = target.device == "cpu" and torch.backends.mkldnn.is_available()
     to_torchscript(served, target.dtype, onednn=onednn).save(str(file))
@@ -129,10 +132,17 @@ def check_saved(
     file: Path,
     longest: int,
 ) -> ParityReport:
-    """Try the file in the form in which it will be served; on a GPU if it is for one, where one is.
+    """Run the saved file, on a GPU if it is for one and this machine has one.
+
+    Args:
+        config: the shape of the checkpoint.
+        module: the eager float32 module to compare with.
+        target: what the file was made for.
+        file: the saved TorchScript module.
+        longest: the longest window to run, in tokens.
 
     Raises:
-        ExportError: it would not do there.
+        ExportError: the logits are wrong, or the file is unfit for a GPU.
     """
     place = torch.device(target.device if torch.cuda.is_available() else "cpu")
     exported = load_torchscript(file, place)
@@ -144,29 +154,3 @@ def check_saved(
     if target.device == "cuda":
         check_waits(exported, tuple(tensor.to(place) for tensor in windows))
     return compare(module, exported, windows, place)
-
-
-def check_limits(facts: TrainingFacts, positions: int) -> None:
-    if not 8 <= facts.max_sequence_tokens <= positions:
-        raise ExportError(
-            f"--max-sequence-tokens {facts.max_sequence_tokens}: the model has {positions} "
-            "positions; choose 8 to that"
-        )
-    if not 0 < facts.doc_stride_tokens < facts.max_sequence_tokens - 3:
-        raise ExportError(
-            f"--doc-stride-tokens {facts.doc_stride_tokens}: must be positive and smaller than "
-            f"a window's room, {facts.max_sequence_tokens} - 3"
-        )
-
-
-def default_device() -> Device:
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def default_dtype(device: Device) -> Dtype:
-    """float16 on a GPU; on a CPU bfloat16 where it multiplies it natively, else float32."""
-    if device == "cuda":
-        return "float16"
-    capabilities = torch.cpu.get_capabilities()
-    native = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
-    return "bfloat16" if native else "float32"

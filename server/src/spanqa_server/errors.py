@@ -15,6 +15,19 @@ class StartupError(ServerError):
     reason = "STARTUP"
 
 
+def cannot_listen(host: str, port: int) -> StartupError:
+    """Of an address that cannot be listened on."""
+    return StartupError(
+        f"cannot listen on {bracketed(host)}:{port}: the port is in use or the "
+        "address is not of this machine; choose others with --port and --host"
+    )
+
+
+def bracketed(host: str) -> str:
+    """As a part of HOST:PORT."""
+    return f"[{host}]" if ":" in host else host
+
+
 @dataclass(frozen=True, slots=True)
 class FieldViolation:
     """What is wrong with one field of a request; `field` is its path in the message."""

@@ -1,135 +1,222 @@
 """The one settings object: a command line flag and an environment variable for each field."""
 
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import field_validator, model_validator
 
-from spanqa_server.triton_settings import INT32_MAX, Port, TritonSettings
+from spanqa_server.triton_settings import INT32_MAX, Port, TritonSettings, setting
 
 
 class Settings(TritonSettings):
-    """Settings of `spanqa-server serve`.
+    """Serve the newest model version over gRPC.
 
-    Each has the flag --its-name and the environment variable SPANQA_ITS_NAME; the flag wins.
+    Every flag --some-name is also an environment variable SPANQA_SOME_NAME; the flag wins.
     """
 
-    port: Port = Field(50051, description="gRPC port.")
-    workers: int = Field(
-        1, ge=1, le=256, description="Frontend processes that share the port, one core each."
+    port: Port = setting("network", 50051, "gRPC port.", metavar="PORT")
+    workers: int = setting(
+        "network", 1, "Worker processes that share the port; each uses one core.", ge=1, le=256
     )
-    threads: int = Field(
-        0, ge=0, le=1024, description="CPU threads of the embedded Triton's model; 0: one a core."
+    threads: int = setting(
+        "Triton",
+        0,
+        "CPU threads for the model in the embedded Triton; 0 means one for each core.",
+        ge=0,
+        le=1024,
     )
-    default_timeout: float = Field(
-        60.0, gt=0, le=1e9, description="Seconds for a call whose caller sets no deadline."
+    default_timeout: float = setting(
+        "limits",
+        60.0,
+        "Seconds that a call may take if its caller sets no deadline.",
+        metavar="SECONDS",
+        gt=0,
+        le=1e9,
     )
-    shutdown_grace: float = Field(
-        4.0, ge=0, le=3600, description="Seconds that calls under way may go on after SIGTERM."
-    )
-    drain_seconds: float = Field(
-        2.0,
+    shutdown_grace: float = setting(
+        "network",
+        4.0,
+        "Seconds that calls in progress get to finish at shutdown.",
+        metavar="SECONDS",
         ge=0,
         le=3600,
-        description="Seconds after SIGTERM in which calls are still taken, while the health "
-        "service says NOT_SERVING: for balancers to notice.",
     )
-    max_connection_age: float = Field(
+    drain_seconds: float = setting(
+        "network",
+        2.0,
+        "Seconds after SIGTERM in which new calls are still accepted while the health service "
+        "already says NOT_SERVING, so that load balancers can react.",
+        metavar="SECONDS",
+        ge=0,
+        le=3600,
+    )
+    max_connection_age: float = setting(
+        "network",
         300.0,
+        "Seconds after which a client is asked to reconnect, so that load balancers can move it. "
+        "Calls in progress finish. 0 means never.",
+        metavar="SECONDS",
         ge=0,
         le=1e6,
-        description="Seconds after which clients are asked to connect anew, so that balancers can "
-        "move them; calls under way go on. 0: never.",
     )
-    tls_certificate: Path | None = Field(
-        None, description="PEM file: the server's certificate and those that vouch for it."
+    tls_certificate: Path | None = setting(
+        "security",
+        None,
+        "PEM file with the server's certificate and its intermediate certificates.",
+        metavar="FILE",
+        default_text="no TLS",
     )
-    tls_key: Path | None = Field(None, description="PEM file: the key of --tls-certificate.")
-    tls_client_ca: Path | None = Field(
-        None, description="PEM file: who signs the certificates that clients must show."
+    tls_key: Path | None = setting(
+        "security",
+        None,
+        "PEM file with the private key of --tls-certificate.",
+        metavar="FILE",
+        default_text="no TLS",
     )
-    tokens_file: Path | None = Field(
-        None, description="File of bearer tokens, one a line: calls must bring one of them."
+    tls_client_ca: Path | None = setting(
+        "security",
+        None,
+        "PEM file with the authority that signs client certificates. With it, clients must show "
+        "one (mutual TLS).",
+        metavar="FILE",
+        default_text="no client certificates",
     )
-    startup_timeout: float = Field(
-        300.0, gt=0, description="Seconds for Triton to load the model at start."
+    tokens_file: Path | None = setting(
+        "security",
+        None,
+        "File with bearer tokens, one a line. With it, every call must carry one of them.",
+        metavar="FILE",
+        default_text="no authentication",
     )
-    reflection: bool = Field(True, description="Serve gRPC reflection.")
-    otlp_endpoint: str = Field(
+    startup_timeout: float = setting(
+        "Triton",
+        300.0,
+        "Seconds that Triton gets to load the model at startup.",
+        metavar="SECONDS",
+        gt=0,
+    )
+    reflection: bool = setting("security", True, "Serve gRPC reflection.", metavar="true|false")
+    otlp_endpoint: str = setting(
+        "telemetry",
         "",
-        description="OpenTelemetry collector, http://HOST:4318, to which traces go (OTLP over "
-        "HTTP); none: no traces.",
+        "OpenTelemetry collector that receives traces (OTLP over HTTP).",
+        metavar="http://HOST:4318",
+        default_text="no traces",
     )
-    trace_ratio: float = Field(
+    trace_ratio: float = setting(
+        "telemetry",
         1.0,
+        "Share of calls to trace, between 0 and 1. A call that comes with a trace context "
+        "decides for itself.",
+        metavar="RATIO",
         ge=0,
         le=1,
-        description="Share of calls that are traced, of those that come without a trace context "
-        "of their own.",
     )
-    max_question_tokens: int = Field(
-        128, ge=1, le=INT32_MAX, description="Longest question, in tokens."
+    max_question_tokens: int = setting(
+        "limits", 128, "Longest question, in tokens.", ge=1, le=INT32_MAX
     )
-    max_context_bytes: int = Field(
-        1 << 20, ge=1, le=INT32_MAX, description="Longest context, in bytes of UTF-8."
+    max_context_bytes: int = setting(
+        "limits", 1 << 20, "Longest context, in bytes of UTF-8.", ge=1, le=INT32_MAX
     )
-    max_top_k: int = Field(100, ge=1, le=INT32_MAX, description="Most answers of a request.")
-    max_answer_tokens: int = Field(
-        256, ge=1, le=INT32_MAX, description="Longest answer, in tokens."
+    max_top_k: int = setting("limits", 100, "Most answers to a request.", ge=1, le=INT32_MAX)
+    max_answer_tokens: int = setting(
+        "limits", 256, "Longest answer that a request may ask for, in tokens.", ge=1, le=INT32_MAX
     )
-    max_windows: int = Field(10_000, ge=1, le=INT32_MAX, description="Most windows of a request.")
-    max_documents: int = Field(
-        1000, ge=1, le=INT32_MAX, description="Most documents of an AnswerFromDocuments call."
+    max_windows: int = setting("limits", 10_000, "Most windows of a request.", ge=1, le=INT32_MAX)
+    max_documents: int = setting(
+        "limits", 1000, "Most documents of an AnswerFromDocuments call.", ge=1, le=INT32_MAX
     )
-    max_batch_items: int = Field(
-        256, ge=1, le=INT32_MAX, description="Most pairs of a BatchAnswer call."
+    max_batch_items: int = setting(
+        "limits", 256, "Most pairs of a BatchAnswer call.", ge=1, le=INT32_MAX
     )
-    max_stream_pairs: int = Field(
-        64, ge=1, le=INT32_MAX, description="Pairs of a batch or stream worked on at a time."
+    max_stream_pairs: int = setting(
+        "limits",
+        64,
+        "Pairs of one batch or stream that are processed at the same time.",
+        ge=1,
+        le=INT32_MAX,
     )
-    max_logits_tokens: int = Field(
+    max_logits_tokens: int = setting(
+        "limits",
         1_000_000,
+        "Most tokens in all windows of a ComputeLogits call.",
         ge=512,
         le=INT32_MAX,
-        description="Most tokens of all windows of a ComputeLogits call.",
     )
-    text_cache_bytes: int = Field(
+    text_cache_bytes: int = setting(
+        "limits",
         32 << 20,
+        "Memory in which a worker caches the tokens of recent texts; 0 turns the cache off.",
+        metavar="BYTES",
         ge=0,
-        description="Memory of a worker for tokens of texts that came lately; 0 keeps none.",
     )
-    max_message_bytes: int = Field(
-        16 << 20, ge=1 << 16, le=INT32_MAX, description="Largest gRPC message taken, in bytes."
+    max_message_bytes: int = setting(
+        "limits",
+        16 << 20,
+        "Largest gRPC message that the server accepts, in bytes.",
+        ge=1 << 16,
+        le=INT32_MAX,
     )
-    max_chunks_in_flight: int | None = Field(
+    max_chunks_in_flight: int | None = setting(
+        "Triton",
         None,
+        "Chunks of one long request at Triton at a time. A GPU is kept busy if the next chunk is "
+        "already waiting; a CPU gains nothing.",
+        default_text="2, or 1 with the embedded Triton",
         ge=1,
         le=1024,
-        description="Such pieces of longer work at Triton at a time: a GPU wants the next one "
-        "ready, a CPU does not. 2 unless given, 1 with the embedded Triton.",
     )
-    max_wait: float = Field(
+    max_wait: float = setting(
+        "admission",
         1.5,
+        "Seconds of work that may be queued ahead of a short request. If there is more, the "
+        "request is refused at once. Work that fits into --max-tokens-in-flight is always "
+        "accepted.",
+        metavar="SECONDS",
         gt=0,
         le=1e6,
-        description="Seconds of work, about, that short requests may find before them; more of "
-        "them are refused at once. What --max-tokens-in-flight holds is taken in any case.",
     )
-    max_admitted_tokens: int | None = Field(
+    max_admitted_tokens: int | None = setting(
+        "admission",
         None,
+        "Tokens of short requests that a worker accepts at a time, estimated from the length of "
+        "their texts. Further ones are refused at once.",
+        default_text="1,048,576, or 65,536 with the embedded Triton",
         ge=512,
         le=INT32_MAX,
-        description="Tokens of short requests that a worker has under way, about; more are refused "
-        "at once. 1,048,576 unless given, 65,536 with the embedded Triton.",
     )
-    max_admitted_long_tokens: int = Field(
+    max_admitted_long_tokens: int = setting(
+        "admission",
         8_388_608,
+        "The same limit for requests longer than --max-chunk-tokens, which short ones overtake. "
+        "Each token takes about 120 bytes of memory.",
         ge=512,
         le=INT32_MAX,
-        description="The same of requests longer than --max-chunk-tokens, which short ones "
-        "overtake: about 120 bytes of memory each.",
     )
+
+    @property
+    def listens_everywhere(self) -> bool:
+        """Whether every interface of the machine is open, not one address alone."""
+        try:
+            return ip_address(self.host.strip("[]")).is_unspecified
+        except ValueError:  # a name
+            return not self.host
+
+    @property
+    def exposure(self) -> str:
+        """What is open to anyone who reaches the port, and what closes it; empty if nothing."""
+        if not self.listens_everywhere:
+            return ""
+        open_ways = []
+        if not self.tls_certificate:
+            open_ways.append("connections are not encrypted (--tls-certificate, --tls-key)")
+        if not self.tokens_file and not self.tls_client_ca:
+            open_ways.append("callers are not authenticated (--tokens-file or --tls-client-ca)")
+        if not open_ways:
+            return ""
+        return f"listening on all interfaces ({self.host}): {', and '.join(open_ways)}"
 
     @property
     def admitted_tokens(self) -> int:
@@ -144,7 +231,7 @@ class Settings(TritonSettings):
     @field_validator("otlp_endpoint")
     @classmethod
     def check_endpoint(cls, endpoint: str) -> str:
-        """A URL without a path at its end, which is ours to add."""
+        """A URL to which the path is added later."""
         if endpoint and not is_base_url(endpoint):
             raise ValueError("must be a URL like http://HOST:4318")
         return endpoint.rstrip("/")
@@ -160,10 +247,10 @@ class Settings(TritonSettings):
 
 
 def is_base_url(url: str) -> bool:
-    """Whether it is one of a server that speaks HTTP, to which a path can be added."""
+    """Whether it is an HTTP URL to which a path can be appended."""
     try:
         parts = urlsplit(url)
         named = bool(parts.hostname) and parts.port != 0
-    except ValueError:  # what stands for a port or an address is none
+    except ValueError:  # an invalid port or address
         return False
     return named and parts.scheme in ("http", "https") and not (parts.query or parts.fragment)

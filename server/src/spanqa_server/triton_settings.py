@@ -1,17 +1,48 @@
-"""What `serve` and `gate` have in common, and the settings of `gate`."""
+"""The settings that `serve` and `gate` share, and those of `gate`."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
+from pydantic.config import JsonDict
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 INT32_MAX = 2**31 - 1
 Port = Annotated[int, Field(ge=0, le=65535)]
 
+# The groups of `--help` and of docs/settings.md, in their order.
+GROUPS = ("network", "model", "Triton", "limits", "admission", "security", "telemetry")
+
+
+def setting(
+    group: str,
+    default: Any,
+    description: str,
+    *,
+    metavar: str = "N",
+    default_text: str | None = None,
+    ge: float | None = None,
+    gt: float | None = None,
+    le: float | None = None,
+) -> Any:
+    """A field of a settings class.
+
+    Args:
+        group: one of GROUPS.
+        default: the value where nobody gives one.
+        description: a sentence for `--help` and docs/settings.md.
+        metavar: stands for the value in `--help`.
+        default_text: says what the default is where the value alone does not.
+        ge: the least value.
+        gt: the value must be larger.
+        le: the greatest value.
+    """
+    extra: JsonDict = {"group": group, "metavar": metavar, "default_text": default_text}
+    return Field(default, description=description, json_schema_extra=extra, ge=ge, gt=gt, le=le)
+
 
 class TritonSettings(BaseSettings):
-    """Where Triton and the model versions are, what goes there at a time, metrics and log."""
+    """Where Triton and the model versions are, how much is sent there at a time, metrics, log."""
 
     model_config = SettingsConfigDict(
         env_prefix="SPANQA_",
@@ -22,39 +53,62 @@ class TritonSettings(BaseSettings):
         protected_namespaces=(),
     )
 
-    host: str = Field("0.0.0.0", description="Address to listen on.")  # noqa: S104
-    metrics_port: Port = Field(0, description="Port of Prometheus metrics; 0 is off.")
-    model_repository: Path = Field(
-        Path("model_repository"), description="Triton's model repository."
+    host: str = setting(
+        "network",
+        "0.0.0.0",  # noqa: S104
+        "Address to listen on; 0.0.0.0 is every IPv4 interface.",
+        metavar="ADDRESS",
     )
-    triton: Annotated[list[str], NoDecode] = Field(
-        default_factory=list,
-        description="Triton servers to use, HOST:PORT[,HOST:PORT]; none starts the embedded one.",
+    metrics_port: Port = setting(
+        "telemetry", 0, "Port of the Prometheus metrics; 0 turns them off.", metavar="PORT"
     )
-    max_chunk_tokens: int | None = Field(
+    model_repository: Path = setting(
+        "model", Path("model_repository"), "Triton's model repository.", metavar="DIR"
+    )
+    triton: Annotated[list[str], NoDecode] = setting(
+        "Triton",
+        [],
+        "Addresses of the Triton servers to use, separated by commas. Without one, an embedded "
+        "Triton is started.",
+        metavar="HOST:PORT[,...]",
+        default_text="the embedded Triton",
+    )
+    max_chunk_tokens: int | None = setting(
+        "Triton",
         None,
+        "Largest Triton request, in tokens. Longer work is split into chunks of this size. Smaller "
+        "chunks make short questions wait less behind long documents.",
+        default_text="4,096, or 1,024 with the embedded Triton",
         ge=512,
         le=INT32_MAX,
-        description="Tokens of one Triton request; longer work is cut up. 4,096 unless given, "
-        "1,024 with the embedded Triton, where short questions would wait too long for one.",
     )
-    max_tokens_in_flight: int = Field(
+    max_tokens_in_flight: int = setting(
+        "Triton",
         16_384,
+        "Tokens that a worker has at Triton at a time. Other work waits in the frontend.",
         ge=512,
         le=INT32_MAX,
-        description="Tokens of a worker at Triton at a time; the rest waits here.",
     )
-
-    first_batch_tokens: int | None = Field(
+    first_batch_tokens: int | None = setting(
+        "model",
         None,
+        "Size of the batch, in tokens, that a new model version must compute before it takes "
+        "calls. It is at least one window.",
+        default_text="the value of --max-tokens-in-flight, or one window with the embedded Triton",
         ge=0,
         le=INT32_MAX,
-        description="Tokens that a model version computes at once before it takes calls, at least "
-        "one window. As --max-tokens-in-flight unless given, one window with the embedded Triton.",
     )
-    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
-    log_format: Literal["text", "json"] = Field(
-        "text", description="Lines of text, or of JSON, an object each."
+    log_level: str = setting(
+        "telemetry",
+        "INFO",
+        "Least severe log lines to write: DEBUG, INFO, WARNING or ERROR.",
+        metavar="LEVEL",
+    )
+    log_format: Literal["text", "json"] = setting(
+        "telemetry",
+        "text",
+        "Format of log lines: plain text, or one JSON object a line.",
+        metavar="text|json",
     )
 
     @property
@@ -100,13 +154,16 @@ class TritonSettings(BaseSettings):
 
 
 class GateSettings(TritonSettings):
-    """Settings of `spanqa-server gate`.
+    """Keep a Triton's model repository free of versions that do not work.
 
-    Each has the flag --its-name and the environment variable SPANQA_ITS_NAME; the flag wins.
+    Every flag --some-name is also an environment variable SPANQA_SOME_NAME; the flag wins.
     """
 
-    view: Path = Field(
+    view: Path = setting(
+        "model",
         Path("view"),
-        description="Directory that Triton polls as its model repository: links to the versions "
-        "that it may load are kept here. --model-repository has the same path for both.",
+        "Directory that Triton polls as its model repository. The gate keeps links in it to the "
+        "versions that Triton may load. The gate and Triton must see --model-repository at the "
+        "same path.",
+        metavar="DIR",
     )

@@ -15,7 +15,7 @@ from google.rpc import (  # type: ignore[import-untyped,unused-ignore]
 )
 
 import spanqa
-from spanqa.errors import error_from_rpc, error_from_status
+from spanqa._errors import error_from_rpc, error_from_status
 
 DETAILS_KEY = "grpc-status-details-bin"
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.metadata
 import inspect
+import pkgutil
 
 import spanqa
 
@@ -39,9 +41,21 @@ PUBLIC = [
 
 
 def test_public_names_are_these() -> None:
-    assert spanqa.__all__ == PUBLIC
+    assert spanqa.__all__ == [*PUBLIC, "__version__"]
     for name in PUBLIC:
         assert inspect.isclass(getattr(spanqa, name))
+        assert getattr(spanqa, name).__module__ == "spanqa", "as users import it"
+
+
+def test_all_other_modules_are_private() -> None:
+    modules = {module.name for module in pkgutil.iter_modules(spanqa.__path__)}
+    assert {name for name in modules if not name.startswith("_")} == {"cli", "v1"}
+    reachable = {name for name in vars(spanqa) if not name.startswith("_")}
+    assert reachable - {"cli", "v1"} == set(PUBLIC)
+
+
+def test_the_version_is_that_of_the_distribution() -> None:
+    assert spanqa.__version__ == importlib.metadata.version("spanqa")
 
 
 METHODS = {

@@ -1,8 +1,10 @@
-"""The examples of the client's README run as they stand."""
+"""The Python of both READMEs runs as it stands, and passes `mypy --strict`."""
 
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,8 +12,11 @@ import pytest
 import spanqa
 from unit.client.fake_service import FakeService
 
-README = Path(__file__).parents[3] / "client" / "README.md"
-EXAMPLES = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+ROOT = Path(__file__).parents[3]
+README = ROOT / "client" / "README.md"
+PYTHON = re.compile(r"```python\n(.*?)```", re.DOTALL)
+EXAMPLES = PYTHON.findall(README.read_text(encoding="utf-8"))
+QUICK_START = PYTHON.findall((ROOT / "README.md").read_text(encoding="utf-8"))
 # What each prints, in their order; the fake's answer is the first word of a text.
 PRINTED = {
     "answer": "Ada 0.5",
@@ -37,6 +42,31 @@ def test_examples_run(
 ) -> None:
     exec(example.replace("localhost:50051", service.target), {"__name__": "__main__"})
     assert printed in capsys.readouterr().out
+
+
+def test_the_quick_start_runs(
+    service: FakeService, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    [example] = QUICK_START
+    exec(example.replace("localhost:50051", service.target), {"__name__": "__main__"})
+    text = (ROOT / "client" / "examples" / "lighthouse.txt").read_text(encoding="utf-8")
+    assert capsys.readouterr().out.startswith(text.split()[0])
+
+
+def test_every_example_passes_mypy_strict(tmp_path: Path) -> None:
+    for number, example in enumerate([*QUICK_START, *EXAMPLES]):
+        (tmp_path / f"example_{number}.py").write_text(example, encoding="utf-8")
+    # The repository's own settings: strict, without google.rpc, which has no types.
+    command = (sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache"))
+    checked = subprocess.run(
+        [*command, *map(str, sorted(tmp_path.glob("*.py")))],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
 def test_the_table_names_every_method() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spanqa import Document, Options, Pair, _requests
-from spanqa.inputs import PairLike
+from spanqa._inputs import PairLike
 from spanqa.v1 import question_answering_pb2 as pb
 
 ALL = Options(

@@ -10,7 +10,7 @@ import yaml
 
 from spanqa_server.settings import Settings
 from spanqa_server.triton_settings import GateSettings
-from spanqa_server.workers import END_SECONDS
+from spanqa_server.workers.parent import END_SECONDS
 from support.board import BOARD, DOCKER, ROOT, RULES, board_expressions, declared, load
 
 KUBERNETES = DOCKER / "kubernetes"

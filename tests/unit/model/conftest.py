@@ -1,6 +1,7 @@
-"""Checkpoint directories for the exporter's tests."""
+"""What the tests of several rooms share: checkpoints, questions, the command line."""
 
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +9,10 @@ import pytest
 import torch
 from transformers import BertForQuestionAnswering
 
-from unit.model.tiny import reference_model, write_checkpoint
+from spanqa_model.cli import main
+from unit.model.finetune.runs import Shell
+from unit.model.finetune.squad import document, write
+from unit.model.tiny import reference_model, write_checkpoint, write_vocabulary
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -38,3 +42,38 @@ def tiny_checkpoint(
 def checkpoint(tiny_checkpoint: Path, tmp_path: Path) -> Path:
     """A copy of the checkpoint directory, to be changed at will."""
     return Path(shutil.copytree(tiny_checkpoint, tmp_path / "tiny-bert"))
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny BERT without a head; not to be changed."""
+    directory = tmp_path_factory.mktemp("base") / "tiny-base"
+    reference_model().bert.save_pretrained(directory)
+    write_vocabulary(directory)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def questions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Answerable questions; a file not to be changed."""
+    return write(tmp_path_factory.mktemp("squad") / "v1.json", document(64))
+
+
+@pytest.fixture(scope="session")
+def questions_v2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Questions of which every third has no answer; a file not to be changed."""
+    content = document(64, unanswerable_every=3)
+    return write(tmp_path_factory.mktemp("squad") / "v2.json", content)
+
+
+@pytest.fixture
+def shell(monkeypatch: pytest.MonkeyPatch) -> Shell:
+    """Run `spanqa-model` as from a shell; returns what the process would exit with."""
+
+    def start(*arguments: str | Path) -> object:
+        monkeypatch.setattr(sys, "argv", ["spanqa-model", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        return caught.value.code
+
+    return start

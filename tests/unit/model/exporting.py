@@ -5,14 +5,15 @@ from pathlib import Path
 
 import torch
 
-from spanqa_model.build import load_torchscript
-from spanqa_model.configurations import CONFIGURATION_FILES
-from spanqa_model.export import Device, Dtype, Exported
+from spanqa_model.checkpoints.presets import Source
+from spanqa_model.export import Exported
 from spanqa_model.export import export as export_version
-from spanqa_model.forms import Attention
-from spanqa_model.parity import CPU
-from spanqa_model.presets import Source
-from spanqa_model.versions import MODEL_NAME
+from spanqa_model.packed_bert.devices import Device, Dtype
+from spanqa_model.packed_bert.forms import Attention
+from spanqa_model.packed_bert.parity import CPU
+from spanqa_model.packed_bert.torchscript import load_torchscript
+from spanqa_model.repository.configurations import CONFIGURATION_FILES
+from spanqa_model.repository.versions import MODEL_NAME
 
 
 def tiny_source(directory: Path) -> Source:

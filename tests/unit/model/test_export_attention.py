@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 from typer.testing import CliRunner
 
-from spanqa_model.cli import app
+from spanqa_model.cli.app import app
 from spanqa_model.errors import ExportError
-from spanqa_model.export import Device, Dtype
-from spanqa_model.forms import FORMS, Attention, Form
-from spanqa_model.plan import Group, Plan, WindowedPlanner
-from spanqa_model.versions import MODEL_NAME
+from spanqa_model.packed_bert.devices import Device, Dtype
+from spanqa_model.packed_bert.forms import FORMS, Attention, Form
+from spanqa_model.packed_bert.plan import Group, Plan, WindowedPlanner
+from spanqa_model.repository.versions import MODEL_NAME
 from unit.model.exporting import export, load, tiny_source, versions_in
 
 
@@ -47,10 +47,10 @@ def test_the_command_passes_the_form_on(tiny_checkpoint: Path, tmp_path: Path) -
             "cpu",
             "float16",
             True,
-            "for CUDA, and --device is cpu; use --attention windowed",
+            "for CUDA, but --device is cpu; use --attention windowed",
         ),
-        ("efficient", "cpu", "float32", True, "it is a kernel for CUDA, and --device is cpu"),
-        ("flash", "cuda", "float32", True, "it computes in bfloat16 or float16, and --dtype is"),
+        ("efficient", "cpu", "float32", True, "this kernel is for CUDA, but --device is cpu"),
+        ("flash", "cuda", "float32", True, "computes in bfloat16 or float16, but --dtype is"),
         ("flash", "cuda", "float16", False, "no CUDA device here; use --attention grouped"),
         ("efficient", "cuda", "float32", False, "no CUDA device here; use --attention grouped"),
     ],

@@ -11,9 +11,9 @@ from torch import Tensor
 from transformers import BertConfig as ReferenceConfig
 from transformers import BertForQuestionAnswering
 
-from spanqa_model.bert import BertConfig, PackedBertForQuestionAnswering
-from spanqa_model.build import build_module
-from spanqa_model.checkpoint import parse_config
+from spanqa_model.checkpoints.config import BertConfig, parse_config
+from spanqa_model.packed_bert.build import build_module
+from spanqa_model.packed_bert.model import PackedBertForQuestionAnswering
 
 SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = ["the", "##re", "who", "wrote", "it", "##s", "caf", "##ca"]

@@ -8,9 +8,9 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from spanqa_server import rollout
 from spanqa_server.telemetry import tracing
-from unit.server.rollout_stage import Stage
+from spanqa_server.versions import rollout
+from unit.server.versions.rollout_stage import Stage
 
 
 @pytest.fixture

@@ -1,14 +1,18 @@
-"""Settings from flags and the environment; what is wrong is told in one line."""
+"""Settings from flags and the environment; what is wrong is said in one line."""
 
+import logging
+import re
 import sys
 from pathlib import Path
 
 import pytest
 
-from spanqa_server import cli, gate, service
+from spanqa_server import app
+from spanqa_server.cli import main as cli
+from spanqa_server.cli.reference import reference
 from spanqa_server.errors import StartupError
 from spanqa_server.settings import Settings
-from spanqa_server.triton_settings import GateSettings
+from spanqa_server.triton_settings import GROUPS, GateSettings
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +28,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Settings:
     async def serve(settings: Settings) -> None:
         served.append(settings)
 
-    monkeypatch.setattr(service, "serve", serve)
+    monkeypatch.setattr(app, "serve", serve)
     monkeypatch.setattr(sys, "argv", ["spanqa-server", "serve", *arguments])
     cli.main()
     return served[0]
@@ -54,7 +58,7 @@ def test_the_gate(monkeypatch: pytest.MonkeyPatch) -> None:
     async def keep_gate(settings: GateSettings) -> None:
         kept.append(settings)
 
-    monkeypatch.setattr(gate, "keep_gate", keep_gate)
+    monkeypatch.setattr(app, "keep_gate", keep_gate)
     monkeypatch.setenv("SPANQA_TRITON", "127.0.0.1:8001")
     monkeypatch.setattr(sys, "argv", ["spanqa-server", "gate", "--view", "/view"])
     cli.main()
@@ -116,7 +120,7 @@ def test_chunks_are_smaller_and_fewer_with_the_embedded_triton(
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "told"),
+    ("name", "value", "expected"),
     [
         ("port", "http", "--port 'http': "),
         ("port", "70000", "less than or equal to 65535"),
@@ -151,8 +155,8 @@ def test_chunks_are_smaller_and_fewer_with_the_embedded_triton(
         ("otlp_endpoint", "http://c?x=y", "must be a URL like http://HOST:4318"),
     ],
 )
-def test_bad_values_are_told_in_one_line(
-    monkeypatch: pytest.MonkeyPatch, name: str, value: str, told: str
+def test_bad_values_are_named_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, expected: str
 ) -> None:
     with pytest.raises(SystemExit) as by_flag:
         run(monkeypatch, f"--{name.replace('_', '-')}={value}")
@@ -163,11 +167,11 @@ def test_bad_values_are_told_in_one_line(
         line = raised.value.code
         assert isinstance(line, str), "argparse's own text"
         assert line.startswith(f"spanqa-server: --{name.replace('_', '-')} ")
-        assert told in line
+        assert expected in line
         assert "\n" not in line
 
 
-def test_every_bad_value_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_bad_value_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPANQA_THREADS", "many")
     with pytest.raises(SystemExit, match=r"--port 'x': .*; --threads 'many': "):
         run(monkeypatch, "--port", "x")
@@ -182,15 +186,103 @@ def test_an_unknown_flag(
     assert "--prot" in capsys.readouterr().err
 
 
-def test_every_setting_is_in_the_help(
+def help_of(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> str:
+    monkeypatch.setattr(sys, "argv", ["spanqa-server", command, "--help"])
+    with pytest.raises(SystemExit) as raised:
+        cli.main()
+    assert raised.value.code == 0
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("command", "kind"), [("serve", Settings), ("gate", GateSettings)])
+def test_every_setting_is_in_the_help_with_its_meaning_and_default(
+    command: str,
+    kind: type[Settings | GateSettings],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = help_of(command, monkeypatch, capsys)
+    for name in kind.model_fields:
+        [option] = re.findall(rf"^  --{name.replace('_', '-')} .*(?:\n   .*)*", text, re.MULTILINE)
+        assert "Default: " in " ".join(option.split()) + " "
+    assert not re.search(r"None|list\[|\b(str|int|float|bool|Path)\b", text), "Python's words"
+
+
+def test_the_help_is_grouped(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    text = help_of("serve", monkeypatch, capsys)
+    assert tuple(re.findall(r"^(\w+):\n", text, re.MULTILINE)) == ("options", *GROUPS)
+
+
+def test_the_reference_is_that_of_the_code() -> None:
+    page = Path(__file__).parents[3] / "docs" / "settings.md"
+    assert page.read_text(encoding="utf-8") == reference(), "run `make settings`"
+
+
+@pytest.mark.parametrize("command", ["serve", "gate"])
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [("SPANQA_PROT", "SPANQA_PORT"), ("SPANQA_MAX_TOKEN_IN_FLIGHT", "SPANQA_MAX_TOKENS_IN_FLIGHT")],
+)
+def test_an_unknown_variable_is_refused(
+    command: str, name: str, nearest: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "1")
+    monkeypatch.setattr(sys, "argv", ["spanqa-server", command])
     with pytest.raises(SystemExit) as raised:
-        run(monkeypatch, "--help")
-    assert raised.value.code == 0
-    told = capsys.readouterr().out
-    for name in Settings.model_fields:
-        assert f"--{name.replace('_', '-')} " in told
+        cli.main()
+    expected = f"spanqa-server: unknown environment variable {name}; did you mean {nearest}?"
+    assert raised.value.code == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SPANQA_TARGET", "localhost:1"),  # of the client's command line
+        ("SPANQA_VIEW", "/view"),  # of the gate
+        ("SPANQA_SERVER_SERVICE_HOST", "10.0.0.1"),
+        ("SPANQA_SERVICE_PORT_GRPC", "50051"),
+        ("SPANQA_SERVER_PORT", "tcp://10.0.0.1:50051"),
+        ("SPANQA_SERVER_PORT_50051_TCP_ADDR", "10.0.0.1"),
+    ],
+)
+def test_variables_of_others_are_left_alone(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    run(monkeypatch)
+
+
+CERTIFICATE = ("--tls-certificate=cert.pem", "--tls-key=key.pem")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ((), ["not encrypted", "not authenticated"]),
+        (("--host=::",), ["not encrypted", "not authenticated"]),
+        (("--tokens-file=tokens",), ["not encrypted"]),
+        (CERTIFICATE, ["not authenticated"]),
+        ((*CERTIFICATE, "--tls-client-ca=clients.pem"), []),
+        ((*CERTIFICATE, "--tokens-file=tokens"), []),
+        (("--host=127.0.0.1",), []),
+        (("--host=localhost",), []),
+    ],
+)
+def test_an_open_server_says_so_in_one_line(
+    arguments: tuple[str, ...],
+    named: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    run(monkeypatch, *arguments)
+    warnings = [one.message for one in caplog.records if one.levelno == logging.WARNING]
+    assert len(warnings) == bool(named)
+    for text in ("not encrypted", "not authenticated"):
+        assert any(text in line for line in warnings) == (text in named)
 
 
 def test_what_keeps_it_from_starting_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,6 +290,6 @@ def test_what_keeps_it_from_starting_is_one_line(monkeypatch: pytest.MonkeyPatch
         raise StartupError("no model; make one")
 
     monkeypatch.setattr(sys, "argv", ["spanqa-server", "serve"])
-    monkeypatch.setattr(service, "serve", serve)
+    monkeypatch.setattr(app, "serve", serve)
     with pytest.raises(SystemExit, match=r"^spanqa-server: no model; make one$"):
         cli.main()

@@ -1,4 +1,4 @@
-"""The command ``spanqa``, which needs the extra ``cli``."""
+"""The command ``spanqa``; it needs the extra ``cli``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 
 
 def main() -> None:
-    """Runs the command line; the entry point of the distribution."""
+    """Runs the command; this is the entry point of the package."""
     try:
         from spanqa.cli.app import app
     except ModuleNotFoundError as error:

@@ -1,4 +1,4 @@
-"""The commands: arguments in, text or JSON out. Everything else is in the modules beside."""
+"""The commands, from their arguments to their output: text or JSON."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from spanqa import AnswerResult, Client, Document, DocumentsResult, Options
+from spanqa import AnswerResult, Client, Document, DocumentsResult, Options, __version__
 from spanqa._channel import DEFAULT_TARGET, DEFAULT_TIMEOUT_SECONDS
 from spanqa.cli import evaluation
 from spanqa.cli.failures import fail, file_failures, service_failures
@@ -22,7 +22,7 @@ from spanqa.cli.rendering import (
     info_lines,
     report_lines,
 )
-from spanqa.squad import SquadFormatError, SquadQuestion, read_questions
+from spanqa.cli.squad import SquadFormatError, SquadQuestion, read_questions
 
 app = typer.Typer(
     help="Ask a SpanQA server questions about texts.",
@@ -33,24 +33,40 @@ app = typer.Typer(
 )
 
 Target = Annotated[
-    str, typer.Option(envvar="SPANQA_TARGET", metavar="HOST:PORT", help="The server.")
+    str,
+    typer.Option(envvar="SPANQA_TARGET", metavar="HOST:PORT", help="The address of the server."),
 ]
 Timeout = Annotated[
-    float, typer.Option(min=0.001, metavar="SECONDS", help="How long a call may take.")
+    float, typer.Option(min=0.001, metavar="SECONDS", help="The longest time of a call.")
 ]
 NoAnswer = Annotated[
-    bool, typer.Option("--no-answer", help="Let the answer be that the text holds none.")
+    bool, typer.Option("--no-answer", help="Allow the reply that the text has no answer.")
 ]
 Threshold = Annotated[
     float,
-    typer.Option(metavar="LOGITS", help="By how much no answer must beat the best span."),
+    typer.Option(
+        metavar="LOGITS", help='How far "no answer" must score above the best span to win.'
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"spanqa {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def _root() -> None:
-    # Undecodable or unencodable text must not end in a traceback.
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_print_version, help="Print the program's version."
+        ),
+    ] = False,
+) -> None:
+    # Text that the terminal's encoding lacks must not end in a traceback.
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
@@ -62,18 +78,20 @@ def ask(
     question: Annotated[str, typer.Argument(metavar="QUESTION", help="The question.")],
     files: Annotated[
         list[str] | None,
-        typer.Argument(metavar="FILE|-", help="The texts, UTF-8; - is standard input."),
+        typer.Argument(metavar="FILE|-", help="The texts, in UTF-8; - is standard input."),
     ] = None,
-    top_k: Annotated[int, typer.Option(min=1, help="How many answers at most.")] = 1,
+    top_k: Annotated[
+        int, typer.Option(min=1, metavar="N", help="The largest number of answers.")
+    ] = 1,
     no_answer: NoAnswer = False,
     no_answer_threshold: Threshold = 0.0,
     json: Json = False,
     target: Target = DEFAULT_TARGET,
     timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
 ) -> None:
-    """Answer QUESTION with the span of a text that fits best.
+    """Answer QUESTION with the best span of a text.
 
-    Several files are searched together: the best answers of all come first.
+    Several files are searched together, and their answers are ranked together.
     """
     options = _options(no_answer, no_answer_threshold, top_k=top_k)
     documents = _read_documents(files or ["-"])
@@ -102,7 +120,7 @@ def info(
     target: Target = DEFAULT_TARGET,
     timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
 ) -> None:
-    """Show the model that serves now and the server's limits."""
+    """Show the model that serves now, and the server's limits."""
     with service_failures(target, timeout), Client(target, timeout=timeout) as client:
         model = client.model_info()
     if json:
@@ -115,16 +133,19 @@ def info(
 @app.command()
 def evaluate(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="SQuAD v1.1 or v2 JSON, plain or .xz or .gz.")
+        Path, typer.Argument(metavar="FILE", help="SQuAD v1.1 or v2: JSON, plain or .xz or .gz.")
     ],
     concurrency: Annotated[
-        int, typer.Option(min=1, max=4096, help="How many questions are under way at once.")
+        int,
+        typer.Option(min=1, max=4096, metavar="N", help="The number of questions at a time."),
     ] = 32,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Only the first questions of the file.")
+        int | None,
+        typer.Option(min=1, metavar="N", help="Use only the first N questions of the file."),
     ] = None,
     predictions: Annotated[
-        Path | None, typer.Option(help="Write the answers here, as {id: text}.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the answers to this file, as {id: text}."),
     ] = None,
     no_answer: NoAnswer = False,
     no_answer_threshold: Threshold = 0.0,
@@ -132,14 +153,14 @@ def evaluate(
     target: Target = DEFAULT_TARGET,
     timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
 ) -> None:
-    """Send the questions of a SQuAD file and score the answers.
+    """Ask the questions of a SQuAD file, and score the answers.
 
-    Questions that fail score 0 and are counted; the exit status is then 1.
+    Failed questions are counted and score 0; the exit status is then 1.
     """
     options = _options(no_answer, no_answer_threshold)
     questions = _read_squad(file)[:limit]
     if predictions is not None:
-        # Better to learn now than after an hour that nothing can be written there.
+        # Check that the file can be written before all questions are asked.
         with file_failures(predictions, "write"), predictions.open("a"):
             pass
     with service_failures(target, timeout):
@@ -180,7 +201,7 @@ def _options(no_answer: bool, threshold: float, *, top_k: int = 1) -> Options:
 def _read_documents(files: list[str]) -> list[Document]:
     if files.count("-") > 1:
         raise typer.BadParameter("- (standard input) may be given once", param_hint="FILE")
-    # The name of a file need not be UTF-8; an id must be.
+    # The name of a file may not be valid UTF-8; an id must be.
     ids = [file.encode(errors="replace").decode() for file in files]
     return [Document(_read_text(file), id) for file, id in zip(files, ids, strict=True)]
 

@@ -1,4 +1,4 @@
-"""Runs the questions of a SQuAD file through a server and sums up what came back."""
+"""Asks a server the questions of a SQuAD file, and summarizes the answers."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from rich.progress import (
 from rich.text import Text
 
 from spanqa import AnswerResult, AsyncClient, ModelInfo, Options, SpanQAError
-from spanqa.errors import InvalidArgumentError
-from spanqa.squad import SquadQuestion, score
+from spanqa._errors import InvalidArgumentError
+from spanqa.cli.squad import SquadQuestion, score
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one question: a result or an error."""
+    """The outcome of one question: a result or an error."""
 
     question: SquadQuestion
     seconds: float
@@ -37,7 +37,7 @@ class Outcome:
 
     @property
     def prediction(self) -> str | None:
-        """The answer's text; empty where there was no answer, None where the call failed."""
+        """The text of the answer; empty if there was none, None if the call failed."""
         if self.result is None:
             return None
         return self.result.best.text if self.result.best else ""
@@ -54,7 +54,7 @@ class Evaluated:
 
 @dataclass(frozen=True, slots=True)
 class Accuracy:
-    """Exact match and F1 in percent of so many questions; questions that failed count as 0."""
+    """Exact match and F1, in percent of `questions`; failed questions count as 0."""
 
     questions: int
     exact_match: float
@@ -63,7 +63,7 @@ class Accuracy:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A run in numbers; exact match and F1 are percent of all questions, errors count as 0."""
+    """A run in numbers; exact match and F1 in percent, where failed questions count as 0."""
 
     model: str
     model_version: str
@@ -73,13 +73,13 @@ class Report:
     exact_match: float
     f1: float
     has_answer: Accuracy | None
-    """Of the questions that their texts answer; None where the file has one kind only."""
+    """For questions with an answer in their text; None if the file has only one kind."""
     no_answer: Accuracy | None
-    """Of the questions that their texts do not answer; None where the file has one kind only."""
+    """For questions without an answer in their text; None if the file has only one kind."""
     questions_per_second: float
     seconds: float
     latency_seconds: dict[str, float]
-    """p50, p90, p99 and max of the calls that succeeded; empty where none did."""
+    """p50, p90, p99 and max of the successful calls; empty if there was none."""
     mean_probability: float | None
 
 
@@ -91,9 +91,11 @@ async def evaluate(
     call_timeout: float,
     concurrency: int,
 ) -> Evaluated:
-    """Asks all questions; raises SpanQAError only where the server cannot be used at all.
+    """Asks all questions. Errors of single questions are outcomes.
 
-    Raises ValueError where ``options`` allow no answer and the model does not know it.
+    Raises:
+        SpanQAError: The server does not even describe its model.
+        ValueError: ``options`` allow no answer, but the model was not trained for it.
     """
     async with AsyncClient(target, timeout=call_timeout) as client:
         model = await client.model_info()
@@ -122,7 +124,7 @@ async def ask_all(
     concurrency: int,
     on_done: Callable[[], object],
 ) -> list[Outcome]:
-    """Keeps at most ``concurrency`` calls under way; outcomes are in the order of the questions."""
+    """Runs at most ``concurrency`` calls at a time; outcomes are in the order of the questions."""
     numbered = enumerate(questions)
     outcomes: dict[int, Outcome] = {}
 
@@ -193,7 +195,7 @@ def latency_summary(seconds: Sequence[float]) -> dict[str, float]:
 
 
 def predictions_json(outcomes: Iterable[Outcome]) -> str:
-    """The official predictions file; questions that failed are left out, and so score 0 there."""
+    """The official predictions file. Failed questions are left out, so they score 0 there."""
     return json.dumps({o.question.id: o.prediction for o in outcomes if o.prediction is not None})
 
 

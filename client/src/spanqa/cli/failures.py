@@ -1,4 +1,4 @@
-"""Failures that a user can cause, as one line on standard error that names the remedy."""
+"""Turns expected failures into one line on standard error that names the remedy."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import NoReturn
 import grpc
 import typer
 
+from spanqa._errors import SpanQAError
 from spanqa.cli.rendering import printable
-from spanqa.errors import SpanQAError
 
 
 def fail(message: str) -> NoReturn:
@@ -23,7 +23,7 @@ def fail(message: str) -> NoReturn:
 
 @contextmanager
 def file_failures(path: str | PathLike[str], verb: str) -> Iterator[None]:
-    """Reports what goes wrong with a file."""
+    """Reports a file that cannot be read or written."""
     try:
         yield
     except (OSError, ValueError) as error:
@@ -33,7 +33,7 @@ def file_failures(path: str | PathLike[str], verb: str) -> Iterator[None]:
 
 @contextmanager
 def service_failures(target: str, timeout: float) -> Iterator[None]:
-    """Reports arguments that the client refuses, and calls that fail."""
+    """Reports arguments that the client refuses, and failed calls."""
     try:
         yield
     except SpanQAError as error:
@@ -43,7 +43,7 @@ def service_failures(target: str, timeout: float) -> Iterator[None]:
 
 
 def describe(error: SpanQAError, target: str, timeout: float) -> str:
-    """Says what went wrong with a call and what to do about it."""
+    """Describes the failure of a call and its remedy."""
     remedy = _REMEDIES.get(error.code, "check --target and the server's log").format(
         target=target,
         timeout=timeout,
@@ -58,12 +58,14 @@ _REMEDIES = {
     " start one with spanqa-server, or name another with --target",
     grpc.StatusCode.DEADLINE_EXCEEDED: "no reply from {target} within {timeout:g} s:"
     " raise --timeout, or check that a SpanQA server runs there",
-    grpc.StatusCode.INVALID_ARGUMENT: "the server refused the request: change what it names",
-    grpc.StatusCode.RESOURCE_EXHAUSTED: "the server at {target} is full or the message too large:"
+    grpc.StatusCode.INVALID_ARGUMENT: "the server refused the request:"
+    " correct the fields that it names",
+    grpc.StatusCode.RESOURCE_EXHAUSTED: "the server at {target} is overloaded,"
+    " or the message is too large:"
     " try again {delay}, or send less",
     grpc.StatusCode.UNIMPLEMENTED: "the server at {target} does not offer this call:"
     " name a SpanQA server with --target, or upgrade it",
-    grpc.StatusCode.UNAUTHENTICATED: "the server at {target} wants credentials:"
+    grpc.StatusCode.UNAUTHENTICATED: "the server at {target} requires a token:"
     " use spanqa.Client(token=...), or name another with --target",
     grpc.StatusCode.FAILED_PRECONDITION: "the server at {target} is not ready for this:"
     " try again {delay}",

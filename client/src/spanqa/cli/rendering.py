@@ -1,4 +1,4 @@
-"""What the commands print, as pure functions from values to lines."""
+"""Formats the output of the commands: pure functions from values to lines."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 
 from rich.text import Text
 
+from spanqa._inputs import Document
+from spanqa._results import Answer, AnswerResult, DocumentsResult, ModelInfo
 from spanqa.cli.evaluation import Accuracy, Report
-from spanqa.inputs import Document
-from spanqa.results import Answer, AnswerResult, DocumentsResult, ModelInfo
 
 _SENTENCE_END = re.compile(r"[.!?][\"')\]\u201d\u2019\xbb]*\s+|\n\s*\n")
 _REACH = 200
@@ -26,7 +26,7 @@ def as_json(value: dict[str, Any]) -> str:
 
 
 def printable(text: str) -> str:
-    """Blanks for white space, and nothing that could steer a terminal."""
+    """Replaces white space by blanks, and control characters, which could control a terminal."""
     return "".join(
         " " if char.isspace() else "\ufffd" if unicodedata.category(char) == "Cc" else char
         for char in text
@@ -34,7 +34,7 @@ def printable(text: str) -> str:
 
 
 def sentence_around(context: str, start: int, end: int) -> tuple[int, int]:
-    """The bounds of the sentence that holds ``context[start:end]``, cut where it is very long."""
+    """The bounds of the sentence around ``context[start:end]``, shortened if it is very long."""
     first = max(0, start - _REACH)
     for match in _SENTENCE_END.finditer(context, first, start):
         first = match.end()
@@ -46,14 +46,14 @@ def sentence_around(context: str, start: int, end: int) -> tuple[int, int]:
 
 
 def answer_lines(result: AnswerResult, context: str) -> Iterator[Text]:
-    """Each answer with its offsets and probability, then its sentence with the answer in it."""
+    """Each answer with its offsets and probability, then its sentence with the answer marked."""
     yield from _no_answer_line(result)
     for answer in result.answers:
         yield from _lines_of(answer, context, "")
 
 
 def document_lines(result: DocumentsResult, documents: Sequence[Document]) -> Iterator[Text]:
-    """As ``answer_lines``, with the id of the document before the offsets."""
+    """As ``answer_lines``, with the document's id before the offsets."""
     yield from _no_answer_line(result)
     for answer in result.answers:
         context = documents[answer.document_index].text
@@ -87,7 +87,7 @@ def _ends_sentence(context: str, position: int) -> bool:
 
 
 def info_lines(model: ModelInfo) -> Iterator[str]:
-    """The model and its limits, a fact a line."""
+    """The model and its limits, one fact on each line."""
     source = f"{model.source} {model.revision}".strip()
     limits = model.limits
     yield from _table(
@@ -103,18 +103,18 @@ def info_lines(model: ModelInfo) -> Iterator[str]:
         ("context", f"at most {limits.max_context_bytes} bytes"),
         ("answers", f"at most {limits.max_top_k}, of {limits.max_answer_tokens} tokens each"),
         ("longest window", f"{limits.max_sequence_tokens} tokens"),
-        ("windows", f"at most {limits.max_windows} of a context"),
+        ("windows", f"at most {limits.max_windows} in a context"),
         ("batch", f"at most {limits.max_batch_items} pairs"),
         ("documents", f"at most {limits.max_documents}, together as large as one context"),
-        ("stream", f"{limits.max_stream_pairs} pairs at a time, then it waits"),
-        ("logits", f"at most {limits.max_logits_tokens} tokens of all windows"),
+        ("stream", f"{limits.max_stream_pairs} pairs at a time; further ones wait"),
+        ("logits", f"at most {limits.max_logits_tokens} tokens in all windows"),
         ("message", f"at most {limits.max_message_bytes} bytes"),
         ("time", f"{limits.default_timeout:g} s for a call without a deadline"),
     )
 
 
 def report_lines(report: Report) -> Iterator[str]:
-    """The result of an evaluation, a fact a line."""
+    """The result of an evaluation, one fact on each line."""
     errors = ", ".join(f"{code} {count}" for code, count in report.errors.items())
     latency = report.latency_seconds
     kinds = (("with answer", report.has_answer), ("without answer", report.no_answer))

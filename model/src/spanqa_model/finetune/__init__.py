@@ -1,1 +1,1 @@
-"""Fine-tuning a BERT for extractive question answering, after the standard SQuAD recipe."""
+"""Fine-tunes a BERT for extractive question answering with the standard SQuAD recipe."""

@@ -1,4 +1,4 @@
-"""The C library's allocator, set up for large tensors that come and go."""
+"""Tunes the allocator of the C library for large, short-lived tensors."""
 
 import ctypes
 import platform
@@ -10,10 +10,10 @@ KEPT_BYTES = 1 << 30
 
 
 def keep_freed_memory() -> None:
-    """Let glibc keep freed memory; with another C library nothing happens.
+    """Let glibc keep freed memory; with another C library this does nothing.
 
-    It otherwise gives the activations of each batch back to the system and faults them in again
-    for the next: that took 11 of 39 CPU seconds of a small run (MiniLM with LoRA).
+    Otherwise glibc returns the activations of each batch to the system, and page faults bring them
+    back for the next one: 11 of 39 CPU seconds of a small run (MiniLM with LoRA).
     """
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)

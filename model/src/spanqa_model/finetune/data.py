@@ -1,4 +1,4 @@
-"""Questions from SQuAD files, versions 1.1 and 2.0."""
+"""Reads questions from SQuAD files, versions 1.1 and 2.0."""
 
 import gzip
 import json
@@ -21,9 +21,9 @@ KINDS: dict[type, str] = {list: "a list", str: "a string", int: "an integer", bo
 class Question:
     """A question with its context.
 
-    `answers` are the gold answers; without any the context does not answer the question.
-    `answer_start` is where the first one begins in the context, in code points; None where
-    the file does not say. `place` is the file and the path in it, to begin a message with.
+    `answers` are the gold answers; none means that the context does not answer the question.
+    `answer_start` is the start of the first one in the context, in code points, or None if the file
+    lacks it. `place` is the file and the path in it, a prefix for error messages.
     """
 
     id: str
@@ -39,11 +39,11 @@ class Question:
 
 
 def training_questions(path: Path, limit: int | None = None) -> list[Question]:
-    """Read questions to train on: each answer lies where its `answer_start` says.
+    """Read questions to train on, and check that each answer lies at its `answer_start`.
 
     Args:
-        path: a SQuAD file, packed where its name ends in .xz or .gz.
-        limit: take this many, evenly spread over the file.
+        path: a SQuAD file, compressed if its name ends in .xz or .gz.
+        limit: the number of questions to use, evenly spread over the file.
 
     Raises:
         DataError: the file cannot be read or is not SQuAD; the message says where.
@@ -55,7 +55,7 @@ def training_questions(path: Path, limit: int | None = None) -> list[Question]:
 
 
 def evaluation_questions(path: Path, limit: int | None = None) -> list[Question]:
-    """Read questions to evaluate on: their ids are unique; answers need no position.
+    """Read questions to evaluate on, and check that ids are unique. Positions are not needed.
 
     Raises:
         DataError: as for `training_questions`.
@@ -68,7 +68,7 @@ def evaluation_questions(path: Path, limit: int | None = None) -> list[Question]
 
 
 def spread(questions: Sequence[Question], limit: int | None) -> list[Question]:
-    """`limit` of the questions, evenly spread, or all where there are no more."""
+    """`limit` questions, evenly spread, or all if there are fewer."""
     count = min(limit or len(questions), len(questions))
     return [questions[i * len(questions) // count] for i in range(count)]
 
@@ -94,7 +94,7 @@ def read_squad(path: Path) -> list[Question]:
         with OPENERS.get(path.suffix, open)(path, "rb") as file:
             document = json.loads(file.read())
     except (lzma.LZMAError, gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise DataError(f"{path}: cannot be unpacked ({error})") from None
+        raise DataError(f"{path}: cannot be decompressed ({error})") from None
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}") from None
     except (ValueError, RecursionError) as error:
@@ -106,10 +106,10 @@ def read_squad(path: Path) -> list[Question]:
 
 
 def parse_squad(document: object, place: str) -> Iterator[Question]:
-    """The questions of a parsed file, in its order; `place` goes before each path in it.
+    """The questions of a parsed file, in its order; `place` is the prefix of error messages.
 
     Raises:
-        DataError: the document is not SQuAD; the message is the path and what is wrong.
+        DataError: the document is not SQuAD; the message has the path and the reason.
     """
     for article, in_article in items(document, "data", place):
         for paragraph, in_paragraph in items(article, "paragraphs", in_article):

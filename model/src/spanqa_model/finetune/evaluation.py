@@ -1,4 +1,4 @@
-"""Asking a model all questions of a file."""
+"""Evaluates a model on the questions of a file."""
 
 from collections.abc import Callable, Sequence
 
@@ -24,12 +24,12 @@ def evaluate(
     """Exact match and F1 of a model, in percent.
 
     Args:
-        model: a `BertForQuestionAnswering`, on the device that it shall run on.
+        model: a `BertForQuestionAnswering`, on its device.
         questions: the questions.
         windows: all their windows.
         bfloat16: whether to multiply in bfloat16.
-        no_answer: whether the model may say that the context holds no answer.
-        on_done: called with the number of windows that are done.
+        no_answer: whether the model may answer that the context holds no answer.
+        on_done: called with the number of finished windows.
     """
     logits = all_logits(model, windows, bfloat16=bfloat16, on_done=on_done)
     return score(questions, predict(questions, windows, logits, no_answer=no_answer))
@@ -42,7 +42,7 @@ def all_logits(
     bfloat16: bool,
     on_done: Callable[[int], None],
 ) -> list[WindowLogits]:
-    """The logits of each window, in the order of `windows`; like lengths run together."""
+    """The logits of each window, in the order of `windows`. Batches have similar lengths."""
     model.eval()
     device = next(model.parameters()).device
     order = sorted(range(len(windows)), key=lambda i: len(windows[i].ids), reverse=True)

@@ -1,4 +1,4 @@
-"""Windows over questions and contexts, and the tokens that training shall point at."""
+"""Cuts windows from questions and contexts, and labels them with the tokens of the answer."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -25,9 +25,9 @@ BATCH = 256  # questions tokenized at a time
 class Window:
     """`[CLS] question [SEP] piece of the context [SEP]`.
 
-    `ids` int32 [n], vocabulary numbers; `head` is the number of tokens before the piece;
-    `starts` and `ends` int32 [n - head - 1], where the piece's tokens lie in the context,
-    half-open, in code points; `question` is the question's place in the list.
+    `ids` are vocabulary numbers, int32 [n]. `head` is the number of tokens before the piece.
+    `starts` and `ends`, int32 [n - head - 1], are where the tokens of the piece lie in the context,
+    half-open, in code points. `question` is the index of the question in the list.
     """
 
     question: int
@@ -38,12 +38,12 @@ class Window:
 
 
 class Windows:
-    """Cuts windows with a tokenizer, as the service cuts them.
+    """Cuts windows with a tokenizer, in the same way as the service.
 
     Args:
-        tokenizer: the checkpoint's; it is left as it is.
-        max_sequence_tokens: longest window.
-        doc_stride_tokens: tokens that neighbouring windows share.
+        tokenizer: the tokenizer of the checkpoint, which is copied.
+        max_sequence_tokens: the length of the longest window.
+        doc_stride_tokens: the tokens that neighbouring windows share.
     """
 
     def __init__(
@@ -63,7 +63,11 @@ class Windows:
     def cut(
         self, questions: Sequence[Question], on_done: Callable[[int], None] = lambda _: None
     ) -> Iterator[Window]:
-        """All windows of all questions, in order; `on_done` hears how many questions are cut.
+        """All windows of all questions, in order.
+
+        Args:
+            questions: the questions.
+            on_done: called with the number of finished questions.
 
         Raises:
             DataError: a question leaves no room for the context.
@@ -105,9 +109,9 @@ def make_window(question: int, encoding: Encoding) -> Window:
 
 
 def label(window: Window, question: Question) -> tuple[int, int]:
-    """First and last token of the answer in the window; (0, 0), which is [CLS], without it.
+    """First and last token of the answer in the window, or (0, 0), which is [CLS].
 
-    A window that holds a part of the answer only is one without it.
+    (0, 0) labels a window that lacks the answer or holds only a part of it.
     """
     if question.answer_start is None or not question.answers:
         return 0, 0
@@ -118,7 +122,7 @@ def label(window: Window, question: Question) -> tuple[int, int]:
         return 0, 0
     first = int(np.searchsorted(window.ends, begin, side="right"))
     last = int(np.searchsorted(window.starts, end, side="left")) - 1
-    if last < first:  # characters that the tokenizer drops
+    if last < first:  # the answer is only characters that the tokenizer drops
         return 0, 0
     return window.head + first, window.head + last
 
@@ -132,7 +136,7 @@ def model_inputs(ids: Ints, head: int) -> dict[str, Tensor]:
 
 
 class TrainingWindows(Dataset[dict[str, Tensor]]):
-    """Windows with their labels, as the model takes them."""
+    """Windows with their labels, as inputs of the model."""
 
     def __init__(self, windows: Iterator[Window], questions: Sequence[Question]) -> None:
         self._ids: list[Ints] = []
@@ -154,11 +158,11 @@ class TrainingWindows(Dataset[dict[str, Tensor]]):
 
 
 def collate(windows: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
-    """One batch of B windows, padded to its longest with L tokens and masked.
+    """Make a batch of B windows, padded to the longest one, of L tokens, and masked.
 
     Returns:
-        `input_ids`, `token_type_ids` and `attention_mask`, int64 [B, L]; whatever else the
-        windows have, [B].
+        `input_ids`, `token_type_ids` and `attention_mask`, int64 [B, L]; and all other tensors of
+        the windows, [B].
     """
     batch = {name: [window[name] for window in windows] for name in windows[0]}
     ids, types = batch.pop("input_ids"), batch.pop("token_type_ids")

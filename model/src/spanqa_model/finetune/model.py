@@ -1,4 +1,4 @@
-"""The model under training: the base with its head, and adapters on it."""
+"""The model to train: the base with its head, and LoRA adapters on it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +17,7 @@ LORA_WHOLE = ["qa_outputs", "LayerNorm"]
 
 
 class Float32Head(nn.Linear):
-    """The last layer, in float32 under autocast too: bfloat16 logits come in coarse steps."""
+    """The last layer, in float32 even under autocast, because bfloat16 logits are too coarse."""
 
     def forward(self, input: Tensor) -> Tensor:
         with torch.autocast(input.device.type, enabled=False):
@@ -32,13 +32,13 @@ def build_model(
     dropout: float | None = None,
     device: str,
 ) -> BertForQuestionAnswering:
-    """A `BertForQuestionAnswering` in float32 on `device`.
+    """Build a `BertForQuestionAnswering` in float32 on `device`.
 
     Args:
-        directory: has its config.json.
-        weights: of the model; without `qa_outputs.…` the head is new.
-        seed: of a new head.
-        dropout: replaces what config.json says.
+        directory: the checkpoint, with its config.json.
+        weights: the weights of the model; without `qa_outputs.…` the head is new.
+        seed: the seed of a new head.
+        dropout: the dropout probability; None means that of config.json.
         device: "cpu" or "cuda".
 
     Raises:
@@ -47,7 +47,7 @@ def build_model(
     changes: dict[str, Any] = {"num_labels": 2}
     if dropout is not None:
         changes |= {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
-    # torch's fused attention in bfloat16 takes 1.6 times the time of this one on CPUs.
+    # On CPUs torch's fused attention in bfloat16 takes 1.6 times as long as the eager one.
     attention = "eager" if device == "cpu" else "sdpa"
     config = BertConfig.from_pretrained(directory, attn_implementation=attention, **changes)
     torch.manual_seed(seed)
@@ -74,9 +74,9 @@ def with_float32_output(head: nn.Linear) -> Float32Head:
 def add_lora(
     model: BertForQuestionAnswering, *, rank: int, alpha: float, bfloat16: bool
 ) -> nn.Module:
-    """Freeze the model, in bfloat16 if asked, and put trainable LoRA matrices on it.
+    """Freeze the model, in bfloat16 if `bfloat16`, and add trainable LoRA matrices.
 
-    LayerNorms and the head are trained whole, in float32 like the matrices.
+    The LayerNorms and the head are trained too. All that is trained is float32.
     """
     # Without task_type: PEFT's question answering wrapper drops token_type_ids.
     config = LoraConfig(

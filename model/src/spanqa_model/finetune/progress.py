@@ -1,4 +1,4 @@
-"""Progress of a run: a bar on a terminal, lines elsewhere."""
+"""Shows the progress of a run: a bar on a terminal, lines elsewhere."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 class Phase:
-    """A part of the run; `show` is called as it goes on."""
+    """A part of the run; `show` is called at each update."""
 
     def __init__(self, name: str, unit: str, show: Callable[["Phase"], None]) -> None:
         self.name, self.unit, self.note = name, unit, ""
@@ -20,13 +20,13 @@ class Phase:
         self.begin(0)
 
     def begin(self, total: int, already: int = 0) -> None:
-        """Begin now to count to `total`, of which `already` was done before."""
+        """Start to count to `total`, of which `already` was done in an earlier run."""
         self.total = total
         self.completed = self._already = already
         self._begun = monotonic()
 
     def update(self, completed: int, note: str | None = None) -> None:
-        """Say how much is done; `note` is shown beside it from now on."""
+        """Set how much is done. `note`, if given, is shown beside it from now on."""
         self.completed = completed
         self.note = self.note if note is None else note
         self._show(self)
@@ -58,8 +58,8 @@ class Reporter:
     """Shows phases one after another.
 
     Args:
-        console: where to; a terminal gets a bar, anything else lines.
-        quiet: show nothing, as all but one process of a run.
+        console: the output; a terminal gets a bar, anything else lines.
+        quiet: show nothing; for all processes of a run but the first.
     """
 
     def __init__(self, console: Console, *, quiet: bool = False) -> None:

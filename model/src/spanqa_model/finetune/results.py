@@ -1,4 +1,4 @@
-"""What a run leaves behind: a directory that the exporter takes as it is."""
+"""Saves the result of a run: a directory that the exporter can read."""
 
 import json
 import shutil
@@ -9,10 +9,10 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
-from spanqa_model.checkpoint import read_json
-from spanqa_model.presets import Source
-from spanqa_model.training_facts import TrainingFacts, write_facts
-from spanqa_model.versions import sync
+from spanqa_model.checkpoints.config import read_json
+from spanqa_model.checkpoints.presets import Source
+from spanqa_model.checkpoints.training_facts import TrainingFacts, write_facts
+from spanqa_model.repository.files import sync
 
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
@@ -28,9 +28,9 @@ SPECIAL_TOKENS = {
 def save_result(
     checkpoint: Path, target: Path, *, base: Source, tokenizer: Tokenizer, facts: TrainingFacts
 ) -> None:
-    """Make the last checkpoint a Hugging Face directory or a PEFT adapter in `target`.
+    """Save the last checkpoint in `target`, as a Hugging Face directory or a PEFT adapter.
 
-    Each file appears whole; call it again where it was cut off.
+    Each file appears atomically. After an interruption, call it again.
     """
     staging = target / ".result"
     shutil.rmtree(staging, ignore_errors=True)
@@ -43,7 +43,7 @@ def save_result(
         save_tokenizer(tokenizer, staging)
     write_facts(staging, facts)
     for file in staging.iterdir():
-        file.chmod(0o644)  # safetensors keeps its files to the owner
+        file.chmod(0o644)  # safetensors creates files that only their owner can read
         sync(file)
         file.replace(target / file.name)
     staging.rmdir()
@@ -51,7 +51,7 @@ def save_result(
 
 
 def save_adapter(checkpoint: Path, directory: Path, base: Source) -> None:
-    """A PEFT adapter with float16 matrices, as small as they may be without loss of F1."""
+    """Save a PEFT adapter. float16 halves its size, and costs no F1."""
     tensors = load_file(checkpoint / ADAPTER_WEIGHTS)
     halved = {
         name: tensor.to(torch.float16) if ".lora_" in name else tensor

@@ -1,4 +1,4 @@
-"""A fine-tuning run from its settings to its result and figures."""
+"""A fine-tuning run, from its settings to its result and its scores."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -9,8 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, distributed
 
-from spanqa_model.checkpoint import Checkpoint, load_checkpoint
-from spanqa_model.export import Device, check_limits, default_device
+from spanqa_model.checkpoints.fetching import fetch, sha256_of, verify_weights
+from spanqa_model.checkpoints.lora import merge_adapter
+from spanqa_model.checkpoints.reader import Checkpoint, load_checkpoint
+from spanqa_model.checkpoints.training_facts import TrainingFacts, check_limits
 from spanqa_model.finetune.data import Question, evaluation_questions, training_questions
 from spanqa_model.finetune.evaluation import evaluate
 from spanqa_model.finetune.features import TrainingWindows, Windows
@@ -20,16 +22,14 @@ from spanqa_model.finetune.results import save_result
 from spanqa_model.finetune.rundir import METRICS, RunDirectory, is_last
 from spanqa_model.finetune.settings import Settings
 from spanqa_model.finetune.training import Trained, train, training_arguments
-from spanqa_model.lora import merge_adapter
-from spanqa_model.presets import fetch, sha256_of, verify_weights
-from spanqa_model.training_facts import TrainingFacts
+from spanqa_model.packed_bert.devices import Device, default_device
 
 Weights = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """All that a run reads, checked."""
+    """All inputs of a run, validated."""
 
     settings: Settings
     directory: Path  # of the base
@@ -43,22 +43,24 @@ class Inputs:
 
 
 def finetune(settings: Settings, reporter: Reporter) -> dict[str, Any] | None:
-    """Train, save, evaluate; go on where an earlier call with the same settings was cut off.
+    """Train, save and evaluate, or continue an interrupted run with the same settings.
 
     Under torchrun every process calls this; the first one saves and evaluates.
 
     Returns:
-        what metrics.json holds; None in the other processes.
+        The content of metrics.json; None in all processes but the first.
 
     Raises:
-        ModelError: the inputs, the settings or the output directory do not do, or the loss
-            is no number any more.
+        ModelError: the inputs, the settings or the output directory cannot be used, or the loss is
+            no longer finite.
     """
     inputs = read_inputs(settings)
     arguments = training_arguments(settings, cuda=inputs.device == "cuda")
     first = arguments.process_index == 0
     if inputs.device == "cuda" and arguments.world_size < torch.cuda.device_count():
-        reporter.say("not all GPUs are used: torchrun --nproc-per-node N starts one process each")
+        reporter.say(
+            "not all GPUs are used: torchrun --nproc-per-node N starts a process for each of N"
+        )
     run = RunDirectory(settings.output)
     with run.locked() if first else nullcontext():
         with arguments.main_process_first(local=False):
@@ -116,12 +118,12 @@ def identity(inputs: Inputs, processes: int) -> dict[str, Any]:
 def train_or_resume(
     inputs: Inputs, arguments: Any, run: RunDirectory, reporter: Reporter
 ) -> Trained | None:
-    """Train up to the last step's checkpoint; None where it is there already."""
+    """Train to the checkpoint of the last step; None if it already exists."""
     settings, checkpoint = inputs.settings, run.last_checkpoint()
     if checkpoint is not None:
         if is_last(checkpoint):
             return None
-        reporter.say(f"going on from {checkpoint}")
+        reporter.say(f"continuing from {checkpoint}")
     questions = inputs.train_questions
     with reporter.phase("cutting windows", "questions", len(questions)) as phase:
         windows = TrainingWindows(inputs.windows.cut(questions, phase.update), questions)
@@ -156,7 +158,7 @@ def save(inputs: Inputs, run: RunDirectory, trained: Trained | None) -> None:
 
 
 def conclude(inputs: Inputs, run: RunDirectory, reporter: Reporter) -> dict[str, Any]:
-    """Evaluate what was saved, and say that the run is finished."""
+    """Evaluate the saved weights and write metrics.json, which marks the run as finished."""
     run.remove_checkpoints()
     metrics = {"training": run.state["training"]}
     if inputs.settings.dev:
@@ -167,14 +169,14 @@ def conclude(inputs: Inputs, run: RunDirectory, reporter: Reporter) -> dict[str,
 
 
 def saved_weights(inputs: Inputs, output: Path) -> Weights:
-    """The weights as the exporter will read them."""
+    """The saved weights, read as the exporter will read them."""
     if inputs.settings.lora:
         return merge_adapter(inputs.base.state_dict, output)
     return load_checkpoint(output).state_dict
 
 
 def evaluate_weights(inputs: Inputs, weights: Weights, reporter: Reporter) -> dict[str, float]:
-    """Exact match and F1 of these weights on the dev questions; without a head, of a new one."""
+    """Exact match and F1 on the dev questions. Weights without a head get a new one."""
     windows = list(inputs.windows.cut(inputs.dev_questions))
     model = build_model(inputs.directory, weights, seed=inputs.settings.seed, device=inputs.device)
     with reporter.phase("evaluating", "windows", len(windows)) as phase:

@@ -1,8 +1,8 @@
-"""A run's output directory: what was begun there, and how far it came.
+"""The output directory of a run: its settings, its checkpoints, and how far it got.
 
-`finetune.json` says with which settings the run was begun and whether its weights are saved;
-it is replaced as a whole. A checkpoint counts from the moment when its marker is there, which
-is written last. `metrics.json` is the last file of all.
+`finetune.json` records the settings of the run and whether its weights are saved; it is replaced
+atomically. A checkpoint is complete once it has its marker file, which is written last. Of all
+files, `metrics.json` is written last.
 """
 
 import fcntl
@@ -17,7 +17,7 @@ from typing import Any
 from safetensors import SafetensorError
 
 from spanqa_model.errors import FinetuneError
-from spanqa_model.versions import sync
+from spanqa_model.repository.files import sync
 
 STATE = "finetune.json"
 METRICS = "metrics.json"
@@ -26,11 +26,10 @@ CHECKPOINTS = "checkpoint-*"
 
 
 class RunDirectory:
-    """The output directory of a run; `state` is what finetune.json holds.
+    """The output directory of a run; `state` is the content of finetune.json.
 
-    Raises:
-        FinetuneError: (by its methods) the directory is another run's, finished, or cannot
-            be written.
+    Its methods raise FinetuneError if the directory belongs to another run or a finished one, or
+    cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -39,9 +38,9 @@ class RunDirectory:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Make the directory where it is missing, and keep other runs out of it.
+        """Create the directory if it is missing, and lock it against other runs.
 
-        Files that cannot be written in the block are a FinetuneError, too.
+        If the block cannot write a file, that is a FinetuneError too.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -52,7 +51,7 @@ class RunDirectory:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise FinetuneError(f"--output {self.path}: another run is writing there") from None
+                raise FinetuneError(f"--output {self.path}: another run is using it") from None
             try:
                 yield
             except (OSError, SafetensorError) as error:
@@ -61,7 +60,7 @@ class RunDirectory:
             os.close(descriptor)
 
     def begin(self, identity: dict[str, Any], *, restart: bool) -> None:
-        """Begin a run here, or go on with the one that was begun with the same identity."""
+        """Start a run here, or continue the run that was started with the same identity."""
         if (self.path / STATE).exists() and restart:
             self.clear()
         self.load()
@@ -69,35 +68,35 @@ class RunDirectory:
             self._draft(STATE).unlink(missing_ok=True)
             if any(self.path.iterdir()):
                 raise FinetuneError(
-                    f"--output {self.path}: holds files of something else; choose another one"
+                    f"--output {self.path}: holds unrelated files; choose another directory"
                 )
             self.update(settings=identity)
         self._check_identity(identity)
         if (self.path / METRICS).exists():
             raise FinetuneError(
-                f"--output {self.path}: finished already ({METRICS} is there); choose another "
-                "one, or begin anew with --restart"
+                f"--output {self.path}: already finished ({METRICS} exists); choose another "
+                "directory, or start again with --restart"
             )
         self.remove_checkpoints(keep=self.last_checkpoint())
 
     def load(self) -> None:
-        """Read finetune.json; an empty state where there is none."""
+        """Read finetune.json; if it is missing, the state is empty."""
         try:
             self.state = json.loads((self.path / STATE).read_text(encoding="utf-8"))
         except FileNotFoundError:
             self.state = {}
         except (OSError, ValueError) as error:
             raise FinetuneError(
-                f"{self.path / STATE}: not readable ({error}); begin anew with --restart"
+                f"{self.path / STATE}: not readable ({error}); start again with --restart"
             ) from None
 
     def update(self, **changes: Any) -> None:
-        """Change the state, on disk too."""
+        """Change the state, in memory and on disk."""
         self.state |= changes
         self.write(STATE, self.state)
 
     def write(self, name: str, content: dict[str, Any]) -> None:
-        """Write a JSON file, whole or not at all."""
+        """Write a JSON file atomically."""
         draft = self._draft(name)
         draft.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         sync(draft)
@@ -108,7 +107,7 @@ class RunDirectory:
         return self.path / f".{name}.new"
 
     def clear(self) -> None:
-        """Remove everything in the directory; finetune.json goes last."""
+        """Remove everything in the directory, finetune.json last."""
         self.remove_checkpoints()
         for entry in sorted(self.path.iterdir(), key=lambda entry: entry.name == STATE):
             if entry.is_dir():
@@ -117,14 +116,16 @@ class RunDirectory:
                 entry.unlink()
 
     def last_checkpoint(self) -> Path | None:
-        """The complete checkpoint with the most steps."""
+        """The complete checkpoint with the most steps; None if there is none."""
         complete = [marker.parent for marker in self.path.glob(f"{CHECKPOINTS}/{MARKER}")]
         return max(complete, key=checkpoint_step, default=None)
 
     def remove_checkpoints(self, keep: Path | None = None) -> None:
         for checkpoint in self.path.glob(CHECKPOINTS):
             if checkpoint != keep:
-                (checkpoint / MARKER).unlink(missing_ok=True)  # first: a rest must not count
+                (checkpoint / MARKER).unlink(
+                    missing_ok=True
+                )  # first, so that a partly removed one is incomplete
                 shutil.rmtree(checkpoint)
 
     def _check_identity(self, identity: dict[str, Any]) -> None:
@@ -135,15 +136,15 @@ class RunDirectory:
                 if name in ("--base", "--train"):
                     change = "other data"
                 raise FinetuneError(
-                    f"--output {self.path}: was begun with {name} {change}; give the same "
-                    "settings, choose another --output, or begin anew with --restart"
+                    f"--output {self.path}: was started with {name} {change}; use the same "
+                    "settings, choose another --output, or start again with --restart"
                 )
 
 
 def cannot_write(directory: Path, error: Exception) -> FinetuneError:
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     return FinetuneError(
-        f"cannot write to {directory}: {reason}; when there is room, the same command goes on"
+        f"cannot write to {directory}: {reason}; once it can be written, the same command continues"
     )
 
 
@@ -152,13 +153,13 @@ def checkpoint_step(checkpoint: Path) -> int:
 
 
 def is_last(checkpoint: Path) -> bool:
-    """Whether the training was at its last step there."""
+    """Whether this checkpoint is that of the last training step."""
     state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
     return bool(state["global_step"] >= state["max_steps"])
 
 
 def complete_checkpoint(checkpoint: Path) -> None:
-    """Mark a checkpoint as complete, once all of it is on the disk."""
+    """Flush a checkpoint to disk, then mark it as complete."""
     for file in (*checkpoint.iterdir(), checkpoint):
         sync(file)
     (checkpoint / MARKER).touch()

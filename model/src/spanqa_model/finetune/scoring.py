@@ -1,4 +1,4 @@
-"""From logits to answers as the recipe finds them, and their exact match and F1."""
+"""Decodes answers from logits as the SQuAD recipe does, and scores them: exact match and F1."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -45,9 +45,9 @@ class Span:
 
 
 def best_span(window: Window, logits: WindowLogits) -> Span | None:
-    """The best of the 20 best starts with the 20 best ends, at most 30 tokens long.
+    """The best span from one of the 20 best starts to one of the 20 best ends, up to 30 tokens.
 
-    None where no such pair lies in the context: the best 20 are of the whole window.
+    None if no such span lies in the context: the 20 best are taken from the whole window.
     """
     starts = np.argsort(-logits.starts, kind="stable")[:BEST]
     ends = np.argsort(-logits.ends, kind="stable")[:BEST]
@@ -77,8 +77,8 @@ def predict(
         questions: the questions.
         windows: all their windows.
         logits: one for each window.
-        no_answer: whether "" is an answer too: it is where the null score, the lowest [CLS]
-            start + end of the question's windows, is above the best span's score.
+        no_answer: whether "" is also an answer. It wins if the null score, the lowest [CLS] start +
+            end of the question's windows, exceeds the score of the best span.
     """
     best: dict[int, Span] = {}
     null: dict[int, float] = {}
@@ -100,11 +100,11 @@ def predict(
 
 
 def score(questions: Sequence[Question], predictions: Mapping[str, str]) -> dict[str, float]:
-    """Exact match and F1 in percent, normalized and scored as by the official script.
+    """Exact match and F1 in percent, normalized and computed as in the official script.
 
     Returns:
-        `exact_match`, `f1` and `questions`; where some are unanswerable, the same of those
-        and of the others.
+        `exact_match`, `f1` and `questions`. If some questions are unanswerable, also the scores of
+        the answerable and of the unanswerable ones.
     """
     examples = [
         SimpleNamespace(qas_id=q.id, answers=[{"text": text} for text in q.answers])

@@ -1,4 +1,4 @@
-"""What a fine-tuning run is asked to do."""
+"""The settings of a fine-tuning run."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 import torch
 
-from spanqa_model.export import default_dtype
-from spanqa_model.presets import Source
+from spanqa_model.checkpoints.presets import Source
+from spanqa_model.packed_bert.devices import default_dtype
 
 TrainingDtype = Literal["auto", "float32", "bfloat16"]
 LEARNING_RATE = 3e-5
@@ -16,7 +16,7 @@ LORA_LEARNING_RATE = 1.5e-3
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The options of `spanqa-model finetune`, under their names."""
+    """The options of `spanqa-model finetune`, with the same names."""
 
     base: Source
     train: Path
@@ -50,7 +50,7 @@ class Settings:
 
     @property
     def bfloat16(self) -> bool:
-        """Whether to multiply in bfloat16: as asked, or where the machine does so natively."""
+        """Whether to multiply in bfloat16: as `dtype` says, or if the device has it natively."""
         if self.dtype != "auto":
             return self.dtype == "bfloat16"
         if torch.cuda.is_available():
@@ -58,7 +58,7 @@ class Settings:
         return default_dtype("cpu") == "bfloat16"
 
     def identity(self, *, base_sha256: str, train_sha256: str, processes: int) -> dict[str, Any]:
-        """Everything that the weights at a step depend on, by the name of its option."""
+        """Everything that determines the weights at each step, by the name of its option."""
         lora = (self.lora_rank, self.lora_alpha) if self.lora else (None, None)
         return {
             "--base": base_sha256,

@@ -1,4 +1,4 @@
-"""The training loop: transformers' Trainer, set up for windows of questions."""
+"""The training loop: the Trainer of transformers, configured for windows of questions."""
 
 import math
 import warnings
@@ -23,16 +23,16 @@ LOGGING_STEPS = 10
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """What came of the training loop; rate and time without what was done before a resume."""
+    """The outcome of the training loop; rate and time exclude the work before a resume."""
 
     steps: int
     examples_per_second: float
     seconds: float
-    loss: float | None  # the mean of the last steps; None after very few
+    loss: float | None  # the mean of the last steps; None after very few steps
 
 
 def training_arguments(settings: Settings, *, cuda: bool) -> TrainingArguments:
-    """The Trainer's settings; under torchrun this joins the process group."""
+    """The settings of the Trainer. Under torchrun this joins the process group."""
     arguments = TrainingArguments(
         output_dir=str(settings.output),
         num_train_epochs=settings.epochs,
@@ -48,7 +48,7 @@ def training_arguments(settings: Settings, *, cuda: bool) -> TrainingArguments:
         use_cpu=not cuda,
         save_strategy="steps",
         save_steps=settings.save_steps,
-        # The newest checkpoint is not complete yet when the Trainer removes the oldest.
+        # Two, because the Trainer removes the oldest before the newest is complete.
         save_total_limit=2,
         logging_steps=LOGGING_STEPS,
         logging_first_step=True,
@@ -63,15 +63,15 @@ def training_arguments(settings: Settings, *, cuda: bool) -> TrainingArguments:
         log_level="error",
         log_level_replica="error",
     )
-    # Several GPUs without torchrun: the Trainer's DataParallel would multiply the batch.
+    # One GPU for each process: DataParallel on several would multiply the batch size.
     arguments._n_gpu = min(arguments.n_gpu, 1)
     return arguments
 
 
 class EpochSampler(LengthGroupedSampler):  # type: ignore[misc]
-    """Like lengths together, in an order that depends on seed and epoch alone.
+    """Batches of similar lengths, in an order that depends only on the seed and the epoch.
 
-    So a run that is resumed within an epoch sees the rest of it, nothing twice.
+    So a run that is resumed within an epoch sees the rest of it, and nothing twice.
     """
 
     def __init__(self, batch_size: int, lengths: list[int], seed: int) -> None:
@@ -80,12 +80,12 @@ class EpochSampler(LengthGroupedSampler):  # type: ignore[misc]
         self.set_epoch(0)
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by the data loader as an epoch begins."""
+        """Called by the data loader at the start of an epoch."""
         self.generator.manual_seed(self._seed + epoch)
 
 
 class WindowTrainer(Trainer):  # type: ignore[misc]
-    """Trainer with the order of examples settled by seed and epoch, and with clear errors."""
+    """The Trainer with a reproducible order of examples, and with clear errors."""
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         try:
@@ -99,7 +99,7 @@ class WindowTrainer(Trainer):  # type: ignore[misc]
 
 
 class CheckpointMarker(TrainerCallback):  # type: ignore[misc]
-    """Marks a checkpoint as complete when all processes have written their part."""
+    """Marks a checkpoint as complete once all processes have written their parts."""
 
     def on_save(self, args: TrainingArguments, state: Any, control: Any, **_: Any) -> None:
         args.distributed_state.wait_for_everyone()
@@ -108,7 +108,7 @@ class CheckpointMarker(TrainerCallback):  # type: ignore[misc]
 
 
 class TrainingProgress(TrainerCallback):  # type: ignore[misc]
-    """Tells a phase of examples and loss; ends the run where the loss is no number."""
+    """Reports examples and loss to a phase; stops the run if the loss is not finite."""
 
     def __init__(self, phase: Phase) -> None:
         self._phase = phase
@@ -132,13 +132,13 @@ class TrainingProgress(TrainerCallback):  # type: ignore[misc]
         if not math.isfinite(loss):
             raise FinetuneError(
                 f"the loss is {loss} at step {state.global_step}; lower --learning-rate "
-                "and begin anew with --restart"
+                "and start again with --restart"
             )
         self._phase.note = f"loss {loss:.3f}"
 
 
 def examples_per_step(arguments: TrainingArguments) -> int:
-    """Examples of one step of the optimizer, in all processes."""
+    """Examples in one step of the optimizer, over all processes."""
     batches: int = arguments.gradient_accumulation_steps * arguments.world_size
     return batches * int(arguments.train_batch_size)
 
@@ -151,17 +151,17 @@ def train(
     *,
     checkpoint: Path | None,
 ) -> Trained:
-    """Train to the last step; checkpoints, the last step's too, go to the output directory.
+    """Train to the last step. The output directory gets the checkpoints, that of the end included.
 
     Args:
-        model: what to train, in place.
-        windows: what to train on.
+        model: the model, which is trained in place.
+        windows: the training data.
         arguments: from `training_arguments`.
         reporter: shows the progress.
-        checkpoint: where to go on; None begins with the model as it is.
+        checkpoint: where to continue; None starts with the model as it is.
 
     Raises:
-        FinetuneError: the loss is no number any more.
+        FinetuneError: the loss is no longer finite, or the GPU's memory is too small.
     """
     trainer = WindowTrainer(
         model=model, args=arguments, train_dataset=windows, data_collator=collate
@@ -169,7 +169,7 @@ def train(
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(CheckpointMarker())
     with reporter.phase("training", "examples") as phase, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the libraries' remarks on each other
+        warnings.simplefilter("ignore")  # the libraries warn about each other
         progress = TrainingProgress(phase)
         trainer.add_callback(progress)
         try:
@@ -177,6 +177,6 @@ def train(
         except torch.OutOfMemoryError:
             raise FinetuneError(
                 "the GPU's memory is too small; lower --batch-size and raise "
-                "--gradient-accumulation as much"
+                "--gradient-accumulation by the same factor"
             ) from None
     return Trained(trainer.state.global_step, phase.rate, phase.seconds, progress.loss)

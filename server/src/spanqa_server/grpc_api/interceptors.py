@@ -15,8 +15,8 @@ from grpc_status import rpc_status
 
 from spanqa_server.errors import MalformedRequestError, ServerError, UnauthenticatedError
 from spanqa_server.grpc_api.calls import SERVICE, note_call
-from spanqa_server.grpc_api.errors import retry_metadata, to_status
-from spanqa_server.grpc_api.tokens import BearerTokens
+from spanqa_server.grpc_api.statuses import retry_metadata, to_status
+from spanqa_server.security.bearer_tokens import BearerTokens
 from spanqa_server.telemetry.metrics import REFUSALS
 
 if TYPE_CHECKING:
@@ -64,8 +64,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
 async def refuse(_: object, context: Context) -> None:
     """End a call that brings no valid token."""
-    told = "send the metadata `authorization: Bearer TOKEN` with a token of this server"
-    status = rpc_status.to_status(to_status(UnauthenticatedError(told)))
+    remedy = "send the metadata `authorization: Bearer TOKEN` with a token of this server"
+    status = rpc_status.to_status(to_status(UnauthenticatedError(remedy)))
     await context.abort(status.code, status.details, status.trailing_metadata)
 
 

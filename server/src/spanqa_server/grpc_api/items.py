@@ -1,9 +1,8 @@
-"""What becomes of one pair of a batch or a stream, and the time and texts that calls have."""
+"""One pair of a batch or a stream, from request to answer or status, and the texts of a call."""
 
-import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import Awaitable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,12 +11,11 @@ from google.rpc import code_pb2, status_pb2
 
 from spanqa.v1 import question_answering_pb2 as pb
 from spanqa_server.errors import (
-    DeadlineError,
     FieldViolation,
     InvalidRequestError,
     ServerError,
 )
-from spanqa_server.grpc_api.errors import to_status
+from spanqa_server.grpc_api.statuses import to_status
 from spanqa_server.qa.answerer import Answerer
 from spanqa_server.qa.tokenizer import CallTexts
 from spanqa_server.telemetry.metrics import ITEMS
@@ -33,33 +31,6 @@ class ServedModel:
 
     answerer: Answerer
     description: pb.GetModelResponse
-
-
-@dataclass(frozen=True, slots=True)
-class Deadline:
-    """When work has to end, by the event loop's clock, and how long that was from its start."""
-
-    at: float
-    seconds: float
-
-    @classmethod
-    def after(cls, seconds: float) -> "Deadline":
-        """So many seconds from now."""
-        return cls(asyncio.get_running_loop().time() + seconds, seconds)
-
-    @property
-    def remaining(self) -> float:
-        """Seconds from now."""
-        return self.at - asyncio.get_running_loop().time()
-
-    @asynccontextmanager
-    async def bounds(self) -> AsyncIterator[None]:
-        """End the block at the deadline; raises DeadlineError then."""
-        try:
-            async with asyncio.timeout_at(self.at):
-                yield
-        except TimeoutError:
-            raise DeadlineError(f"no answer within {self.seconds:.3g} s") from None
 
 
 class SharedTexts(ExitStack):
@@ -105,5 +76,5 @@ async def settle(item: Item, answer: Awaitable[pb.AnswerResponse], method: str) 
 def check_count(field: str, count: int, maximum: int) -> None:
     """Refuse a message with too many entries; raises InvalidRequestError."""
     if count > maximum:
-        told = f"has {count} entries; the limit is {maximum}: send them in several calls"
-        raise InvalidRequestError(FieldViolation(field, told))
+        problem = f"has {count} entries; the limit is {maximum}: send them in several calls"
+        raise InvalidRequestError(FieldViolation(field, problem))

@@ -4,17 +4,19 @@ from __future__ import annotations  # grpc's classes are generic in its stubs al
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager, aclosing
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from spanqa.v1 import question_answering_pb2 as pb
 from spanqa.v1.question_answering_pb2_grpc import QuestionAnsweringServiceServicer
 from spanqa_server.errors import FieldViolation, InvalidRequestError
-from spanqa_server.grpc_api import messages
-from spanqa_server.grpc_api.admission import Admission, estimate_tokens
-from spanqa_server.grpc_api.items import Deadline, ServedModel, SharedTexts, check_count, settle
+from spanqa_server.grpc_api import converters
+from spanqa_server.grpc_api.items import ServedModel, SharedTexts, check_count, settle
 from spanqa_server.grpc_api.pipeline import pipeline
 from spanqa_server.qa.results import Cost
+from spanqa_server.scheduling.admission import Admission, estimate_tokens
+from spanqa_server.scheduling.deadline import Deadline
 from spanqa_server.telemetry import metrics
 
 if TYPE_CHECKING:
@@ -23,6 +25,17 @@ if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
 
 T = TypeVar("T")
+Response = TypeVar("Response")
+
+
+class HasCost(Protocol):
+    """Whatever was found."""
+
+    @property
+    def cost(self) -> Cost: ...
+
+
+Found = TypeVar("Found", bound=HasCost)
 
 STAGES = {
     stage: metrics.STAGE_SECONDS.labels(stage) for stage in ("tokenize", "queue", "infer", "decode")
@@ -108,43 +121,33 @@ class QuestionAnsweringServicer(QuestionAnsweringServiceServicer):
         self, request: pb.AnswerFromDocumentsRequest, context: Context
     ) -> pb.AnswerFromDocumentsResponse:
         """Answer one question from many documents, ranked jointly."""
-        begin = perf_counter()
-        question = messages.read_documents(request)
+        question = converters.read_documents(request)
         ids = [document.id for document in request.documents]
-
-        async def work(model: ServedModel) -> pb.AnswerFromDocumentsResponse:
-            found = await model.answerer.answer(question, texts.of(model))
-            record(found.cost)
-            version = model.description.version
-            return messages.write_document_answers(found, ids, version, perf_counter() - begin)
-
         deadline = self._deadline(context)
         given = (request.question, *(document.text for document in request.documents))
         with self._admit(deadline, *given), SharedTexts() as texts:
-            async with deadline.bounds():
-                return await self._models.run(work)
+            return await self._respond(
+                lambda model: model.answerer.answer(question, texts.of(model)),
+                partial(converters.write_document_answers, document_ids=ids),
+                deadline,
+            )
 
     async def ComputeLogits(
         self, request: pb.ComputeLogitsRequest, context: Context
     ) -> pb.ComputeLogitsResponse:
         """The raw results for one question and one context."""
-        begin = perf_counter()
-        question = messages.read_logits_request(request)
-
-        async def work(model: ServedModel) -> pb.ComputeLogitsResponse:
-            found = await model.answerer.compute_logits(question, texts.of(model))
-            record(found.cost)
-            version = model.description.version
-            return messages.write_logits(found, version, perf_counter() - begin)
-
+        question = converters.read_logits_request(request)
         deadline = self._deadline(context)
         try:
             with (
                 self._admit(deadline, request.question, request.context),
                 SharedTexts() as texts,
             ):
-                async with deadline.bounds():
-                    return await self._models.run(work)
+                return await self._respond(
+                    lambda model: model.answerer.compute_logits(question, texts.of(model)),
+                    converters.write_logits,
+                    deadline,
+                )
         except InvalidRequestError as error:
             raise error.moved("options.", "") from None
 
@@ -162,17 +165,29 @@ class QuestionAnsweringServicer(QuestionAnsweringServiceServicer):
     async def _answer(
         self, request: pb.AnswerRequest, deadline: Deadline, texts: SharedTexts
     ) -> pb.AnswerResponse:
-        begin = perf_counter()
-        question = messages.read_question(request)
+        question = converters.read_question(request)
+        return await self._respond(
+            lambda model: model.answerer.answer(question, texts.of(model)),
+            converters.write_answers,
+            deadline,
+        )
 
-        async def work(model: ServedModel) -> pb.AnswerResponse:
-            found = await model.answerer.answer(question, texts.of(model))
+    async def _respond(
+        self,
+        find: Callable[[ServedModel], Awaitable[Found]],
+        write: Callable[[Found, str, float], Response],
+        deadline: Deadline,
+    ) -> Response:
+        """Find something with the version that serves, and write it with version and seconds."""
+        begin = perf_counter()
+
+        async def attempt(model: ServedModel) -> Response:
+            found = await find(model)
             record(found.cost)
-            version = model.description.version
-            return messages.write_answers(found, version, perf_counter() - begin)
+            return write(found, model.description.version, perf_counter() - begin)
 
         async with deadline.bounds():
-            return await self._models.run(work)
+            return await self._models.run(attempt)
 
     async def _answer_pair(
         self, request: pb.AnswerRequest, deadline: Deadline, texts: SharedTexts
@@ -184,8 +199,8 @@ class QuestionAnsweringServicer(QuestionAnsweringServiceServicer):
         self, request: pb.StreamAnswerRequest, under_way: set[str], context: Context
     ) -> pb.AnswerResponse:
         if request.id in under_way:
-            told = "is that of another pair under way in this stream; give each pair its own"
-            raise InvalidRequestError(FieldViolation("id", told))
+            problem = "is that of another pair under way in this stream; give each pair its own"
+            raise InvalidRequestError(FieldViolation("id", problem))
         under_way.add(request.id)
         remaining = context.time_remaining()
         seconds = self._default_timeout if remaining is None else remaining

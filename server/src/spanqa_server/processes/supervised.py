@@ -46,7 +46,7 @@ class Supervised:
         Args:
             name: what the log calls it.
             prepare: called before each start.
-            stop_seconds: how long after being told to stop it is killed.
+            stop_seconds: seconds from the request to stop until it is killed.
             orphan_signal: what it gets when this process ends without having stopped it.
             read_line: takes its output; without it the process writes where this one does.
             last_words: why it ended, as far as that is known.
@@ -87,7 +87,7 @@ class Supervised:
 
     async def _spawn(self) -> None:
         program = self._prepare()
-        told = None if self._read_line is None else asyncio.subprocess.PIPE
+        output = None if self._read_line is None else asyncio.subprocess.PIPE
         self._process, self._output = await asyncio.get_running_loop().subprocess_exec(
             lambda: ProcessOutput(self._read_line),
             *(sys.executable, "-I", "-S", str(LAUNCHER)),
@@ -95,8 +95,8 @@ class Supervised:
             *program.command,
             env=program.environment,
             stdin=asyncio.subprocess.DEVNULL,
-            stdout=told,
-            stderr=told and asyncio.subprocess.STDOUT,
+            stdout=output,
+            stderr=output and asyncio.subprocess.STDOUT,
             start_new_session=True,
         )
         logger.info("%s starts (pid %d)", self._name, self.pid)

@@ -160,9 +160,9 @@ class Answerer:
             text_tokens=[len(tokens) for tokens in tokenized],
             field=request.field,
         )
-        windows = sum(len(tokens) for tokens in tokenized) // (size.room - size.doc_stride)
         return await self._run(
-            windows > MANY_WINDOWS, lambda: self._pack(request.texts, question, tokenized, size)
+            size.windows > MANY_WINDOWS,
+            lambda: self._pack(request.texts, question, tokenized, size),
         )
 
     def _pack(

@@ -152,10 +152,11 @@ def check_question_tokens(question_tokens: int, limits: Limits) -> None:
 
 @dataclass(frozen=True, slots=True)
 class WindowSize:
-    """How a request's windows are cut: context tokens per window, and shared by neighbours."""
+    """How a request is cut: context tokens per window, and shared by neighbours; how many windows."""
 
     room: int
     doc_stride: int
+    windows: int
 
 
 def resolve_windows(
@@ -204,7 +205,7 @@ def resolve_windows(
                 "less text, or choose larger windows or a smaller overlap",
             )
         )
-    return WindowSize(room, doc_stride)
+    return WindowSize(room, doc_stride, windows)
 
 
 def check_logits_tokens(tokens: int, limits: Limits) -> None:

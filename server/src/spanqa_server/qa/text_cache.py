@@ -23,7 +23,7 @@ BYTES_OF_A_CHARACTER = 4  # the most that Python takes
 class TextCache(Generic[T]):
     """The values of the texts that were used last, up to `capacity` bytes with the texts.
 
-    `on_lookup` is told of each text that is looked up whether its value was kept.
+    `on_lookup` is called for each text that is looked up, with whether its value was kept.
     """
 
     def __init__(self, capacity: int, on_lookup: Callable[[bool], None]) -> None:

@@ -43,7 +43,7 @@ REFUSALS = Counter(
     "Calls refused at once: full, deadline (it would pass before the answer), unauthenticated.",
     ["reason"],
 )
-TRITON_PACE = Gauge(
+TRITON_THROUGHPUT = Gauge(
     "spanqa_triton_tokens_per_second",
     "Tokens a second that Triton does for a worker while it has work.",
     multiprocess_mode="livesum",
@@ -61,7 +61,7 @@ MODEL_READY = Gauge(
 )
 TRIALS = Counter(
     "spanqa_trials",
-    "What came of asking model versions their canary: passed, late, away, failed.",
+    "What came of asking model versions their canary: passed, timed_out, away, failed.",
     ["outcome"],
 )
 MODEL_SWITCHES = Counter(

@@ -149,7 +149,7 @@ class Seldom(logging.Filter):
 
 
 def quieten() -> None:
-    """A collector that is away is no emergency: its exporter would tell of each batch."""
+    """A collector that is away is no emergency: its exporter would log each batch."""
     seldom = Seldom()
     for name in list(logging.Logger.manager.loggerDict):
         if name.startswith(EXPORTERS):

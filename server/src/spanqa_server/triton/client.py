@@ -13,9 +13,9 @@ from tritonclient.grpc import service_pb2
 from spanqa_server.errors import InferenceError
 from spanqa_server.qa.answerer import Logits
 from spanqa_server.qa.windows import PackedWindows, TensorLimits, split_windows
+from spanqa_server.scheduling.token_budget import TokenBudget
 from spanqa_server.telemetry import tracing
-from spanqa_server.triton.dispatcher import TokenBudget
-from spanqa_server.triton.members import Members
+from spanqa_server.triton.fleet import Fleet
 from spanqa_server.triton.protocol import (
     FloatArray,
     build_request,
@@ -23,7 +23,7 @@ from spanqa_server.triton.protocol import (
     map_error,
     read_logits,
 )
-from spanqa_server.versions import Readiness
+from spanqa_server.versions.repository import Readiness
 
 # What Triton says of a version that it was not asked to keep.
 UNLOADED = ("", "unloaded")
@@ -38,7 +38,7 @@ class Triton:
     def __init__(
         self, addresses: list[str], model_name: str, *, budget: TokenBudget, max_chunk_tokens: int
     ) -> None:
-        self.members = Members(addresses)
+        self.fleet = Fleet(addresses)
         self._model_name = model_name
         self._budget = budget
         self._max_chunk_tokens = max_chunk_tokens
@@ -46,18 +46,18 @@ class Triton:
 
     async def close(self) -> None:
         """End the channels and what is under way on them."""
-        await self.members.close()
+        await self.fleet.close()
 
     async def readiness(self, version: str, within: float) -> dict[str, Readiness]:
         """Which Triton serves the version, of those that answer `within` seconds."""
-        addresses = self.members.addresses
+        addresses = self.fleet.addresses
         answers = (self._ask_ready(address, version, within) for address in addresses)
         return dict(zip(addresses, await asyncio.gather(*answers), strict=True))
 
     async def _ask_ready(self, address: str, version: str, within: float) -> Readiness:
         request = service_pb2.ModelReadyRequest(name=self._model_name, version=version)
         try:
-            response = await self.members.stub(address).ModelReady(request, timeout=within)
+            response = await self.fleet.stub(address).ModelReady(request, timeout=within)
         except grpc.aio.AioRpcError as error:
             gone = error.code() is grpc.StatusCode.UNAVAILABLE
             return Readiness.AWAY if gone else Readiness.SILENT
@@ -65,14 +65,14 @@ class Triton:
 
     async def load_failures(self, within: float) -> dict[str, str]:
         """Versions that a Triton could not load, and why, where one tells (it may be closed)."""
-        addresses = self.members.addresses
+        addresses = self.fleet.addresses
         answers = await asyncio.gather(*(self._ask_index(one, within) for one in addresses))
         return {number: reason for answer in reversed(answers) for number, reason in answer.items()}
 
     async def _ask_index(self, address: str, within: float) -> dict[str, str]:
         request = service_pb2.RepositoryIndexRequest()
         try:
-            response = await self.members.stub(address).RepositoryIndex(request, timeout=within)
+            response = await self.fleet.stub(address).RepositoryIndex(request, timeout=within)
         except grpc.aio.AioRpcError:
             return {}
         return {
@@ -144,7 +144,7 @@ class Triton:
         self, packed: PackedWindows, version: str, address: str | None = None
     ) -> tuple[FloatArray, ...]:
         request = build_request(self._model_name, version, packed)
-        triton = self.members.stub(address)
+        triton = self.fleet.stub(address)
         try:
             response = await triton.ModelInfer(request, metadata=tracing.outgoing())
         except grpc.aio.AioRpcError as error:

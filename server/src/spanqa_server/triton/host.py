@@ -9,10 +9,10 @@ from typing import Protocol
 from spanqa_server.qa.answerer import Logits
 from spanqa_server.qa.windows import PackedWindows
 from spanqa_server.triton.client import Triton, VersionInference
-from spanqa_server.versions import ModelVersion, Readiness
+from spanqa_server.versions.repository import ModelVersion, Readiness
 
 READY_SECONDS = 1.0
-# For so long Triton may still tell why it could not load what lay there under the same number.
+# For so long Triton may still report the failure of what had the same number before.
 STALE_SECONDS = 15.0
 
 
@@ -33,7 +33,7 @@ class TritonHost:
         self._triton = triton
         self._loader = loader
         self._offered: dict[str, float] = {}
-        self._told: dict[str, str] = {}
+        self._reported: dict[str, str] = {}
         self._stale: dict[str, str] = {}
 
     @property
@@ -47,17 +47,19 @@ class TritonHost:
             return
         now = asyncio.get_running_loop().time()
         new = versions.keys() - self._offered.keys()
-        self._stale |= {number: self._told[number] for number in new if number in self._told}
+        self._stale |= {
+            number: self._reported[number] for number in new if number in self._reported
+        }
         self._offered = {number: self._offered.get(number, now) for number in versions}
         self._loader.offer(versions)
 
     async def load_failures(self) -> dict[str, str]:
         """Versions that could not be loaded, and why, as far as that is known."""
-        self._told = await self._triton.load_failures(READY_SECONDS)
+        self._reported = await self._triton.load_failures(READY_SECONDS)
         earliest = asyncio.get_running_loop().time() - STALE_SECONDS
         fresh = {
             number: reason
-            for number, reason in self._told.items()
+            for number, reason in self._reported.items()
             if reason != self._stale.get(number) or self._offered.get(number, earliest) <= earliest
         }
         return fresh | (self._loader.load_failures() if self._loader else {})
@@ -69,7 +71,7 @@ class TritonHost:
     @property
     def tritons(self) -> list[str]:
         """The addresses."""
-        return self._triton.members.addresses
+        return self._triton.fleet.addresses
 
     async def readiness(self, version: str) -> dict[str, Readiness]:
         """Which Triton can take calls for the version."""
@@ -80,6 +82,6 @@ class TritonHost:
         inference = VersionInference(self._triton, version.number, version.tensor_limits)
         return await inference.probe(packed, triton)
 
-    def use(self, tritons: Collection[str]) -> None:
+    async def use(self, tritons: Collection[str]) -> None:
         """Give calls to these Tritons."""
-        self._triton.members.use(tritons)
+        await self._triton.fleet.use(tritons)

@@ -9,10 +9,10 @@ from rich.console import Console
 from safetensors.torch import load_file
 from torch import Tensor
 
+from spanqa_model.checkpoints.presets import Source
 from spanqa_model.finetune.progress import Reporter
 from spanqa_model.finetune.run import finetune
 from spanqa_model.finetune.settings import Settings
-from spanqa_model.presets import Source
 
 OPTIONS = (
     *("--max-sequence-tokens", "48", "--doc-stride-tokens", "8", "--epochs", "1"),

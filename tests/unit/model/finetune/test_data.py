@@ -104,9 +104,9 @@ def test_what_is_wrong_is_said_with_its_place(
         ("train.json", b"{", "not JSON"),
         ("train.json", b"\xff", "not JSON"),
         ("train.json", b"[" * 100_000, "not JSON"),
-        ("train.json.xz", b"{}", "cannot be unpacked"),
-        ("train.json.gz", b"{}", "cannot be unpacked"),
-        ("train.json.gz", gzip.compress(b"{}" * 99, mtime=0)[:-9], "cannot be unpacked"),
+        ("train.json.xz", b"{}", "cannot be decompressed"),
+        ("train.json.gz", b"{}", "cannot be decompressed"),
+        ("train.json.gz", gzip.compress(b"{}" * 99, mtime=0)[:-9], "cannot be decompressed"),
         ("train.json", b"[]", "data is missing"),
     ],
 )

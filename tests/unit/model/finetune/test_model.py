@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import BertForQuestionAnswering
 
-from spanqa_model.checkpoint import load_checkpoint
+from spanqa_model.checkpoints.reader import load_checkpoint
 from spanqa_model.errors import CheckpointError
 from spanqa_model.finetune.model import add_lora, build_model
 from unit.model.tiny import edit_json, reference_model

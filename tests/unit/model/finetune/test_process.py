@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from spanqa_model.checkpoint import load_checkpoint
+from spanqa_model.checkpoints.reader import load_checkpoint
 from support.processes import BIN, clean_environment
 from unit.model.finetune.runs import result_weights, run
 
@@ -77,7 +77,7 @@ def test_a_run_that_was_killed_while_it_saved_ends_as_one_that_was_not(
 
 def test_the_command_imports_the_training_libraries_only_when_it_runs() -> None:
     code = (
-        "import sys, spanqa_model.cli; "
+        "import sys, spanqa_model.cli.app; "
         "print(sorted({'transformers', 'peft', 'accelerate'} & set(sys.modules)))"
     )
     assert start(sys.executable, "-c", code).stdout == "[]\n"

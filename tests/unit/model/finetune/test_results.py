@@ -10,9 +10,9 @@ import torch
 from peft import PeftModel
 from transformers import AutoTokenizer, BertForQuestionAnswering
 
-from spanqa_model.build import torchscript_deprecation_accepted
-from spanqa_model.checkpoint import load_tokenizer
-from spanqa_model.versions import MODEL_NAME
+from spanqa_model.checkpoints.tokenizer import load_tokenizer
+from spanqa_model.packed_bert.torchscript import torchscript_deprecation_accepted
+from spanqa_model.repository.versions import MODEL_NAME
 from unit.model.finetune.runs import OPTIONS, Shell
 from unit.model.tiny import edit_json, random_windows, reference_logits
 

@@ -58,11 +58,11 @@ def test_the_same_settings_go_on_and_keep_the_state(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"--seed": 1}, "was begun with --seed 0, not 1; "),
-        ({"--epochs": 3.0}, "was begun with --epochs 2.2, not 3.0; "),
-        ({"--dropout": 0.0}, "was begun with --dropout None, not 0.0; "),
-        ({"--train": "cd34"}, "was begun with --train other data; "),
-        ({"--new": 1}, "was begun with --new None, not 1; "),
+        ({"--seed": 1}, "was started with --seed 0, not 1; "),
+        ({"--epochs": 3.0}, "was started with --epochs 2.2, not 3.0; "),
+        ({"--dropout": 0.0}, "was started with --dropout None, not 0.0; "),
+        ({"--train": "cd34"}, "was started with --train other data; "),
+        ({"--new": 1}, "was started with --new None, not 1; "),
     ],
 )
 def test_other_settings_are_refused(tmp_path: Path, changes: Any, message: str) -> None:
@@ -70,21 +70,21 @@ def test_other_settings_are_refused(tmp_path: Path, changes: Any, message: str) 
     with pytest.raises(FinetuneError) as caught:
         begun(tmp_path, **changes)
     assert str(caught.value).startswith(f"--output {tmp_path}: {message}")
-    assert str(caught.value).endswith("or begin anew with --restart")
+    assert str(caught.value).endswith("or start again with --restart")
 
 
 def test_a_directory_with_other_files_is_refused_and_never_emptied(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").touch()
     run = RunDirectory(tmp_path)
     for restart in (False, True):
-        with pytest.raises(FinetuneError, match="holds files of something else"):
+        with pytest.raises(FinetuneError, match="holds unrelated files"):
             run.begin(SETTINGS, restart=restart)
     assert names(run) == {"thesis.txt"}
 
 
 def test_a_finished_run_is_refused(tmp_path: Path) -> None:
     begun(tmp_path).write(METRICS, {})
-    with pytest.raises(FinetuneError, match=r"finished already .*begin anew with --restart"):
+    with pytest.raises(FinetuneError, match=r"already finished .*start again with --restart"):
         begun(tmp_path)
 
 
@@ -133,7 +133,7 @@ def test_a_damaged_state_is_named(tmp_path: Path) -> None:
 def test_two_runs_do_not_share_a_directory(tmp_path: Path) -> None:
     with (
         RunDirectory(tmp_path).locked(),
-        pytest.raises(FinetuneError, match="another run is writing there"),
+        pytest.raises(FinetuneError, match="another run is using it"),
         RunDirectory(tmp_path).locked(),
     ):
         pytest.fail("locked twice")

@@ -87,7 +87,7 @@ def test_a_run_that_was_cut_off_ends_as_one_that_was_not(
     with pytest.raises(CutOffError):
         run(base, questions, tmp_path / "cut", **options)
     _, shown = run(base, questions, tmp_path / "cut", **options)
-    assert f"going on from {tmp_path / 'cut' / f'checkpoint-{step}'}" in shown.replace("\n", "")
+    assert f"continuing from {tmp_path / 'cut' / f'checkpoint-{step}'}" in shown.replace("\n", "")
     whole, resumed = (result_weights(tmp_path / name) for name in ("whole", "cut"))
     assert same(whole, resumed)
 

@@ -18,12 +18,12 @@ from spanqa.v1.question_answering_pb2_grpc import (
     add_QuestionAnsweringServiceServicer_to_server,
 )
 from spanqa_server.errors import ModelUnavailableError
-from spanqa_server.grpc_api.admission import Admission
 from spanqa_server.grpc_api.interceptors import PREFIX, CallInterceptor
 from spanqa_server.grpc_api.items import ServedModel
 from spanqa_server.grpc_api.servicer import QuestionAnsweringServicer
 from spanqa_server.qa.answerer import Logits
 from spanqa_server.qa.windows import PackedWindows
+from spanqa_server.scheduling.admission import Admission
 from unit.server.grpc_api.counters import Counters
 from unit.server.qa.played import TOKENIZERS, PlayedModel, make_answerer
 
@@ -160,7 +160,7 @@ async def serving(
     max_batch_items: int = 20,
     max_stream_pairs: int = 8,
     capacity: int = 100_000,
-    pace: float = math.inf,
+    throughput: float = math.inf,
 ) -> AsyncIterator[Service]:
     model = ControlledModel()
     models = Models(serve_played(model))
@@ -170,7 +170,7 @@ async def serving(
         long_from=1024,
         in_flight=capacity,
         max_wait=math.inf,
-        pace=lambda: pace,
+        throughput=lambda: throughput,
     )
     servicer = QuestionAnsweringServicer(
         models, admission, default_timeout, max_batch_items, max_stream_pairs

@@ -15,13 +15,13 @@ from spanqa_server.errors import (
     VersionGoneError,
 )
 from spanqa_server.grpc_api.items import (
-    Deadline,
     Item,
     ServedModel,
     SharedTexts,
     check_count,
     settle,
 )
+from spanqa_server.scheduling.deadline import Deadline
 from unit.server.grpc_api.counters import Counters
 from unit.server.qa.played import make_answerer
 

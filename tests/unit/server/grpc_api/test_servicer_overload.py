@@ -31,7 +31,7 @@ async def hold_one(service: Service) -> tuple[asyncio.Event, Any]:
 
 
 async def test_a_full_server_refuses_at_once_and_says_when_to_come_again() -> None:
-    async with serving(capacity=CAPACITY, pace=100.0) as service:
+    async with serving(capacity=CAPACITY, throughput=100.0) as service:
         gate, call = await hold_one(service)
         for refused in (
             service.stub.Answer(pair(context=HELD)),
@@ -67,7 +67,7 @@ async def test_a_cancelled_call_leaves_its_room() -> None:
 
 
 async def test_what_would_be_too_late_is_refused() -> None:
-    async with serving(capacity=CAPACITY, pace=10.0) as service:
+    async with serving(capacity=CAPACITY, throughput=10.0) as service:
         gate, call = await hold_one(service)
         refusal = await service.refusal(service.stub.Answer(pair(), timeout=5))
         assert refusal.code == "RESOURCE_EXHAUSTED"

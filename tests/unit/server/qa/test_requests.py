@@ -160,7 +160,8 @@ def test_what_is_allowed() -> None:
 def test_defaults(
     question_tokens: int, options: dict[str, int], room: int, doc_stride: int
 ) -> None:
-    assert resolve(question_tokens, 5, **options) == WindowSize(room, doc_stride)
+    windows = -(-max(5 - doc_stride, 1) // (room - doc_stride))
+    assert resolve(question_tokens, 5, **options) == WindowSize(room, doc_stride, windows)
 
 
 @pytest.mark.parametrize(

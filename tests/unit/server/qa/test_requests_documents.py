@@ -101,15 +101,15 @@ def test_a_context_is_called_a_context() -> None:
 
 
 def test_windows_of_all_texts_count_together() -> None:
-    assert resolve(*[10] * 100) == WindowSize(10, 4)
-    assert resolve(10 + 6 * 49, 10 + 6 * 49) == WindowSize(10, 4)
+    assert resolve(*[10] * 100) == WindowSize(10, 4, 100)
+    assert resolve(10 + 6 * 49, 10 + 6 * 49) == WindowSize(10, 4, 100)
     [(field, description)] = violations(lambda: resolve(10 + 6 * 49, 10 + 6 * 49 + 1))
     assert field == "documents"
     assert "into 101 windows; the limit is 100" in description
 
 
 def test_texts_without_tokens_take_no_window() -> None:
-    assert resolve(*[0] * 500, *[10] * 100) == WindowSize(10, 4)
+    assert resolve(*[0] * 500, *[10] * 100) == WindowSize(10, 4, 100)
     assert "101 windows" in violations(lambda: resolve(0, *[10] * 101))[0][1]
 
 

@@ -12,8 +12,8 @@ import numpy as np
 from tritonclient.grpc import service_pb2
 
 from spanqa_server.qa.windows import PackedWindows, TensorLimits, pack_windows, plan_windows
+from spanqa_server.scheduling.token_budget import TokenBudget
 from spanqa_server.triton.client import Triton, VersionInference
-from spanqa_server.triton.dispatcher import TokenBudget
 
 LIMITS = TensorLimits(vocabulary=1 << 20, positions=512)
 Behaviour = Callable[[Any, Any], Awaitable[Any]]
@@ -114,7 +114,7 @@ def reply(**outputs: Any) -> Any:
 
 
 @asynccontextmanager
-async def running_triton() -> AsyncIterator[FakeTriton]:
+async def running_triton(host: str = "127.0.0.1") -> AsyncIterator[FakeTriton]:
     fake = FakeTriton()
     server = fake.server = grpc.aio.server()
     handlers = {
@@ -136,7 +136,7 @@ async def running_triton() -> AsyncIterator[FakeTriton]:
     }
     service = "inference.GRPCInferenceService"
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
-    fake.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    fake.address = f"{host}:{server.add_insecure_port(f'{host}:0')}"
     await server.start()
     try:
         yield fake

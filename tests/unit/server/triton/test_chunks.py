@@ -7,7 +7,7 @@ import grpc
 import pytest
 
 from spanqa_server.errors import InferenceError
-from spanqa_server.triton.dispatcher import TokenBudget
+from spanqa_server.scheduling.token_budget import TokenBudget
 from unit.server.triton.fake_triton import FakeTriton, connected, echo, hang, pack
 
 

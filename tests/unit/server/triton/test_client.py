@@ -16,8 +16,8 @@ from spanqa_server.errors import (
     VersionGoneError,
 )
 from spanqa_server.qa.windows import PackedWindows, TensorLimits
+from spanqa_server.scheduling.token_budget import TokenBudget
 from spanqa_server.triton.client import VersionInference
-from spanqa_server.triton.dispatcher import TokenBudget
 from spanqa_server.triton.protocol import MOST_CHARACTERS, build_request, gist, map_error
 from unit.server.triton.fake_triton import (
     LIMITS,

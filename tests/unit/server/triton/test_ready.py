@@ -11,7 +11,7 @@ import pytest
 from spanqa_server.triton import host as host_module
 from spanqa_server.triton.client import Triton
 from spanqa_server.triton.host import TritonHost
-from spanqa_server.versions import Readiness
+from spanqa_server.versions.repository import Readiness
 from unit.server.triton.fake_triton import FakeTriton, reaching, running_triton
 
 LONG = 20.0

@@ -1,0 +1,216 @@
+"""The asyncio client."""
+
+# A gRPC deadline reaches the server, which asyncio.timeout() does not.
+# ruff: noqa: ASYNC109
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable
+from functools import partial
+from types import TracebackType
+from typing import Self, TypeVar
+
+import grpc
+
+from spanqa import _async_streams, _channel, _replies, _requests
+from spanqa._errors import CallCancelledError, SpanQAError, error_from_rpc
+from spanqa._inputs import DocumentsLike, Options, PairLike
+from spanqa._results import AnswerResult, DocumentsResult, LogitsResult, ModelInfo, StreamItem
+from spanqa.v1 import question_answering_pb2 as pb
+from spanqa.v1.question_answering_pb2_grpc import QuestionAnsweringServiceStub
+
+_Request = TypeVar("_Request")
+_Response = TypeVar("_Response")
+
+
+class AsyncClient:
+    """``Client`` for asyncio: the same arguments, results and errors.
+
+    Belongs to the event loop in which it was created. Any number of calls may run concurrently.
+    """
+
+    def __init__(
+        self,
+        target: str = _channel.DEFAULT_TARGET,
+        *,
+        credentials: grpc.ChannelCredentials | None = None,
+        timeout: float | None = _channel.DEFAULT_TIMEOUT_SECONDS,
+        token: str | None = None,
+        metadata: Iterable[tuple[str, str | bytes]] = (),
+        max_message_bytes: int = _channel.DEFAULT_MAX_MESSAGE_BYTES,
+        options: _channel.ChannelOptions = (),
+    ) -> None:
+        """Makes a client with the arguments of ``Client``.
+
+        Raises:
+            TypeError, ValueError: An argument cannot be used; the message names it.
+            RuntimeError: No event loop is running.
+        """
+        self._settings = _channel.settings(
+            target,
+            timeout=timeout,
+            token=token,
+            metadata=metadata,
+            max_message_bytes=max_message_bytes,
+            options=options,
+        )
+        asyncio.get_running_loop()
+        self._channel = (
+            grpc.aio.insecure_channel(target, self._settings.options)
+            if credentials is None
+            else grpc.aio.secure_channel(target, credentials, self._settings.options)
+        )
+        self._stub = QuestionAnsweringServiceStub(self._channel)
+        self._closed = False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Closes the channel; active calls raise ``CallCancelledError``. May be repeated."""
+        self._closed = True
+        await self._channel.close()
+
+    async def answer(
+        self,
+        question: str,
+        context: str,
+        *,
+        top_k: int = 1,
+        max_answer_tokens: int | None = None,
+        allow_no_answer: bool = False,
+        no_answer_threshold: float = 0.0,
+        max_sequence_tokens: int | None = None,
+        doc_stride_tokens: int | None = None,
+        min_probability: float = 0.0,
+        timeout: float | None = None,
+    ) -> AnswerResult:
+        """Finds the spans of ``context`` that answer ``question``; see ``Client.answer``."""
+        options = Options(
+            top_k=top_k,
+            max_answer_tokens=max_answer_tokens,
+            allow_no_answer=allow_no_answer,
+            no_answer_threshold=no_answer_threshold,
+            max_sequence_tokens=max_sequence_tokens,
+            doc_stride_tokens=doc_stride_tokens,
+            min_probability=min_probability,
+        )
+        request = _requests.answer_request(question, context, options)
+        return _replies.answer_result(await self._call(self._stub.Answer, request, timeout))
+
+    async def answer_batch(
+        self, pairs: Iterable[PairLike], *, timeout: float | None = None
+    ) -> list[AnswerResult | SpanQAError]:
+        """Answers independent pairs in one call; see ``Client.answer_batch``."""
+        request = _requests.batch_request(pairs)
+        response = await self._call(self._stub.BatchAnswer, request, timeout)
+        return _replies.batch_outcomes(response, len(request.requests))
+
+    def answer_stream(
+        self,
+        pairs: Iterable[PairLike] | AsyncIterable[PairLike],
+        *,
+        timeout: float | None = None,
+    ) -> AsyncGenerator[StreamItem, None]:
+        """Answers any number of pairs over one call; see ``Client.answer_stream``.
+
+        Args:
+            pairs: An iterable or an async iterable, read in a task of its own. A plain iterable
+                that blocks also blocks the event loop.
+            timeout: Seconds for the whole stream; None means no limit.
+
+        Returns:
+            An async iterator. If a loop over it ends early, the call is cancelled when the iterator
+            is garbage-collected, or at once with ``contextlib.aclosing``. A cancelled ``anext``
+            also cancels the call.
+        """
+        self._check_open()
+        _channel.checked_timeout(timeout)
+        if not isinstance(pairs, AsyncIterable):
+            _requests.several("pairs", pairs)
+        return _async_streams.stream(partial(self._start_stream, timeout), pairs)
+
+    async def answer_from_documents(
+        self,
+        question: str,
+        documents: DocumentsLike,
+        *,
+        top_k: int = 1,
+        max_answer_tokens: int | None = None,
+        allow_no_answer: bool = False,
+        no_answer_threshold: float = 0.0,
+        max_sequence_tokens: int | None = None,
+        doc_stride_tokens: int | None = None,
+        min_probability: float = 0.0,
+        timeout: float | None = None,
+    ) -> DocumentsResult:
+        """Finds the answers in many texts; see ``Client.answer_from_documents``."""
+        options = Options(
+            top_k=top_k,
+            max_answer_tokens=max_answer_tokens,
+            allow_no_answer=allow_no_answer,
+            no_answer_threshold=no_answer_threshold,
+            max_sequence_tokens=max_sequence_tokens,
+            doc_stride_tokens=doc_stride_tokens,
+            min_probability=min_probability,
+        )
+        request = _requests.documents_request(question, documents, options)
+        response = await self._call(self._stub.AnswerFromDocuments, request, timeout)
+        return _replies.documents_result(response)
+
+    async def compute_logits(
+        self,
+        question: str,
+        context: str,
+        *,
+        max_sequence_tokens: int | None = None,
+        doc_stride_tokens: int | None = None,
+        timeout: float | None = None,
+    ) -> LogitsResult:
+        """Computes the logits of each window; see ``Client.compute_logits``."""
+        request = _requests.logits_request(
+            question,
+            context,
+            max_sequence_tokens=max_sequence_tokens,
+            doc_stride_tokens=doc_stride_tokens,
+        )
+        return _replies.logits_result(await self._call(self._stub.ComputeLogits, request, timeout))
+
+    async def model_info(self, timeout: float | None = None) -> ModelInfo:
+        """Returns the model that serves now, and its limits; see ``Client.model_info``."""
+        response = await self._call(self._stub.GetModel, pb.GetModelRequest(), timeout)
+        return _replies.model_info(response)
+
+    async def _call(
+        self,
+        method: grpc.aio.UnaryUnaryMultiCallable[_Request, _Response],
+        request: _Request,
+        timeout: float | None,
+    ) -> _Response:
+        self._check_open()
+        seconds = _channel.checked_timeout(timeout) or self._settings.timeout
+        try:
+            return await method(request, timeout=seconds, metadata=self._settings.metadata)
+        except grpc.RpcError as error:
+            raise error_from_rpc(error) from error
+        except asyncio.CancelledError as error:
+            if _async_streams.is_cancellation(error):
+                raise
+            raise CallCancelledError(_async_streams.CLOSED) from None
+
+    def _start_stream(self, timeout: float | None) -> _async_streams.AsyncCall:
+        self._check_open()
+        return self._stub.StreamAnswer(timeout=timeout, metadata=self._settings.metadata)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RuntimeError("this client is closed")

@@ -1,0 +1,1 @@
+"""Hugging Face checkpoints: finding, reading and merging them; no packed model, no Triton."""

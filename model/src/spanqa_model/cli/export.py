@@ -1,0 +1,158 @@
+"""`spanqa-model export`: a checkpoint becomes a model version."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from spanqa_model.checkpoints.presets import PRESETS, Source
+from spanqa_model.cli.versions import DEFAULT_REPOSITORY, Repository, nothing_to_export
+from spanqa_model.export import STEPS, export
+from spanqa_model.packed_bert.devices import Device, Dtype, default_device, default_dtype
+from spanqa_model.packed_bert.forms import Attention
+
+
+def export_command(
+    preset: Annotated[
+        str | None, typer.Option(metavar=f"<{'|'.join(PRESETS)}>", help="A known checkpoint.")
+    ] = None,
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(metavar="DIR|ID", help="A Hugging Face BERT: a directory or a hub id."),
+    ] = None,
+    revision: Annotated[
+        str, typer.Option(metavar="COMMIT", help="The hub revision of --checkpoint.")
+    ] = "",
+    adapter: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="A PEFT LoRA adapter to merge.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The model's name in replies.")
+    ] = None,
+    repository: Repository = DEFAULT_REPOSITORY,
+    version: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="The number of the version. Default: the next one."),
+    ] = None,
+    if_missing: Annotated[
+        bool, typer.Option("--if-missing", help="Do nothing if --version already exists.")
+    ] = False,
+    device: Annotated[
+        Device | None,
+        typer.Option(help="The device that will serve it. Default: cuda if there is one."),
+    ] = None,
+    dtype: Annotated[
+        Dtype | None,
+        typer.Option(
+            help="The type of the weights. Default: float16 on cuda; on CPUs bfloat16 if it is "
+            "native, otherwise float32."
+        ),
+    ] = None,
+    attention: Annotated[
+        Attention | None,
+        typer.Option(
+            help="The form of attention. Default: windowed on cpu, grouped on cuda. flash and "
+            "efficient need a GPU during the export and have not been run on one yet."
+        ),
+    ] = None,
+    max_sequence_tokens: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="The length of a window. Default: as fine-tuned, or 384."),
+    ] = None,
+    doc_stride_tokens: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", help="The overlap of two windows. Default: as fine-tuned, or 128."
+        ),
+    ] = None,
+    no_answer: Annotated[
+        bool,
+        typer.Option(
+            "--no-answer",
+            help="The checkpoint was also trained on unanswerable questions. Results of finetune "
+            "record this themselves.",
+        ),
+    ] = False,
+) -> None:
+    """Export a checkpoint as a model version.
+
+    Without --preset and --checkpoint it exports minilm-squad.
+    """
+    if if_missing and version is None:
+        raise typer.BadParameter("--if-missing needs --version")
+    if if_missing and nothing_to_export(repository, version or 0):
+        return
+    source = choose_source(preset, checkpoint, revision)
+    changes: dict[str, Any] = {
+        "adapter": adapter,
+        "name": name,
+        "max_sequence_tokens": max_sequence_tokens,
+        "doc_stride_tokens": doc_stride_tokens,
+        "has_no_answer": no_answer or None,
+    }
+    if adapter is not None:  # the preset's scores belong to its own adapter
+        source = replace(source, exact_match=None, f1=None)
+    source = replace(source, **{key: value for key, value in changes.items() if value is not None})
+    target = device or default_device()
+    dtype = dtype or default_dtype(target)
+    run_with_progress(source, repository, version, target, dtype, attention)
+
+
+def choose_source(preset: str | None, checkpoint: str | None, revision: str) -> Source:
+    """The source that the options name, before --adapter and the others change it."""
+    if preset and checkpoint is not None:
+        raise typer.BadParameter("give --preset or --checkpoint, not both")
+    if checkpoint is not None:
+        return Source(
+            name=Path(checkpoint).resolve().name, repository=checkpoint, revision=revision
+        )
+    chosen = preset or "minilm-squad"
+    if chosen not in PRESETS:
+        raise typer.BadParameter(f"{chosen!r}: the presets are {', '.join(PRESETS)}")
+    return PRESETS[chosen]
+
+
+def run_with_progress(
+    source: Source,
+    repository: Path,
+    version: int | None,
+    device: Device,
+    dtype: Dtype,
+    attention: Attention | None,
+) -> None:
+    console = Console(stderr=True)
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as progress:
+        task = progress.add_task("export", total=STEPS)
+        started = 0
+
+        def on_step(description: str) -> None:
+            nonlocal started
+            progress.update(task, completed=started, description=description)
+            started += 1
+            if not console.is_terminal:
+                console.print(f"[{started}/{STEPS}] {description}", markup=False)
+
+        exported = export(
+            source,
+            repository,
+            version=version,
+            device=device,
+            dtype=dtype,
+            attention=attention,
+            on_step=on_step,
+        )
+        progress.update(task, completed=STEPS, description="done")
+    print(exported.parity)
+    print(f"{source.name} ({exported.dtype}, {device}) is version {exported.directory}")

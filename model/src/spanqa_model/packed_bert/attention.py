@@ -1,0 +1,66 @@
+"""Self-attention within the windows of a packed batch, with public operators of torch only."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from spanqa_model.packed_bert.plan import Plan
+
+
+class SelfAttention(nn.Module):
+    """The base of all forms of attention: query, key and value of all heads are one matrix."""
+
+    def __init__(self, hidden_size: int, num_attention_heads: int) -> None:
+        super().__init__()
+        self.num_attention_heads = num_attention_heads
+        self.head_size = hidden_size // num_attention_heads
+        self.qkv = nn.Linear(hidden_size, 3 * hidden_size)
+
+
+class WindowedSelfAttention(SelfAttention):
+    """Attends window by window: no padding, no mask."""
+
+    def forward(self, hidden: Tensor, plan: Plan) -> Tensor:
+        """`hidden` [T, hidden]; returns [T, hidden]."""
+        qkv = self.qkv(hidden).view(-1, 3, self.num_attention_heads, self.head_size)
+        # [3, heads, T, head_size]: a window is a slice of the token axis
+        qkv = qkv.permute(1, 2, 0, 3)
+        context: list[Tensor] = []
+        begin = 0
+        for length in plan.lengths:
+            window = qkv[:, :, begin : begin + length]
+            attended = attend(window[0], window[1], window[2])
+            context.append(attended.transpose(0, 1).flatten(1))
+            begin += length
+        return torch.cat(context)
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """softmax(QKᵀ/√d)V, as in Vaswani et al. 2017, eq. 1; all arguments [heads, L, head_size].
+
+    On a CPU and for windows this short, `scaled_dot_product_attention` is slower than these steps.
+    """
+    # With beta=0 the first argument is not read; only its shape has to fit.
+    scores = torch.baddbmm(
+        query[:, :, :1], query, key.transpose(1, 2), beta=0.0, alpha=query.size(2) ** -0.5
+    )
+    return torch.bmm(scores.softmax(-1), value)
+
+
+class GroupedSelfAttention(SelfAttention):
+    """Attends over all windows of a group at once, padded to the length of the group."""
+
+    def forward(self, hidden: Tensor, plan: Plan) -> Tensor:
+        """`hidden` [T, hidden]; returns [T, hidden]."""
+        qkv = self.qkv(hidden)
+        context: list[Tensor] = []
+        for group in plan.groups:
+            windows, length = group.mask.size(0), group.mask.size(3)
+            shape = [windows, length, 3, self.num_attention_heads, self.head_size]
+            # [3, n, heads, L, head_size]
+            heads = qkv.index_select(0, group.places).view(shape).permute(2, 0, 3, 1, 4)
+            attended = functional.scaled_dot_product_attention(
+                heads[0], heads[1], heads[2], attn_mask=group.mask
+            )
+            context.append(attended.transpose(1, 2).flatten(2).flatten(0, 1))
+        return torch.cat(context).index_select(0, plan.back)

@@ -1,0 +1,1 @@
+"""Triton's model repository: its versions and configurations, and the embedded Triton's backend."""

@@ -1,0 +1,144 @@
+"""Triton Python backend: runs the version's model.pt on a CPU, a whole batch at once.
+
+The exporter copies this file into each version. The backend gets the requests of one dynamic batch,
+joins their windows end to end, runs the packed module once, and returns to each request its part.
+"""
+
+import warnings
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import triton_python_backend_utils as pb_utils
+
+INPUTS = ("input_ids", "token_type_ids", "window_lengths")
+OUTPUTS = ("start_logits__0", "end_logits__1")
+# Threads that share an operation wait for each other at its end, so each thread takes windows of
+# its own. They share operations only where one thread would get more than this many times the mean.
+# The narrower the model, the higher this limit could be.
+MAX_IMBALANCE = 1.3
+CANCELLED = "the caller has cancelled the request"
+Arrays = tuple[npt.NDArray[np.int32], ...]
+Logits = list[npt.NDArray[np.float32]]
+
+
+class TritonPythonModel:
+    """The model instance, which Triton creates."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Load the version that `args` names."""
+        directory = Path(args["model_repository"]) / args["model_version"]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            self.module = torch.jit.load(str(directory / "model.pt"), map_location="cpu").eval()
+        self.threads = torch.get_num_threads()
+        self.pool = ThreadPoolExecutor(
+            self.threads, initializer=torch.set_num_threads, initargs=(1,)
+        )
+
+    def finalize(self) -> None:
+        """Stop the threads when Triton unloads the version."""
+        self.pool.shutdown()
+
+    def execute(self, requests: list[Any]) -> list[Any]:
+        """Answer every request of the batch. A bad one gets an error, the others their results."""
+        # Triton also batches requests that were cancelled. The check takes 50 microseconds; it is
+        # skipped for a request alone.
+        inputs = [
+            CANCELLED if len(requests) > 1 and request.is_cancelled() else read(request)
+            for request in requests
+        ]
+        responses = [error(part) if isinstance(part, str) else None for part in inputs]
+        good = {i: part for i, part in enumerate(inputs) if not isinstance(part, str)}
+        try:
+            results = self.run(list(good.values())) if good else []
+        except (RuntimeError, IndexError, torch.jit.Error) as failure:
+            if len(good) > 1:
+                return [self.execute([request])[0] for request in requests]
+            results = [error(f"the model failed: {failure}")]
+        for i, result in zip(good, results, strict=True):
+            responses[i] = result
+        return responses
+
+    def run(self, parts: list[Arrays]) -> list[Any]:
+        """Run the packed module once over all parts, and return a response for each."""
+        flat = tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        logits = infer(flat, self.compute, self.pool, self.threads)
+        responses, begin = [], 0
+        for input_ids, _, _ in parts:
+            end = begin + len(input_ids)
+            tensors = [
+                pb_utils.Tensor(name, values[None, begin:end])
+                for name, values in zip(OUTPUTS, logits, strict=True)
+            ]
+            responses.append(pb_utils.InferenceResponse(tensors))
+            begin = end
+        return responses
+
+    @torch.inference_mode()
+    def compute(self, flat: Arrays) -> Logits:
+        """Start and end logits, with as many threads as torch allows the calling thread."""
+        # Lengths never repeat: the optimizing executor would specialize the graph for each batch.
+        # The setting belongs to the current thread.
+        with torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
+            return [output.numpy() for output in self.module(*map(torch.from_numpy, flat))]
+
+
+def infer(
+    flat: Arrays, compute: Callable[[Arrays], Logits], pool: Executor, threads: int
+) -> Logits:
+    """Start and end logits of a batch, computed as a whole or in parts by threads of the pool."""
+    input_ids, token_type_ids, window_lengths = flat
+    shares = share_out(window_lengths, threads)
+    if len(shares) == 1:
+        return compute(flat)
+    tokens = np.split(np.arange(len(input_ids)), np.cumsum(window_lengths)[:-1])
+    places = [np.concatenate([tokens[window] for window in share]) for share in shares]
+    parts = [
+        (input_ids[place], token_type_ids[place], window_lengths[share])
+        for place, share in zip(places, shares, strict=True)
+    ]
+    logits = [np.empty(len(input_ids), np.float32) for _ in OUTPUTS]
+    for place, outputs in zip(places, pool.map(compute, parts), strict=True):
+        for whole, output in zip(logits, outputs, strict=True):
+            whole[place] = output
+    return logits
+
+
+def share_out(window_lengths: npt.NDArray[np.int32], threads: int) -> list[list[int]]:
+    """The windows of each thread, or a single list if all threads should share each operation.
+
+    The longest window is assigned first, each to the thread with the fewest tokens so far.
+    """
+    shares: list[list[int]] = [[] for _ in range(threads)]
+    loads = [0] * threads
+    for window in np.argsort(-window_lengths, kind="stable").tolist():
+        least = loads.index(min(loads))
+        shares[least].append(window)
+        loads[least] += int(window_lengths[window])
+    even = max(loads) * threads <= MAX_IMBALANCE * sum(loads)
+    return shares if even else [list(range(len(window_lengths)))]
+
+
+def read(request: Any) -> Arrays | str:
+    """The tensors of the request, flat, or an error message."""
+    arrays = tuple(
+        pb_utils.get_input_tensor_by_name(request, name).as_numpy().ravel() for name in INPUTS
+    )
+    input_ids, token_type_ids, window_lengths = arrays
+    if len(token_type_ids) != len(input_ids):
+        return f"token_type_ids has {len(token_type_ids)} entries, input_ids {len(input_ids)}"
+    if len(window_lengths) == 0 or window_lengths.min() < 1:
+        return "window_lengths must hold at least one window, and none may be empty"
+    if int(window_lengths.sum(dtype=np.int64)) != len(input_ids):
+        return f"window_lengths sum to {window_lengths.sum()}, input_ids has {len(input_ids)}"
+    return arrays
+
+
+def error(text: str) -> Any:
+    code = pb_utils.TritonError.CANCELLED if text is CANCELLED else pb_utils.TritonError.INVALID_ARG
+    return pb_utils.InferenceResponse(error=pb_utils.TritonError(text, code))

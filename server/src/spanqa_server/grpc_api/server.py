@@ -1,0 +1,118 @@
+"""The gRPC server of this process, and what its health service says."""
+
+import asyncio
+import logging
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+from spanqa.v1.question_answering_pb2_grpc import add_QuestionAnsweringServiceServicer_to_server
+from spanqa_server.errors import bracketed, cannot_listen
+from spanqa_server.grpc_api.calls import SERVICE
+from spanqa_server.grpc_api.interceptors import CallInterceptor
+from spanqa_server.grpc_api.reflection import enable_reflection
+from spanqa_server.grpc_api.servicer import Models, QuestionAnsweringServicer
+from spanqa_server.scheduling.admission import Admission
+from spanqa_server.security.bearer_tokens import BearerTokens
+from spanqa_server.security.tls import TlsFiles, server_credentials
+from spanqa_server.settings import Settings
+from spanqa_server.triton_settings import INT32_MAX
+
+logger = logging.getLogger(__name__)
+
+SERVICES = ("", SERVICE.full_name)
+SERVING, NOT_SERVING = (
+    health_pb2.HealthCheckResponse.SERVING,
+    health_pb2.HealthCheckResponse.NOT_SERVING,
+)
+
+
+class GrpcServer:
+    """Takes calls on the port, and reports by the health service whether it serves."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        models: Models,
+        admission: Admission,
+        *,
+        shared_port: bool = False,
+    ) -> None:
+        """Make the server; with `shared_port` other processes listen on the port, too."""
+        self._settings = settings
+        self.takes_calls = False
+        self._status = health.aio.HealthServicer()
+        tokens = BearerTokens(settings.tokens_file) if settings.tokens_file else None
+        tls = tls_files(settings)
+        self._credentials = server_credentials(tls) if tls else None
+        self._server = grpc.aio.server(
+            interceptors=[CallInterceptor(tokens)],
+            options=[
+                ("grpc.so_reuseport", int(shared_port)),
+                ("grpc.max_receive_message_length", settings.max_message_bytes),
+                ("grpc.max_send_message_length", -1),
+                # Clients may ping every 10 s, with or without a call under way.
+                ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+                ("grpc.keepalive_permit_without_calls", 1),
+                ("grpc.max_connection_age_ms", milliseconds(settings.max_connection_age)),
+            ],
+        )
+        servicer = QuestionAnsweringServicer(
+            models,
+            admission,
+            settings.default_timeout,
+            settings.max_batch_items,
+            settings.max_stream_pairs,
+        )
+        add_QuestionAnsweringServiceServicer_to_server(servicer, self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._status, self._server)
+        if settings.reflection:
+            enable_reflection(self._server, (SERVICE.full_name, health.SERVICE_NAME))
+
+    def bind(self) -> None:
+        """Take the port, on which connections wait from now on.
+
+        Raises:
+            StartupError: the port is in use, or the address is not of this machine.
+        """
+        address = f"{bracketed(self._settings.host)}:{self._settings.port}"
+        try:
+            if self._credentials:
+                port = self._server.add_secure_port(address, self._credentials)
+            else:
+                port = self._server.add_insecure_port(address)
+        except RuntimeError:
+            port = 0
+        if port == 0:
+            raise cannot_listen(self._settings.host, self._settings.port)
+        logger.info("listening on port %d", port)
+
+    async def start(self) -> None:
+        """Take calls, NOT_SERVING at first."""
+        await self.report(serving=False)
+        await self._server.start()
+        self.takes_calls = True
+
+    async def report(self, *, serving: bool) -> None:
+        """Set the status of the health service."""
+        for name in SERVICES:
+            await self._status.set(name, SERVING if serving else NOT_SERVING)
+
+    async def stop(self, *, drain: bool) -> None:
+        """Say NOT_SERVING for good, take calls a while yet, and let those under way go on."""
+        await self._status.enter_graceful_shutdown()
+        if drain and self.takes_calls:
+            await asyncio.sleep(self._settings.drain_seconds)
+        await self._server.stop(self._settings.shutdown_grace)
+
+
+def tls_files(settings: Settings) -> TlsFiles | None:
+    """Those of the settings, if any."""
+    if settings.tls_certificate is None or settings.tls_key is None:
+        return None
+    return TlsFiles(settings.tls_certificate, settings.tls_key, settings.tls_client_ca)
+
+
+def milliseconds(seconds: float) -> int:
+    """For gRPC, to which the largest number is for ever."""
+    return min(round(seconds * 1e3), INT32_MAX) if seconds else INT32_MAX

@@ -1,0 +1,136 @@
+"""The Tritons that answer for one service: gRPC deals out the calls among those that are well."""
+
+import asyncio
+import contextlib
+import json
+import socket
+from collections.abc import Collection
+
+import grpc
+from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceStub
+
+from spanqa_server.errors import StartupError
+from spanqa_server.telemetry import metrics
+
+# An inference that finds no Triton, or loses it, goes to the next; its caller's deadline ends it.
+SERVICE_CONFIG = {
+    "loadBalancingConfig": [{"round_robin": {}}],
+    "methodConfig": [
+        {
+            "name": [{"service": "inference.GRPCInferenceService", "method": "ModelInfer"}],
+            "retryPolicy": {
+                "maxAttempts": 4,
+                "initialBackoff": "0.05s",
+                "maxBackoff": "1s",
+                "backoffMultiplier": 3,
+                # A server that ends cancels what is under way there.
+                "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
+            },
+        }
+    ],
+}
+# Longer than any call may take.
+CLOSE_SECONDS = 3600.0
+
+
+class Fleet:
+    """One Triton, or several equal ones of which each can be asked by its address.
+
+    Make it inside a running event loop, and close it there.
+    """
+
+    def __init__(self, addresses: list[str]) -> None:
+        """Use all of them.
+
+        Raises:
+            StartupError: one of several names does not resolve.
+        """
+        self._used = self.addresses = list(dict.fromkeys(addresses))
+        several = len(self._used) > 1
+        self._resolved = {a: resolve(a) for a in self._used} if several else {}
+        self._channel = self._open()
+        self._channels = {a: open_channel(a) if several else self._channel for a in self._used}
+        self._stubs = {a: GRPCInferenceServiceStub(c) for a, c in self._channels.items()}
+        self._left: set[asyncio.Task[None]] = set()
+        self._connect()
+
+    def stub(self, address: str | None = None) -> GRPCInferenceServiceStub:
+        """Of one Triton, or of those in use, in turn."""
+        return self._stub if address is None else self._stubs[address]
+
+    async def use(self, addresses: Collection[str]) -> None:
+        """Give calls to these from now on, or to all where these are none.
+
+        Calls under way go on, and may be tried again where they were to go.
+        """
+        used = [address for address in self.addresses if address in addresses] or self.addresses
+        if used == self._used:
+            return
+        for address in set(used) - set(self._used):  # it may have come back elsewhere
+            with contextlib.suppress(StartupError):
+                self._resolved[address] = await asyncio.to_thread(resolve, address)
+        left, self._used = self._channel, used
+        self._channel = self._open()
+        self._connect()
+        closing = asyncio.create_task(left.close(CLOSE_SECONDS))
+        self._left.add(closing)
+        closing.add_done_callback(self._left.discard)
+
+    def _open(self) -> grpc.aio.Channel:
+        """To those in use: one name is left to gRPC's resolver, several become one list."""
+        if not self._resolved:
+            return open_channel(self._used[0])
+        addresses = [address for name in self._used for address in self._resolved[name]]
+        return open_channel(target_of(list(dict.fromkeys(addresses))))
+
+    def _connect(self) -> None:
+        self._stub = GRPCInferenceServiceStub(self._channel)
+        metrics.TRITONS.labels("in").set(len(self._used))
+        metrics.TRITONS.labels("out").set(len(self.addresses) - len(self._used))
+
+    async def close(self) -> None:
+        """End the channels and what is under way on them."""
+        for closing in self._left:
+            closing.cancel()
+        for channel in {self._channel, *self._channels.values()}:
+            await channel.close()
+
+
+def open_channel(target: str) -> grpc.aio.Channel:
+    """A channel without limits on messages that notices when the other side is gone."""
+    return grpc.aio.insecure_channel(
+        target,
+        options=[
+            ("grpc.max_send_message_length", -1),
+            ("grpc.max_receive_message_length", -1),
+            ("grpc.service_config", json.dumps(SERVICE_CONFIG)),
+            ("grpc.max_reconnect_backoff_ms", 1000),
+            # A Triton that hangs takes connections, and says nothing on them: by itself gRPC
+            # waits 20 s for each.
+            ("grpc.min_reconnect_backoff_ms", 1000),
+            # While calls wait, a connection on which nothing comes back for 13 s is given up. The
+            # timeout of a ping is a setting of its own, one minute by itself.
+            ("grpc.keepalive_time_ms", 7000),
+            ("grpc.keepalive_timeout_ms", 6000),
+            ("grpc.http2.ping_timeout_ms", 6000),
+        ],
+    )
+
+
+def resolve(address: str) -> list[tuple[str, int]]:
+    """Where a name leads now, IP address and port; raises StartupError where it leads nowhere."""
+    host, _, port = address.rpartition(":")
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or "not a host name"
+        raise StartupError(f"--triton {address}: {reason}") from None
+    return [(str(entry[4][0]), int(entry[4][1])) for entry in found]
+
+
+def target_of(places: list[tuple[str, int]]) -> str:
+    """A gRPC target of several IP addresses; where some are of version 6, all are written so."""
+    if all(":" not in host for host, _ in places):
+        return "ipv4:" + ",".join(f"{host}:{port}" for host, port in places)
+    written = ((host if ":" in host else f"::ffff:{host}", port) for host, port in places)
+    return "ipv6:" + ",".join(f"[{host}]:{port}" for host, port in written)

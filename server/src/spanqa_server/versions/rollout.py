@@ -1,0 +1,247 @@
+"""Which model version serves: the newest one that loads, from the moment that it does.
+
+Versions appear in the model repository and are withdrawn from it while calls go on. Each is
+loaded here (its tokenizer, its checksum), then by Triton, then tried by its canary; only after
+that it takes calls. A version that fails on the way is left alone until it is replaced.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from spanqa_server.errors import ModelUnavailableError, StartupError, VersionGoneError
+from spanqa_server.qa.answerer import Logits
+from spanqa_server.qa.windows import PackedWindows
+from spanqa_server.versions.canary import Canary, windows_for
+from spanqa_server.versions.host import Host
+from spanqa_server.versions.records import (
+    Model,
+    Prepared,
+    Record,
+    VersionRecords,
+    VersionState,
+)
+from spanqa_server.versions.repository import (
+    MODEL_NAME,
+    ModelVersion,
+    Readiness,
+    VersionFile,
+    find_versions,
+)
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+# Versions that Triton is asked to hold: one that serves and one to go to or back to.
+HELD = 2
+# A version that served goes on for so long without Triton before an older one takes over:
+# Triton may just be starting again.
+PATIENCE_SECONDS = 10.0
+# So long a Triton may take to load a version before that is called a failure.
+LOAD_SECONDS = 120.0
+
+
+class Rollout(Generic[Model]):
+    """Keeps the newest version that works in front of the calls."""
+
+    def __init__(
+        self,
+        repository: Path,
+        host: Host,
+        build: Callable[[ModelVersion], Model],
+        on_switch: Callable[[ModelVersion], None],
+        first_batch_tokens: int = 0,
+    ) -> None:
+        """Nothing is looked at yet.
+
+        Args:
+            repository: where versions appear.
+            host: whoever runs them.
+            build: makes a version ready for calls.
+            on_switch: called with the version that serves from now on.
+            first_batch_tokens: what a version computes at once before it takes calls.
+        """
+        self._repository = repository
+        self._host = host
+        self._build = build
+        self._on_switch = on_switch
+        self._first_batch_tokens = first_batch_tokens
+        self._records = VersionRecords[Model](self._prepare)
+        self._serving: VersionFile | None = None
+        self._model: Model | None = None
+        self._unready_since: float | None = None
+        self._known_wrong = False
+        self._looking: asyncio.Task[bool] | None = None
+
+    def current(self) -> Model:
+        """The version that serves.
+
+        Raises:
+            ModelUnavailableError: none has served yet, or it does not answer right now.
+        """
+        if self._model is None:
+            raise ModelUnavailableError("the model is not loaded yet; try again later")
+        if self._known_wrong:
+            raise ModelUnavailableError("the model fails on its canary; try again later")
+        return self._model
+
+    def failure(self) -> str:
+        """Why no version can serve; empty where one may."""
+        if not self._records:
+            return f"no model version in {self._repository / MODEL_NAME}"
+        return self._records.failure(self._given_up)
+
+    async def run(self, work: Callable[[Model], Awaitable[T]]) -> T:
+        """Do work with the version that serves; if that is gone meanwhile, with its successor."""
+        model = self.current()
+        try:
+            return await work(model)
+        except VersionGoneError:
+            if not await self.look():
+                raise
+            return await work(self.current())
+
+    async def look(self) -> bool:
+        """Look for a better version, together with whoever looks now; whether one serves."""
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._look())
+        return await asyncio.shield(self._looking)
+
+    async def _look(self) -> bool:
+        found = await asyncio.to_thread(find_versions, self._repository)
+        if not found and self._serving:
+            # More likely a disk that is out of reach than a wish to serve nothing.
+            found = [self._serving]
+        self._records.keep(found)
+        try:
+            return await self._choose(found)
+        finally:
+            self._records.show()
+
+    async def _choose(self, found: list[VersionFile]) -> bool:
+        """Let the newest version serve that can; whether one does."""
+        before = None
+        # What turns out broken, or not loaded, leaves its place to the next older one.
+        while (candidates := await self._candidates(found)) != before:
+            before = candidates
+            self._host.offer({file.number: file.directory for file in candidates})
+            for file in candidates:
+                if tritons := await self._good_tritons(file):
+                    return await self._serve(file, tritons, candidates)
+        self._unready_since = self._unready_since or now()
+        record = self._records.get(self._serving)
+        self._known_wrong = bool(record and record.prepared and record.prepared.canary.failed)
+        if record and not record.reason:
+            record.state = VersionState.FAILED if self._known_wrong else VersionState.LOADING
+        return False
+
+    async def _candidates(self, found: list[VersionFile]) -> list[VersionFile]:
+        """The newest `HELD` versions that are not given up, and the one that serves.
+
+        Where Triton sees for itself, also those that it has not loaded. Where all are given up, the
+        newest that Triton may take at another time.
+        """
+        good: list[VersionFile] = []
+        readable: list[VersionFile] = []
+        held = 0
+        for file in found:
+            if held >= HELD and file != self._serving:
+                continue
+            record = await self._records.read(file)
+            if record.prepared:
+                readable.append(file)
+            if not self._given_up(record):
+                good.append(file)
+                held += self._host.chooses or record.lacking_since is None
+        return good or readable[:1]
+
+    def _given_up(self, record: Record[Model]) -> bool:
+        """Whether it is kept from Triton; one that sees for itself may load it yet."""
+        later = record.state is VersionState.NOT_LOADED and not self._host.chooses
+        return bool(record.reason) and not later
+
+    async def _good_tritons(self, file: VersionFile) -> list[str]:
+        """The Tritons that have the version, where its canary passes."""
+        record = self._records[file]
+        if record.prepared is None:
+            return []
+        canary = record.prepared.canary
+        answers = await self._host.readiness(file.number)
+        lacking = (Readiness.NOT_LOADED, Readiness.AWAY)
+        canary.forget(triton for triton, answer in answers.items() if answer in lacking)
+        ready = [triton for triton, answer in answers.items() if answer is Readiness.READY]
+        # A new version's calls would meet a Triton that does not have it yet.
+        if not ready or (file != self._serving and Readiness.NOT_LOADED in answers.values()):
+            await self._note_lack(file, answers.values())
+            return []
+        record.lacking_since = None
+        try:
+            good = await canary.passed(ready, self._host.answered_at(file.number))
+        except StartupError as error:
+            self._records.fail(file, VersionState.FAILED, str(error))
+            return []
+        if good and record.reason:
+            self._records.recover(file)
+        return good
+
+    async def _note_lack(self, file: VersionFile, answers: Collection[Readiness]) -> None:
+        """A Triton does not have the version: find out why, or how long that has been so."""
+        record = self._records[file]
+        if Readiness.NOT_LOADED in answers:
+            record.lacking_since = record.lacking_since or now()
+        else:
+            record.lacking_since = None  # nobody is there that could load it
+        if cause := (await self._host.load_failures()).get(file.number):
+            reason = f"Triton could not load it ({cause})"
+        elif record.lacking_since and now() - record.lacking_since >= LOAD_SECONDS:
+            reason = f"Triton has not loaded it in {LOAD_SECONDS:.0f} s; its log may say why"
+        else:
+            return
+        self._records.fail(file, VersionState.NOT_LOADED, reason)
+
+    async def _serve(
+        self, file: VersionFile, tritons: list[str], candidates: list[VersionFile]
+    ) -> bool:
+        """Let the version take the calls, unless a newer one may come back; whether it does."""
+        if file != self._serving:
+            if self._may_come_back(file, candidates):
+                return False
+            self._switch(file)
+        await self._host.use(tritons)
+        self._unready_since = None
+        self._known_wrong = False
+        self._records[file].state = VersionState.SERVING
+        for older in candidates[candidates.index(file) + 1 :]:
+            if not self._records[older].reason:
+                self._records[older].state = VersionState.STANDBY
+        return True
+
+    def _may_come_back(self, ready: VersionFile, candidates: list[VersionFile]) -> bool:
+        """Whether to wait for a newer version, rather than to step back to the ready one."""
+        awaited = self._serving if self._serving else candidates[0]
+        if awaited not in candidates or candidates.index(ready) <= candidates.index(awaited):
+            return False
+        self._unready_since = self._unready_since or now()
+        return now() - self._unready_since < PATIENCE_SECONDS
+
+    def _switch(self, file: VersionFile) -> None:
+        prepared = self._records[file].prepared
+        assert prepared
+        if self._serving is not None:
+            logger.info("version %s takes over from %s", file.number, self._serving.number)
+        self._serving, self._model = file, prepared.model
+        self._on_switch(prepared.version)
+
+    def _prepare(self, version: ModelVersion) -> Prepared[Model]:
+        windows = windows_for(version, self._first_batch_tokens)
+
+        async def ask(packed: PackedWindows, triton: str) -> Logits:
+            return await self._host.probe(version, packed, triton)
+
+        return Prepared(version, Canary(version.number, windows, ask, now), self._build(version))
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()

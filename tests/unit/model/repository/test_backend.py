@@ -1,0 +1,159 @@
+"""How the embedded Triton's model.py shares out a batch to its threads."""
+
+import itertools
+import runpy
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spanqa_model.repository.staging import BACKEND
+
+
+@pytest.fixture(scope="module")
+def backend() -> dict[str, Any]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "triton_python_backend_utils", FakeTriton("only Triton has it"))
+        return runpy.run_path(str(BACKEND))
+
+
+lengths_of_windows = st.lists(st.integers(1, 384), min_size=1, max_size=64)
+
+
+@given(lengths=lengths_of_windows, threads=st.integers(1, 8))
+def test_each_window_is_in_one_share(
+    backend: dict[str, Any], lengths: list[int], threads: int
+) -> None:
+    shares = backend["share_out"](np.array(lengths, np.int32), threads)
+    assert sorted(itertools.chain(*shares)) == list(range(len(lengths)))
+    assert len(shares) in (1, threads)
+    if len(shares) > 1:
+        loads = [sum(lengths[window] for window in share) for share in shares]
+        assert max(loads) <= backend["MAX_IMBALANCE"] * sum(lengths) / threads
+
+
+@pytest.mark.parametrize(
+    ("lengths", "threads", "shares"),
+    [
+        ([170, 170], 2, [[0], [1]]),
+        ([100, 300, 200, 20], 2, [[1, 3], [2, 0]]),
+        ([384, 384, 384, 384, 380], 2, [[0, 2, 4], [1, 3]]),
+        ([384, 60], 2, [[0, 1]]),  # one thread would wait for the other
+        ([384], 2, [[0]]),
+        ([384, 384, 384], 1, [[0, 1, 2]]),
+    ],
+)
+def test_the_longest_goes_where_there_is_least(
+    backend: dict[str, Any], lengths: list[int], threads: int, shares: list[list[int]]
+) -> None:
+    assert backend["share_out"](np.array(lengths, np.int32), threads) == shares
+
+
+@given(lengths=lengths_of_windows, threads=st.integers(1, 4))
+def test_logits_come_back_in_their_places(
+    backend: dict[str, Any], lengths: list[int], threads: int
+) -> None:
+    windows = np.array(lengths, np.int32)
+    ids = np.arange(windows.sum(), dtype=np.int32)
+
+    def compute(flat: tuple[npt.NDArray[np.int32], ...]) -> list[npt.NDArray[np.float32]]:
+        """A token's logits are its number, and the length of its window beside its type."""
+        ids, types, windows = flat
+        return [ids.astype(np.float32), (np.repeat(windows, windows) + types).astype(np.float32)]
+
+    with ThreadPoolExecutor(threads) as pool:
+        start, end = backend["infer"]((ids, ids % 2, windows), compute, pool, threads)
+    assert start.dtype == end.dtype == np.float32
+    assert np.array_equal(start, ids)
+    assert np.array_equal(end, np.repeat(windows, windows) + ids % 2)
+
+
+class FakeRequest:
+    """Of a caller who waits, or has given up."""
+
+    def __init__(self, tokens: int, cancelled: bool) -> None:
+        self.tokens = tokens
+        self.cancelled = cancelled
+        self.asked = 0
+
+    def is_cancelled(self) -> bool:
+        self.asked += 1
+        return self.cancelled
+
+
+class FakeTriton(ModuleType):
+    """What the model uses of Triton's module."""
+
+    class TritonError:
+        CANCELLED, INVALID_ARG = "cancelled", "invalid"
+
+        def __init__(self, text: str, code: str) -> None:
+            self.code = code
+
+    class InferenceResponse:
+        def __init__(self, tensors: Any = (), error: Any = None) -> None:
+            self.tensors = tensors
+            self.error = error
+
+    @staticmethod
+    def Tensor(name: str, values: Any) -> Any:  # noqa: N802
+        return values
+
+    @staticmethod
+    def get_input_tensor_by_name(request: FakeRequest, name: str) -> Any:
+        values = [request.tokens] if name == "window_lengths" else [7] * request.tokens
+        return SimpleNamespace(as_numpy=lambda: np.array([values], np.int32))
+
+
+@pytest.fixture
+def model(backend: dict[str, Any]) -> Any:
+    made = backend["TritonPythonModel"]()
+    made.pool, made.threads = None, 1
+    made.computed = []
+
+    def compute(flat: tuple[npt.NDArray[np.int32], ...]) -> list[npt.NDArray[np.float32]]:
+        made.computed.append(len(flat[0]))
+        return [flat[0].astype(np.float32)] * 2
+
+    made.compute = compute
+    return made
+
+
+def test_what_nobody_waits_for_is_not_computed(model: Any) -> None:
+    requests = [FakeRequest(5, False), FakeRequest(6, True), FakeRequest(7, False)]
+    first, given_up, last = model.execute(requests)
+    assert model.computed == [12]
+    assert [len(first.tensors[0][0]), len(last.tensors[0][0])] == [5, 7]
+    assert given_up.error.code == "cancelled"
+
+
+def test_all_given_up(model: Any) -> None:
+    answers = model.execute([FakeRequest(5, True), FakeRequest(6, True)])
+    assert [answer.error.code for answer in answers] == ["cancelled"] * 2
+
+
+def test_a_request_alone_is_not_asked_about(model: Any) -> None:
+    alone = FakeRequest(5, True)
+    [answer] = model.execute([alone])
+    assert answer.error is None
+    assert alone.asked == 0
+
+
+def test_a_request_that_the_module_refuses_fails_alone(model: Any) -> None:
+    compute = model.compute
+
+    def guarded(flat: tuple[npt.NDArray[np.int32], ...]) -> Any:
+        if 6 in flat[2]:  # what a scripted `raise` becomes
+            raise torch.jit.Error("ValueError: window_lengths holds 6")
+        return compute(flat)
+
+    model.compute = guarded
+    answers = model.execute([FakeRequest(n, False) for n in (5, 6, 7)])
+    assert [answer.error and answer.error.code for answer in answers] == [None, "invalid", None]

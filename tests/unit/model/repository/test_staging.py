@@ -1,0 +1,228 @@
+"""Versions are made beside the repository, where Triton does not look, and appear complete."""
+
+import errno
+import json
+import os
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from spanqa_model.errors import ExportError
+from spanqa_model.repository.staging import BACKEND, STALE_SECONDS, staged_version, write_manifest
+from spanqa_model.repository.versions import MODEL_NAME, next_version, withdrawn_versions
+from unit.model.repository.version_files import (
+    entries,
+    make,
+    other_filesystem,
+    snapshot,
+    withdraw_by_hand,
+)
+
+LEVEL_UP = "mount the volume one level up"
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    return tmp_path / "repository"
+
+
+@pytest.fixture
+def staging_place(tmp_path: Path) -> Path:
+    return tmp_path / "repository.staging"
+
+
+def test_a_version_appears_when_the_block_ends(repository: Path) -> None:
+    target = repository / MODEL_NAME / "1"
+    with staged_version(repository, 1) as staging:
+        (staging / "model.pt").write_text("weights", encoding="utf-8")
+        assert not target.exists()
+    assert not staging.exists()
+    assert (target / "model.pt").read_text(encoding="utf-8") == "weights"
+    assert (target / "model.py").read_bytes() == BACKEND.read_bytes()
+    assert target.stat().st_mode & 0o777 == 0o755, "Triton may run as another user"
+
+
+@pytest.mark.parametrize("failure", [RuntimeError, KeyboardInterrupt])
+def test_nothing_is_left_when_the_block_raises(
+    repository: Path, failure: type[BaseException]
+) -> None:
+    def fail() -> None:
+        with staged_version(repository, 1) as staging:
+            (staging / "model.pt").write_text("half", encoding="utf-8")
+            raise failure
+
+    with pytest.raises(failure):
+        fail()
+    assert entries(repository) == set()
+    assert [path.name for path in repository.parent.iterdir()] == [repository.name]
+    assert next_version(repository) == 1
+
+
+def test_a_full_disk_is_one_clear_error(repository: Path) -> None:
+    def fail() -> None:
+        with staged_version(repository, 1):
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(ExportError, match=r"cannot write .*1: No space left on device$"):
+        fail()
+    assert entries(repository) == set()
+
+
+@pytest.mark.parametrize("withdrawn", [False, True])
+def test_of_two_exports_at_once_the_later_one_is_refused(repository: Path, withdrawn: bool) -> None:
+    def both() -> None:
+        with staged_version(repository, 1) as staging:
+            (staging / "model.pt").write_text("slow", encoding="utf-8")
+            make(repository, 1, "fast")
+            if withdrawn:
+                withdraw_by_hand(repository, 1)
+
+    with pytest.raises(ExportError, match="choose another"):
+        both()
+    there = withdrawn_versions(repository) if withdrawn else repository / MODEL_NAME
+    assert (there / "1" / "model.pt").read_text(encoding="utf-8") == "fast"
+    assert entries(repository) == (set() if withdrawn else {"1"})
+
+
+def test_a_repository_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a directory", encoding="utf-8")
+    with pytest.raises(ExportError, match=r"cannot write to .*file"):
+        make(tmp_path / "file", 1)
+
+
+def test_the_manifest_is_json_that_people_can_read(tmp_path: Path) -> None:
+    write_manifest(tmp_path, {"name": "modèle", "f1": None})
+    text = (tmp_path / "model.json").read_text(encoding="utf-8")
+    assert json.loads(text) == {"name": "modèle", "f1": None}
+    assert "modèle" in text
+    assert text.endswith("}\n")
+
+
+def test_an_export_changes_nothing_that_triton_polls_but_the_new_version(
+    repository: Path, staging_place: Path
+) -> None:
+    make(repository, 1)
+    before = snapshot(repository)
+    with staged_version(repository, 2) as staging:
+        (staging / "model.pt").write_text("weights", encoding="utf-8")
+        assert snapshot(repository) == before
+        assert staging_place in staging.parents
+    after = snapshot(repository)
+    new = {name for name in after if name.startswith(f"{MODEL_NAME}/2")}
+    assert {name for name in after if after[name] != before.get(name)} == {MODEL_NAME, *new}
+
+
+def test_an_export_that_fails_changes_nothing_that_triton_polls(repository: Path) -> None:
+    make(repository, 1)
+    before = snapshot(repository)
+    with pytest.raises(RuntimeError), staged_version(repository, 2):
+        raise RuntimeError
+    assert snapshot(repository) == before
+
+
+def test_the_staging_place_goes_when_the_last_export_ends(
+    repository: Path, staging_place: Path
+) -> None:
+    with staged_version(repository, 1):
+        make(repository, 2)
+        assert len([*staging_place.iterdir()]) == 1
+    assert not staging_place.exists()
+
+
+def test_a_repository_that_is_a_link_is_staged_beside_the_directory(tmp_path: Path) -> None:
+    (tmp_path / "volume" / "real").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("volume/real")
+    with staged_version(tmp_path / "link", 1) as staging:
+        assert tmp_path / "volume" / "real.staging" in staging.parents
+    assert (tmp_path / "volume" / "real" / MODEL_NAME / "1" / "model.py").is_file()
+
+
+def leave_behind(place: Path, name: str, *, age: float, file_age: float | None = None) -> Path:
+    """What an export that was killed leaves."""
+    file = place / name / "version" / "model.pt"
+    file.parent.mkdir(parents=True)
+    file.write_text("half", encoding="utf-8")
+    now = place.stat().st_mtime
+    os.utime(file, (now, now - (age if file_age is None else file_age)))
+    for directory in (file.parent, file.parents[1]):
+        os.utime(directory, (now, now - age))
+    return place / name
+
+
+def test_only_what_dead_exports_left_is_removed(repository: Path, staging_place: Path) -> None:
+    old, young = STALE_SECONDS + 60, STALE_SECONDS - 60
+    dead = leave_behind(staging_place, "1-ab12cd34", age=old)
+    kept = {
+        leave_behind(staging_place, "2-ab12cd34", age=young),
+        leave_behind(staging_place, "3-ab12cd34", age=old, file_age=young),
+        leave_behind(staging_place, "notes", age=old),
+    }
+    make(repository, 4)
+    assert not dead.exists()
+    assert {*staging_place.iterdir()} == kept
+
+
+def test_another_export_removes_the_staging_place_at_the_worst_moment(
+    repository: Path, staging_place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mkdtemp, removals = tempfile.mkdtemp, iter((True, True))
+
+    def late(prefix: str, dir: Path) -> str:
+        if next(removals, False):
+            staging_place.rmdir()
+        return mkdtemp(prefix=prefix, dir=dir)
+
+    monkeypatch.setattr(tempfile, "mkdtemp", late)
+    assert (make(repository, 1) / "model.pt").is_file()
+    assert next(removals, None) is None
+
+
+def test_many_exports_at_once(repository: Path, staging_place: Path) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        made = [*threads.map(lambda number: make(repository, number), range(1, 41))]
+    assert all((directory / "model.pt").is_file() for directory in made)
+    assert next_version(repository) == 41
+    assert not staging_place.exists()
+
+
+def test_no_room_beside_the_repository(repository: Path, staging_place: Path) -> None:
+    staging_place.write_text("in the way", encoding="utf-8")
+    with pytest.raises(ExportError, match=rf"cannot write to {staging_place}: .*{LEVEL_UP}"):
+        make(repository, 1)
+    assert next_version(repository) == 1
+
+
+def test_a_model_directory_that_is_read_only_is_noticed_before_the_work(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: path != repository / MODEL_NAME)
+    with pytest.raises(ExportError, match="read-only"), staged_version(repository, 1):
+        pytest.fail("the block was entered")
+
+
+def test_another_filesystem_is_noticed_before_the_work(
+    repository: Path, staging_place: Path, tmp_path: Path
+) -> None:
+    repository.mkdir()
+    with other_filesystem(tmp_path) as mounted:
+        (repository / MODEL_NAME).symlink_to(mounted)
+        with (
+            pytest.raises(ExportError, match=f"different filesystems; .*{LEVEL_UP}"),
+            staged_version(repository, 1),
+        ):
+            pytest.fail("the block was entered")
+    assert not staging_place.exists()
+
+
+def test_a_rename_across_mounts_of_one_filesystem(repository: Path, staging_place: Path) -> None:
+    """As with two subPath mounts of a volume: only the rename itself tells."""
+
+    def fail() -> None:
+        with staged_version(repository, 1):
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+    with pytest.raises(ExportError, match=f"{os.strerror(errno.EXDEV)}; .*{LEVEL_UP}"):
+        fail()
+    assert not staging_place.exists()

@@ -1,0 +1,54 @@
+"""Version directories for tests: real ones, with small files."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from spanqa_model.repository.configurations import CONFIGURATION_FILES
+from spanqa_model.repository.staging import staged_version, write_manifest
+from spanqa_model.repository.versions import MODEL_NAME, withdrawn_versions
+
+EARLIER = Path(__file__).with_name("superseded")  # what the release before the table shipped
+
+
+def make(repository: Path, version: int, content: str = "weights") -> Path:
+    """Make a version as the exporter does; it lacks nothing that a glance would miss."""
+    with staged_version(repository, version) as staging:
+        (staging / "model.pt").write_text(content, encoding="utf-8")
+        (staging / "tokenizer.json").write_text("{}", encoding="utf-8")
+        write_manifest(staging, {"name": "tiny", "dtype": "float32", "device": "cpu"})
+    return repository / MODEL_NAME / str(version)
+
+
+def snapshot(directory: Path) -> dict[str, tuple[int, int, int]]:
+    """What a poll of a directory tells: everything in it, and when it last changed."""
+    status = {path: path.stat() for path in (directory, *directory.rglob("*"))}
+    return {
+        str(path.relative_to(directory)): (one.st_ino, one.st_size, one.st_mtime_ns)
+        for path, one in status.items()
+    }
+
+
+def entries(repository: Path) -> set[str]:
+    """What lies beside the configurations."""
+    ours = {Path(name).parts[0] for name in CONFIGURATION_FILES}
+    return {path.name for path in (repository / MODEL_NAME).iterdir()} - ours
+
+
+def withdraw_by_hand(repository: Path, version: int) -> Path:
+    target = withdrawn_versions(repository) / str(version)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return (repository / MODEL_NAME / str(version)).rename(target)
+
+
+@contextmanager
+def other_filesystem(than: Path) -> Iterator[Path]:
+    """A directory from which nothing can be renamed to `than`."""
+    memory = Path("/dev/shm")
+    if not memory.is_dir() or memory.stat().st_dev == than.stat().st_dev:
+        pytest.skip("needs a second filesystem at /dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory) as directory:
+        yield Path(directory)
