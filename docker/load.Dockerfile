@@ -17,7 +17,8 @@ COPY --from=ghz /out/ghz /usr/local/bin/ghz
 COPY --from=build /opt/spanqa /opt/spanqa
 WORKDIR /spanqa
 COPY protos protos
-COPY benchmarks/workload.py benchmarks/workload.py
+COPY benchmarks/__init__.py benchmarks/
+COPY benchmarks/common/squad.py benchmarks/common/workload.py benchmarks/common/
 COPY benchmarks/ghz benchmarks/ghz
 USER 10001
 ENV PATH=/opt/spanqa/bin:$PATH \
@@ -25,5 +26,5 @@ ENV PATH=/opt/spanqa/bin:$PATH \
     PYTHONUNBUFFERED=1
 HEALTHCHECK NONE
 # spanqa is the frontend's name in compose.yaml; a --target that follows wins.
-ENTRYPOINT ["python", "benchmarks/ghz/run.py", "--target=spanqa:50051", \
+ENTRYPOINT ["python", "-m", "benchmarks.ghz.run", "--target=spanqa:50051", \
     "--payloads=/tmp/payloads.json", "--reports=/tmp/reports"]

@@ -17,14 +17,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "benchmarks"))
+from google.protobuf.json_format import MessageToDict
+from google.rpc import status_pb2
 
-from google.rpc import status_pb2  # noqa: E402
-
-from ghz.payloads import REPORTS, add_payload_options, write_payloads  # noqa: E402
+from benchmarks import ROOT
+from benchmarks.common.workload import MIXES, make_parser, positive_count
 
 PROFILES = {path.stem: path for path in sorted(Path(__file__).parent.glob("*.json"))}
+REPORTS = ROOT / "benchmarks" / "reports"
+TEMPLATE_ACTION = "{{"
 PROTO = ROOT / "protos" / "spanqa" / "v1" / "question_answering.proto"
 GOOGLEAPIS = Path(status_pb2.__file__).parents[2]
 MISSING = """ghz is not installed: there is no `ghz` on PATH. Take a release from
@@ -51,9 +52,12 @@ def main() -> None:
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    add_payload_options(parser)
+    parser = make_parser(__doc__)
     add = parser.add_argument
+    add("--mix", choices=tuple(MIXES), default="squad")
+    add("--count", type=positive_count, default=1000, help="different questions, asked in turn")
+    add("--seed", type=int, default=0, help="of the questions")
+    add("--payloads", type=Path, default=REPORTS / "payloads.json", help="file for the questions")
     add("--profile", choices=tuple(PROFILES), default="constant")
     add("--target", default="localhost:50051", help="host:port of a running server")
     add("--mode", choices=("proto", "reflection"), default="proto", help="where the API is read")
@@ -67,6 +71,22 @@ def parse_arguments() -> argparse.Namespace:
     if arguments.cname and not arguments.cacert:
         parser.error("argument --cname: only with --cacert, which turns TLS on")
     return arguments
+
+
+def write_payloads(arguments: argparse.Namespace) -> None:
+    """One AnswerRequest a question, with protobuf's JSON names; says what was written."""
+    requests = MIXES[arguments.mix](arguments.data, arguments.count, arguments.seed)
+    messages = [MessageToDict(request) for request in requests]
+    # ghz would run such a text as a Go template, and fail or ask something else.
+    plain = [message for message in messages if TEMPLATE_ACTION not in json.dumps(message)]
+    told = f"{len(plain)} questions"
+    if len(plain) < len(messages):
+        told += f", {len(messages) - len(plain)} with {TEMPLATE_ACTION} left out"
+    if not plain:
+        sys.exit(f"--data {arguments.data}: {told}; name another file")
+    arguments.payloads.parent.mkdir(parents=True, exist_ok=True)
+    arguments.payloads.write_text(json.dumps(plain, indent=1) + "\n")
+    print(f"{arguments.payloads}: {told}")
 
 
 def ghz_command(arguments: argparse.Namespace, report: Path) -> list[str]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import statistics
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache
 from time import perf_counter
 from typing import NamedTuple
 
@@ -15,13 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gpu.options import MissingError, Options, Row
-from gpu.windows import Windows, load_windows
-from shapes import BERT_LARGE, SMALL
-from spanqa_model.bert import BertConfig, PackedBertForQuestionAnswering
-from spanqa_model.build import DTYPES
+from benchmarks.common.shapes import BERT_LARGE, SMALL
+from benchmarks.gpu.options import MissingError, Options, Row
+from benchmarks.gpu.windows import Windows, load_windows
+from spanqa_model.checkpoints.config import BertConfig
+from spanqa_model.packed_bert.model import PackedBertForQuestionAnswering
 
 Model = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+Logits = list[Tensor]
 WARM_UPS, FEWEST_ROUNDS, MOST_ROUNDS = 2, 3, 20
 
 
@@ -63,9 +62,9 @@ class Bench:
         self.batch_windows = 4 if self.small else 32
         self.windows: Windows = load_windows(options, 16 if self.small else 256)
 
-    @cached_property
-    def module(self) -> PackedBertForQuestionAnswering:
-        """The packed module as it is exported for GPUs, float32."""
+    @cache  # noqa: B019 (one bench a process)
+    def module(self, attention: str = "grouped") -> PackedBertForQuestionAnswering:
+        """The packed module, float32, with the attention that is exported for GPUs, or another."""
         shape = SMALL if self.small else BERT_LARGE
         config = BertConfig(
             **shape,
@@ -76,7 +75,7 @@ class Bench:
         )
         torch.manual_seed(0)
         with self.device:
-            module = PackedBertForQuestionAnswering(config, attention="grouped")
+            module = PackedBertForQuestionAnswering(config, attention)
         for part in module.modules():
             if isinstance(part, nn.Linear | nn.Embedding):
                 nn.init.normal_(part.weight, std=0.02)
@@ -105,10 +104,9 @@ class Bench:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Seconds of rounds (every batch once), of the warm-up, and memory taken while running."""
+    """Seconds of rounds (every batch once), and memory taken while running."""
 
     rounds: list[float]
-    warm_up: float
     working_bytes: int
 
     @property
@@ -124,14 +122,15 @@ def measure(model: Model, batches: list[Batch], seconds: float) -> Measured:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         held = torch.cuda.memory_allocated(device)
-    warm_up = sum(round_seconds(model, batches) for _ in range(WARM_UPS))
+    for _ in range(WARM_UPS):
+        round_seconds(model, batches)
     taken: list[float] = []
     while len(taken) < FEWEST_ROUNDS or (
         len(taken) < MOST_ROUNDS and perf_counter() - begin < seconds
     ):
         taken.append(round_seconds(model, batches))
     peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
-    return Measured(taken, warm_up, peak - held)
+    return Measured(taken, peak - held)
 
 
 def round_seconds(model: Model, batches: list[Batch]) -> float:
@@ -153,8 +152,7 @@ def round_seconds(model: Model, batches: list[Batch]) -> float:
 
 def run(model: Model, batch: Batch) -> tuple[Tensor, Tensor]:
     """One pass as Triton makes it: no gradients, no specializing on lengths that never repeat."""
-    # Not inference_mode: nested tensors refuse it.
-    with torch.no_grad(), torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
+    with torch.inference_mode(), torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
         starts, ends = model(*batch)
     return starts, ends
 
@@ -176,24 +174,16 @@ def speed(measured: Measured, batches: list[Batch], module: PackedBertForQuestio
         "fastest_ms": min(measured.rounds) / len(batches) * 1e3,
         "slowest_ms": max(measured.rounds) / len(batches) * 1e3,
         "rounds": len(measured.rounds),
-        "warm_up_seconds": measured.warm_up,
         "working_mib": measured.working_bytes / 2**20,
     }
 
 
-def converted(module: PackedBertForQuestionAnswering, dtype: str) -> PackedBertForQuestionAnswering:
-    """A copy with its weights in `dtype`, its head in float32: as exported, but not scripted."""
-    copied = copy.deepcopy(module).to(DTYPES[dtype])
-    copied.qa_outputs.float()
-    return copied
+def logits_of(model: Model, batches: list[Batch]) -> Logits:
+    """[2, T] of each batch: starts and ends."""
+    return [torch.stack(run(model, batch)).float() for batch in batches]
 
 
-@contextmanager
-def tensor_float_32() -> Iterator[None]:
-    """Let float32 matrix products round their factors to TF32."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("high")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
+def difference(expected: Logits, actual: Logits) -> Row:
+    """Absolute differences of all logits."""
+    found = torch.cat([(a - b).abs().flatten() for a, b in zip(expected, actual, strict=True)])
+    return {"mean_difference": found.mean().item(), "max_difference": found.max().item()}

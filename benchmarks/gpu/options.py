@@ -1,4 +1,4 @@
-"""What a run is told, and what each of its sections may use; no torch here."""
+"""What a section of the GPU benchmark is given; no torch here."""
 
 from __future__ import annotations
 
@@ -6,24 +6,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
-ROOT = Path(__file__).resolve().parents[2]
 Row = dict[str, str | int | float]
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The arguments of `run.py` that its worker needs."""
+    """The arguments of `run.py` that sections need."""
 
     device: str
     small: bool
     windows: Path | None
     data: Path
-    trained: Path
 
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """When a section has to be done, on the monotonic clock."""
+    """When a section has to be done, on the monotonic clock, which all processes share."""
 
     at: float
 

@@ -1,8 +1,8 @@
 """Everything that a GPU can say about SpanQA, in one command and under eight minutes.
 
-`.venv/bin/python benchmarks/gpu/run.py`, or `python3 benchmarks/gpu/run.py --only model` where only
-torch 2.13 and numpy are installed. No network. Prints tables, writes JSON after every section. To
-try it without a GPU: `--device cpu --small`; such figures say nothing.
+`make bench-gpu`, or `python3 -m benchmarks.gpu.run --only model` where only torch 2.13 and numpy
+are installed. No network. Prints tables, writes JSON after every section. To try it without a GPU:
+`--device cpu --small`; such figures say nothing.
 """
 
 from __future__ import annotations
@@ -15,85 +15,82 @@ import platform
 import shutil
 import subprocess
 import sys
-from dataclasses import asdict
+import tempfile
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT / "tests")]
-# Where our packages are not installed, their sources do.
-sys.path += [str(ROOT / package / "src") for package in ("client", "server", "model")]
-
-from gpu.options import Deadline, Options  # noqa: E402
-from gpu.runner import Result, Runner  # noqa: E402
-from gpu.tables import table  # noqa: E402
+from benchmarks import RESULTS, ROOT
+from benchmarks.common.squad import SQUAD_DEV
+from benchmarks.gpu.options import Row
 
 # Parts of the time, in this order; what one leaves over goes to those after it.
 SECTIONS = {"padding": 3, "precision": 3, "batch sizes": 3, "attention": 4, "service": 7}
 GROUPS = {"all": tuple(SECTIONS), "model": tuple(SECTIONS)[:-1]}
-RESERVE_SECONDS = 25.0  # to end processes and write
-RESULTS = ROOT / "benchmarks" / "results" / "gpu.json"
-SQUAD_DEV = ROOT.parent / "shared" / "data" / "squad" / "dev-v1.1.json.xz"
+RESERVE_SECONDS, STOP_SECONDS = 25.0, 20.0  # to end processes and write
+MARGIN = 0.85  # of a section's time is for measuring, the rest to come to an end
+# In the JSON only; the reason of a failure is long and goes to the end of its line.
+OMITTED = {"failed", "fastest_ms", "slowest_ms", "rounds"}
+
+
+@dataclass(slots=True)
+class Result:
+    """What came of a section: "done", "missing", "failed" or "out of time", and its rows."""
+
+    status: str = "failed"
+    reason: str = ""
+    seconds: float = 0.0
+    rows: list[Row] = field(default_factory=list)
+    machine: dict[str, object] = field(default_factory=dict)
 
 
 def main() -> None:
     """Measure, print, write JSON."""
     arguments = parse_arguments()
     begin = monotonic()
-    deadline = Deadline.after(arguments.minutes * 60 - RESERVE_SECONDS)
-    options = Options(
-        arguments.device, arguments.small, arguments.windows, arguments.data, arguments.trained
-    )
-    report: dict[str, object] = {
-        "machine": host(),
-        "arguments": {
-            name: value.name if isinstance(value, Path) else value
-            for name, value in vars(arguments).items()
-        },
+    end = begin + arguments.minutes * 60 - RESERVE_SECONDS
+    named = {
+        name: value.name if isinstance(value, Path) else value
+        for name, value in vars(arguments).items()
     }
-    results: dict[str, Result] = {}
-    with Runner(options) as runner:
-        tell("starting the process that measures")
-        if reason := runner.start(Deadline.after(deadline.left() / 2)):
-            sys.exit(f"nothing can be measured: {reason}")
-        for name in (names := GROUPS.get(arguments.only, (arguments.only,))):
-            waiting = sum(SECTIONS[one] for one in names[len(results) :])
-            seconds = deadline.left() * SECTIONS[name] / waiting
-            tell(f"{name}: at most {seconds:.0f} s")
-            results[name] = runner.run(name, seconds)
-            tell(f"{name}: {results[name].told()}")
-            report["machine"] = host() | runner.machine
-            report["sections"] = {name: asdict(result) for name, result in results.items()}
-            report["seconds"] = monotonic() - begin
-            write(arguments.json, report)
-            print(table(name, results[name]), flush=True)
-    tell(f"{monotonic() - begin:.0f} s in all; figures in {arguments.json or 'no file'}")
-    if not any(result.rows for result in results.values()):
+    report: dict[str, Any] = {"machine": host(), "arguments": named, "sections": {}}
+    names = GROUPS.get(arguments.only, (arguments.only,))
+    for at, name in enumerate(names):
+        waiting = sum(SECTIONS[one] for one in names[at:])
+        seconds = (end - monotonic()) * SECTIONS[name] / waiting
+        say(f"{name}: at most {seconds:.0f} s")
+        result = run_section(name, seconds, arguments)
+        if result.status == "missing" and not result.machine:
+            sys.exit(f"nothing can be measured: {result.reason}")
+        report["machine"] |= result.machine
+        kept = {key: value for key, value in asdict(result).items() if key != "machine"}
+        report["sections"][name] = kept
+        report["seconds"] = monotonic() - begin
+        if arguments.json:
+            arguments.json.parent.mkdir(parents=True, exist_ok=True)
+            arguments.json.write_text(json.dumps(report, indent=1) + "\n")
+        print(table(name, result), flush=True)
+    say(f"{monotonic() - begin:.0f} s in all; figures in {arguments.json or 'no file'}")
+    if not any(section["rows"] for section in report["sections"].values()):
         sys.exit("nothing could be measured")
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--only", choices=(*GROUPS, *SECTIONS), default="all")
-    parser.add_argument("--minutes", type=float, default=8.0, help="for everything, at least 1")
-    parser.add_argument("--device", default="cuda", help="cuda, cuda:1, …, or cpu")
-    parser.add_argument("--small", action="store_true", help="a tiny shape, to try the script")
-    parser.add_argument("--json", type=Path, help="default: benchmarks/results/gpu.json")
-    parser.add_argument("--windows", type=Path, help="FILE.npz of benchmarks/gpu/windows.py")
-    parser.add_argument("--data", type=Path, default=SQUAD_DEV, help="SQuAD v1.1 JSON file")
-    parser.add_argument(
-        "--trained",
-        type=Path,
-        default=ROOT / "model_repository" / "bert_qa" / "1",
-        help="version whose trained weights are compared in each dtype",
-    )
+    add = parser.add_argument
+    add("--only", choices=(*GROUPS, *SECTIONS), default="all")
+    add("--minutes", type=float, default=8.0, help="for everything, at least 1")
+    add("--device", default="cuda", help="cuda, cuda:1, …, or cpu")
+    add("--small", action="store_true", help="a tiny shape, to try the script")
+    add("--json", type=Path, help="default: benchmarks/results/gpu.json, none with --small")
+    add("--windows", type=Path, help="FILE.npz of benchmarks.gpu.windows")
+    add("--data", type=Path, default=SQUAD_DEV, help="SQuAD v1.1 JSON file")
     arguments = parser.parse_args()
     if not arguments.minutes >= 1:
         parser.error(f"--minutes {arguments.minutes:g}: must be at least 1")
     if arguments.windows and not arguments.windows.is_file():
-        parser.error(
-            f"--windows {arguments.windows}: no such file; benchmarks/gpu/windows.py makes"
-        )
+        parser.error(f"--windows {arguments.windows}: no such file; benchmarks.gpu.windows makes")
     if arguments.device != "cpu" and not arguments.device.startswith("cuda"):
         parser.error(f"--device {arguments.device}: must be cuda, cuda:N or cpu")
     missing = [name for name in ("torch", "numpy") if importlib.util.find_spec(name) is None]
@@ -103,33 +100,92 @@ def parse_arguments() -> argparse.Namespace:
             "torch==2.13.0 and numpy; nothing else is needed for --only model"
         )
     if arguments.json is None and not arguments.small:
-        arguments.json = RESULTS
+        arguments.json = RESULTS / "gpu.json"
     return arguments
+
+
+def run_section(name: str, seconds: float, arguments: argparse.Namespace) -> Result:
+    """One section in a process of its own, ended when its time is over."""
+    begin = monotonic()
+    with tempfile.TemporaryDirectory(prefix="spanqa-gpu-") as directory:
+        file = Path(directory) / "rows"
+        given = {
+            **{"section": name, "file": str(file), "deadline": begin + MARGIN * seconds},
+            **{"device": arguments.device, "small": arguments.small},
+            **{
+                key: str(value.resolve()) if (value := getattr(arguments, key)) else None
+                for key in ("windows", "data")
+            },
+        }
+        command = [sys.executable, "-m", "benchmarks.gpu.section", json.dumps(given)]
+        process = subprocess.Popen(command, cwd=ROOT)
+        try:
+            process.wait(max(1.0, seconds))
+            result = Result(reason=f"its process ended with exit code {process.returncode}")
+        except subprocess.TimeoutExpired:
+            result = Result("out of time")
+        finally:
+            stop(process)
+        for line in file.read_text().splitlines() if file.is_file() else ():
+            ((kind, content),) = json.loads(line).items()
+            if kind == "row":
+                result.rows.append(content)
+            elif kind == "machine":
+                result.machine = content
+            else:
+                result.status, result.reason = content
+    result.seconds = monotonic() - begin
+    return result
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """By SIGTERM first, so that what it started ends too."""
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def host() -> dict[str, object]:
     """What can be known without torch."""
     found: dict[str, object] = {"system": platform.platform(), "cores": os.cpu_count()}
     if program := shutil.which("nvidia-smi"):
-        query = [
-            "--query-gpu=name,driver_version,power.limit,clocks.max.sm",
-            "--format=csv,noheader",
-        ]
-        told = subprocess.run(
-            [program, *query], capture_output=True, text=True, timeout=20, check=False
-        )
-        found["nvidia_smi"] = told.stdout.strip() or told.stderr.strip()
+        query = "--query-gpu=name,driver_version,power.limit,clocks.max.sm"
+        command = [program, query, "--format=csv,noheader"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+        found["nvidia_smi"] = done.stdout.strip() or done.stderr.strip()
     return found
 
 
-def write(file: Path | None, report: dict[str, object]) -> None:
-    if file is None:
-        return
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(report, indent=1) + "\n")
+def table(name: str, result: Result) -> str:
+    """Rows as text, a column for each key; the GPU host may have no library for that."""
+    title = f"\n{name}: {result.status}" + (f": {result.reason}" if result.reason else "")
+    columns = list(dict.fromkeys(key for row in result.rows for key in row if key not in OMITTED))
+    lines = [[column.replace("_", " ") for column in columns]]
+    lines += [[cell(row.get(column, "")) for column in columns] for row in result.rows]
+    widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
+    reasons = [
+        "",
+        *(f"  FAILED: {row['failed']}" if "failed" in row else "" for row in result.rows),
+    ]
+    printed = [
+        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)) + reason
+        for line, reason in zip(lines, reasons, strict=True)
+    ]
+    return "\n".join([title, *printed]) if result.rows else title
 
 
-def tell(text: str) -> None:
+def cell(value: str | int | float) -> str:
+    if not isinstance(value, float):
+        return str(value)
+    if value and abs(value) < 0.01:
+        return f"{value:.1e}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 

@@ -13,13 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gpu.bench import Bench
-from gpu.options import Deadline, MissingError, Row
-from shapes import BERT_LARGE, SMALL
+from benchmarks.common.shapes import BERT_LARGE, SMALL
+from benchmarks.gpu.bench import Bench
+from benchmarks.gpu.options import Deadline, MissingError, Row
 
 if TYPE_CHECKING:
-    from contenders import Contender
-    from report import Measured
+    from benchmarks.common.report import Measured
+    from benchmarks.service.contenders import Contender
     from spanqa.v1 import question_answering_pb2 as pb
 
 PACKAGES = (
@@ -35,7 +35,7 @@ def service(bench: Bench, deadline: Deadline) -> Iterator[Row]:
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         raise MissingError(f"not installed here: {', '.join(missing)}; `make setup` installs all")
-    from contenders import service as running_service
+    from benchmarks.service.contenders import service as running_service
     from support.processes import BIN
 
     if not (BIN / "spanqa-server").is_file():
@@ -54,7 +54,7 @@ def service(bench: Bench, deadline: Deadline) -> Iterator[Row]:
 
 def export_version(bench: Bench, directory: Path) -> Path:
     """A version with random weights in the bench's dtype, and the backend that knows CUDA."""
-    from models import bert_large, link_configurations
+    from benchmarks.common.models import bert_large, link_configurations
     from spanqa_model.export import export
 
     source = bert_large(directory / "checkpoint", SMALL if bench.small else BERT_LARGE)
@@ -74,8 +74,8 @@ def export_version(bench: Bench, directory: Path) -> Path:
 
 def questions(bench: Bench) -> list[pb.AnswerRequest]:
     """SQuAD's, or made-up words of about their length."""
+    from benchmarks.common.workload import squad_mix
     from spanqa.v1 import question_answering_pb2 as pb
-    from workload import squad_mix
 
     if bench.options.data.is_file():
         return squad_mix(bench.options.data, 64 if bench.small else 2000)

@@ -8,7 +8,7 @@ import torch
 import transformers
 from transformers import BertConfig, BertForQuestionAnswering
 
-from spanqa_model.bert import PackedBertForQuestionAnswering
+from spanqa_model.packed_bert.model import PackedBertForQuestionAnswering
 
 
 def same_model(

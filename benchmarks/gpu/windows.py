@@ -1,13 +1,11 @@
 """The windows that go through the model: SQuAD's own, or made up with SQuAD's lengths.
 
-A GPU host may have neither tokenizer nor SQuAD, so `python benchmarks/gpu/windows.py FILE.npz`
-writes tokenized windows elsewhere for `run.py --windows FILE.npz`. With `--lengths`, it prints the
-percentiles of their lengths, as `squad_window_lengths.json` has them (`--count 2000 --lengths`).
+A GPU host may have neither tokenizer nor SQuAD, so `python -m benchmarks.gpu.windows FILE.npz`
+writes tokenized windows elsewhere for `run.py --windows FILE.npz`.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from dataclasses import dataclass
@@ -16,17 +14,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-ROOT = Path(__file__).resolve().parents[2]
-if __name__ == "__main__":
-    sys.path[:0] = [str(ROOT / folder) for folder in ("benchmarks", "tests")]
-
-from gpu.options import MissingError, Options  # noqa: E402
-from shapes import VOCABULARY  # noqa: E402
+from benchmarks import REPOSITORY
+from benchmarks.common.shapes import VOCABULARY
+from benchmarks.common.squad import how_to_get
+from benchmarks.gpu.options import MissingError, Options
 
 LENGTHS = Path(__file__).with_name("squad_window_lengths.json")
-VERSION = ROOT / "model_repository" / "bert_qa" / "1"
+VERSION = REPOSITORY / "bert_qa" / "1"
 NAMES = ("input_ids", "token_type_ids", "window_lengths")
 QUESTION_TOKENS = 14  # of a made-up window, [CLS] and [SEP] included
+MOST_TOKENS = 384
 Array = npt.NDArray[np.int32]
 
 
@@ -35,13 +32,9 @@ class Windows:
     """Windows end to end: int32 [T], [T] and [W], and where they come from."""
 
     source: str
-    real: bool
     input_ids: Array
     token_type_ids: Array
     window_lengths: Array
-
-    def arrays(self) -> tuple[Array, Array, Array]:
-        return self.input_ids, self.token_type_ids, self.window_lengths
 
 
 def load_windows(options: Options, count: int) -> Windows:
@@ -55,7 +48,7 @@ def load_windows(options: Options, count: int) -> Windows:
 
 
 def read_windows(file: Path) -> Windows:
-    """Windows that `save` wrote.
+    """Windows that `main` wrote.
 
     Raises:
         MissingError: it is no such file.
@@ -64,20 +57,32 @@ def read_windows(file: Path) -> Windows:
         with np.load(file) as arrays:
             named = {name: arrays[name].astype(np.int32) for name in NAMES}
     except (OSError, ValueError, KeyError) as error:
-        reason = f"--windows {file}: {error}; write it with benchmarks/gpu/windows.py"
+        reason = f"--windows {file}: {error}; write it with benchmarks.gpu.windows"
         raise MissingError(reason) from None
-    return Windows(f"file {file.name}", True, **named)
+    return Windows(f"file {file.name}", **named)
 
 
 def squad_windows(data: Path, count: int) -> Windows:
     """Windows of questions spread over SQuAD v1.1 dev, longer contexts cut at 384 tokens."""
-    if not data.is_file() or not (VERSION / "tokenizer.json").is_file():
-        raise MissingError(f"{data} or {VERSION} is missing: name a SQuAD file, run `make setup`")
-    from backend import make_batches
+    if not data.is_file():
+        raise MissingError(how_to_get(data))
+    if not (VERSION / "tokenizer.json").is_file():
+        raise MissingError(f"{VERSION} is missing: `make setup` exports it")
+    from benchmarks.common.workload import squad_mix
+    from spanqa_server.qa.windows import pack_windows, plan_windows
+    from spanqa_server.versions.repository import load_version
 
-    chosen = argparse.Namespace(data=data, batches=1, windows=count)
-    (packed,) = make_batches(chosen, VERSION)
-    return Windows("SQuAD v1.1 dev", True, **{name: getattr(packed, name) for name in NAMES})
+    tokenizer = load_version(VERSION).tokenizer
+    made = []
+    for request in squad_mix(data, count):
+        question = tokenizer.encode(request.question).ids
+        room = MOST_TOKENS - 3 - len(question)
+        context = tokenizer.encode(request.context).ids[:room]
+        plan = plan_windows(len(context), len(context), 0)
+        ids = {"cls_id": tokenizer.cls_id, "sep_id": tokenizer.sep_id}
+        made.append(pack_windows(question, context, plan, **ids))
+    arrays = {name: np.concatenate([getattr(one, name) for one in made]) for name in NAMES}
+    return Windows("SQuAD v1.1 dev", **arrays)
 
 
 def made_up_windows(count: int) -> Windows:
@@ -88,30 +93,22 @@ def made_up_windows(count: int) -> Windows:
     lengths = drawn.round().astype(np.int32)
     ids = random.integers(1000, VOCABULARY, int(lengths.sum()), dtype=np.int32)
     types = np.concatenate([np.arange(n) >= QUESTION_TOKENS for n in lengths]).astype(np.int32)
-    return Windows("made up, SQuAD's lengths", False, ids, types, lengths)
+    return Windows("made up, SQuAD's lengths", ids, types, lengths)
 
 
 def main() -> None:
-    """Write windows, or print what is known of their lengths."""
-    from workload import add_data_option
+    """Write windows of SQuAD."""
+    from benchmarks.common.workload import make_parser
 
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    add_data_option(parser)
-    parser.add_argument("file", type=Path, nargs="?", help="where to write them, .npz")
+    parser = make_parser(__doc__)
+    parser.add_argument("file", type=Path, help="where to write them, .npz")
     parser.add_argument("--count", type=int, default=256)
-    parser.add_argument("--lengths", action="store_true", help="print percentiles instead")
     arguments = parser.parse_args()
-    if bool(arguments.file) == arguments.lengths:
-        parser.error("name a FILE.npz to write, or --lengths")
     try:
         windows = squad_windows(arguments.data, arguments.count)
     except MissingError as error:
         sys.exit(str(error))
-    if arguments.lengths:
-        percentiles = np.percentile(windows.window_lengths, range(101)).round().astype(int)
-        print(json.dumps({"windows": arguments.count, "percentiles": percentiles.tolist()}))
-    else:
-        np.savez_compressed(arguments.file, **dict(zip(NAMES, windows.arrays(), strict=True)))
+    np.savez_compressed(arguments.file, **{name: getattr(windows, name) for name in NAMES})
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""SIGTERM under load, again and again: are calls lost, and does everything end.
+"""SIGTERM under load, again and again: whether calls are lost, and whether every process ends.
 
-`make bench-endings`. Callers do what balancers do: they follow the health service, and send no
+`make bench-endings`. Callers do what load balancers do: they follow the health service, and send no
 more calls to a server that says NOT_SERVING. Whatever was sent until then must be answered.
 """
 
@@ -10,29 +10,23 @@ import argparse
 import asyncio
 import contextlib
 import signal
-import sys
 import tempfile
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import monotonic
 
-import grpc
 import psutil
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from rich.progress import track
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT / "tests")]
+from benchmarks import REPOSITORY
+from benchmarks.common.report import write_result
+from benchmarks.common.workload import make_parser, squad_mix
+from spanqa.v1 import question_answering_pb2 as pb
+from support import health
+from support.processes import RunningServer, running_server
+from support.steady import Known, Steady, connected, learn
 
-from rich.progress import track  # noqa: E402
-
-from report import write_result  # noqa: E402
-from spanqa.v1 import question_answering_pb2 as pb  # noqa: E402
-from support.processes import RunningServer, running_server  # noqa: E402
-from support.steady import Known, Steady, connected, learn  # noqa: E402
-from workload import add_data_option, squad_mix  # noqa: E402
-
-SERVING = health_pb2.HealthCheckResponse.SERVING
 LOAD_SECONDS, LATER_SECONDS = 2.0, 0.5
 
 
@@ -48,18 +42,19 @@ class Ending:
     ended_seconds: float
     exit_code: int
     left: list[str]
+    """Processes that did not end."""
 
 
 def main() -> None:
     """End a server so many times, half of them with two workers; print and write what came."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    add_data_option(parser)
-    parser.add_argument("--times", type=int, default=20)
-    parser.add_argument("--rate", type=float, default=76.0, help="calls a second")
-    parser.add_argument("--timeout", type=float, default=10.0, help="deadline of each call, s")
-    parser.add_argument("--drain", type=float, default=2.0, help="--drain-seconds")
-    parser.add_argument("--repository", type=Path, default=ROOT / "model_repository")
-    parser.add_argument("--json", type=Path)
+    parser = make_parser(__doc__)
+    add = parser.add_argument
+    add("--times", type=int, default=20)
+    add("--rate", type=float, default=76.0, help="calls a second")
+    add("--timeout", type=float, default=10.0, help="deadline of each call, s")
+    add("--drain", type=float, default=2.0, help="--drain-seconds of the server")
+    add("--repository", type=Path, default=REPOSITORY)
+    add("--json", type=Path, help="write the figures there")
     arguments = parser.parse_args()
     requests = squad_mix(arguments.data, 200)
     known: list[Known] = []
@@ -67,22 +62,16 @@ def main() -> None:
         asyncio.run(end_once(arguments, 1 + number % 2, requests, known))
         for number in track(range(arguments.times), "endings")
     ]
-    codes: Counter[str] = Counter()
-    for ending in endings:
-        codes.update(ending.codes)
-    print(f"calls: {dict(codes)}, of which after the signal: {total(endings)}")
+    codes = sum((Counter(ending.codes) for ending in endings), Counter[str]())
+    later = sum(ending.sent_after_signal for ending in endings)
+    print(f"calls: {dict(codes)}, of which after the signal: {later}")
     print(f"exit codes: {dict(Counter(ending.exit_code for ending in endings))}")
     ended = sorted(ending.ended_seconds for ending in endings)
     print(f"ended after {ended[0]:.2f} to {ended[-1]:.2f} s (drain {arguments.drain:g} s)")
     print(f"NOT_SERVING after {max(one.told_seconds for one in endings):.3f} s at most")
     print(f"processes left: {[name for one in endings for name in one.left]}")
     if arguments.json:
-        del arguments.repository
         write_result(arguments.json, arguments, endings=[asdict(one) for one in endings])
-
-
-def total(endings: list[Ending]) -> int:
-    return sum(ending.sent_after_signal for ending in endings)
 
 
 async def end_once(
@@ -104,8 +93,10 @@ async def end_once(
             await asyncio.sleep(LOAD_SECONDS)
             processes = [psutil.Process(server.process.pid), *server.children()]
             begin = monotonic()
-            ended = asyncio.create_task(asyncio.to_thread(wait_for_end, server))
-            told = await follow(server, begin)
+            ended = asyncio.create_task(asyncio.to_thread(terminate, server))
+            with contextlib.suppress(Exception):  # it may end before it says so
+                await health.told(server, serving=False)
+            told = monotonic()
             await asyncio.sleep(LATER_SECONDS)  # balancers need a while to hear of it
             load.stop()
             await running
@@ -116,21 +107,10 @@ async def end_once(
     return Ending(workers, load.codes(), after, told - begin, ended_at - begin, code, left)
 
 
-def wait_for_end(server: RunningServer) -> float:
-    server.process.send_signal(signal.SIGTERM)
+def terminate(server: RunningServer) -> float:
+    """Send SIGTERM; returns when the server has ended."""
     with contextlib.suppress(Exception):
-        server.process.wait(60)
-    return monotonic()
-
-
-async def follow(server: RunningServer, begin: float) -> float:
-    """When the server first says NOT_SERVING, or ends."""
-    async with grpc.aio.insecure_channel(server.target) as channel:
-        stub = health_pb2_grpc.HealthStub(channel)
-        with contextlib.suppress(grpc.aio.AioRpcError):
-            async for update in stub.Watch(health_pb2.HealthCheckRequest()):
-                if update.status != SERVING:
-                    return monotonic()
+        server.stop(signal.SIGTERM, within=60)
     return monotonic()
 
 

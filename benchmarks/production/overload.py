@@ -15,8 +15,9 @@ import contextlib
 import statistics
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -25,17 +26,15 @@ import grpc
 import psutil
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT / "tests")]
+from benchmarks import REPOSITORY
+from benchmarks.common.asking import ask_all
+from benchmarks.common.report import write_result
+from benchmarks.common.workload import make_parser, squad_mix
+from benchmarks.production.sampling import Sampler
+from support.processes import RunningServer, running_server
+from support.steady import OK, Asked, Steady, connected, learn
 
-from asking import ask_all  # noqa: E402
-from production.sampling import Sampler  # noqa: E402
-from report import write_result  # noqa: E402
-from support.processes import RunningServer, running_server  # noqa: E402
-from support.steady import OK, Asked, Steady, connected, learn  # noqa: E402
-from workload import add_data_option, squad_mix  # noqa: E402
-
-REJECTED = "RESOURCE_EXHAUSTED"
+REFUSED = "RESOURCE_EXHAUSTED"
 QUESTIONS, CONNECTIONS = 400, 16
 HEALTH_SECONDS = 0.1
 RECOVERY_SECONDS = 10.0
@@ -43,66 +42,44 @@ RECOVERY_SECONDS = 10.0
 USUAL_TIMES = 3.0
 
 
-@dataclass(frozen=True)
-class Report:
-    """What came of it."""
-
-    capacity: float
-    offered_per_second: float
-    answered_per_second: float
-    codes: dict[str, int]
-    median_rejection_seconds: float
-    p99_rejection_seconds: float
-    median_answer_seconds: float
-    p99_answer_seconds: float
-    health: dict[str, int]
-    slowest_health_seconds: float
-    recovery_seconds: float
-    generator_late_seconds: float
-    cores_used: dict[str, float]
-    """While the load lasted, by the processes of the server and by the callers beside them."""
-
-    @property
-    def goodput(self) -> float:
-        return self.answered_per_second / self.capacity
-
-
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    add_data_option(parser)
-    parser.add_argument("--times", type=float, default=5.0, help="the capacity")
-    parser.add_argument("--seconds", type=float, default=180.0)
-    parser.add_argument("--timeout", type=float, default=5.0, help="deadline of each call, s")
-    parser.add_argument("--callers", type=int, default=64, help="of the capacity")
-    parser.add_argument("--capacity-seconds", type=float, default=20.0)
-    parser.add_argument("--shape", choices=("embedded", "bert-large"), default="embedded")
-    parser.add_argument("--flags", default="", help="more flags of the server, with spaces")
-    parser.add_argument("--json", type=Path)
+    parser = make_parser(__doc__)
+    add = parser.add_argument
+    add("--times", type=float, default=5.0, help="the capacity")
+    add("--seconds", type=float, default=180.0)
+    add("--timeout", type=float, default=5.0, help="deadline of each call, s")
+    add("--callers", type=int, default=64, help="when the capacity is measured")
+    add("--capacity-seconds", type=float, default=20.0)
+    add("--shape", choices=("embedded", "bert-large"), default="embedded")
+    add("--repository", type=Path, default=REPOSITORY, help="of the embedded shape")
+    add("--flags", default="", help="more flags of the server, with spaces")
+    add("--json", type=Path, help="write the figures there")
     arguments = parser.parse_args()
     with (
         tempfile.TemporaryDirectory() as directory,
-        repository_of(arguments.shape) as repository,
+        repository_of(arguments) as repository,
         running_server(repository, Path(directory) / "log", *arguments.flags.split()) as server,
     ):
         report, curves = asyncio.run(measure(arguments, server))
-    for name, value in asdict(report).items():
+    for name, value in report.items():
         print(f"{name}: {value if isinstance(value, dict) else f'{value:.4g}'}")
-    print(f"goodput: {report.goodput:.1%} of capacity")
+    share = report["answered_per_second"] / report["capacity"]
+    print(f"answered in time: {share:.1%} of capacity")
     for name, curve in curves.items():
-        shown = [curve["megabytes"][at * (len(curve["megabytes"]) - 1) // 9] for at in range(10)]
-        print(f"MB of {name}: {[round(value) for value in shown]}")
+        megabytes = curve["megabytes"]
+        print(f"MB of {name}: {megabytes[0]:.0f} first, {max(megabytes):.0f} at most")
     if arguments.json:
-        write_result(arguments.json, arguments, report=asdict(report), curves=curves)
+        write_result(arguments.json, arguments, report=report, curves=curves)
 
 
 @contextlib.contextmanager
-def repository_of(shape: str) -> Iterator[Path]:
+def repository_of(arguments: argparse.Namespace) -> Iterator[Path]:
     """The default model's, or one of BERT-large's shape with random weights, in bfloat16."""
-    if shape == "embedded":
-        yield ROOT / "model_repository"
+    if arguments.shape == "embedded":
+        yield arguments.repository
         return
-    from models import prepared_weights  # needs torch and transformers
+    from benchmarks.common.models import prepared_weights  # needs torch and transformers
 
     with prepared_weights("bert-large", "bfloat16", {"packed": None}) as weights:
         yield weights.repositories["packed"]
@@ -110,7 +87,7 @@ def repository_of(shape: str) -> Iterator[Path]:
 
 async def measure(
     arguments: argparse.Namespace, server: RunningServer
-) -> tuple[Report, dict[str, Any]]:
+) -> tuple[dict[str, Any], dict[str, Any]]:
     requests = squad_mix(arguments.data, QUESTIONS)
     known = await learn(server.target, requests)
     capacity = await find_capacity(arguments, server.target, requests)
@@ -135,7 +112,9 @@ async def measure(
         for task in watching:
             task.cancel()
         await asyncio.gather(*watching, return_exceptions=True)
-    report = summary(capacity, load, begin, end, health, recovered - end, busy)
+    report = summary(capacity, load, begin, end, health)
+    # Of the processes of the server and of the callers beside them, while the load lasted.
+    report |= {"recovery_seconds": recovered - end, "cores_used": busy}
     return report, {name: asdict(curve) for name, curve in sampler.by_name().items()}
 
 
@@ -186,34 +165,26 @@ async def watch_health(target: str, seen: list[tuple[str, float]]) -> None:
 
 
 def summary(
-    capacity: float,
-    load: Steady,
-    begin: float,
-    end: float,
-    health: list[tuple[str, float]],
-    recovered: float,
-    busy: dict[str, float],
-) -> Report:
-    seconds = end - begin
-    answered = times_of(load.calls, OK)
-    rejected = times_of(load.calls, REJECTED)
-    statuses = [status for status, _ in health]
-    late = max(call.sent - begin - at / load.rate for at, call in enumerate(load.calls))
-    return Report(
-        capacity,
-        len(load.calls) / seconds,
-        sum(call.code == OK and call.settled < end for call in load.calls) / seconds,
-        load.codes(),
-        percentile(rejected, 50),
-        percentile(rejected, 99),
-        percentile(answered, 50),
-        percentile(answered, 99),
-        {status: statuses.count(status) for status in set(statuses)},
-        max(took for _, took in health),
-        recovered,
-        late,
-        busy,
-    )
+    capacity: float, load: Steady, begin: float, end: float, health: list[tuple[str, float]]
+) -> dict[str, Any]:
+    """What can be said of the load itself."""
+    calls, seconds = load.calls, end - begin
+    answered, refused = times_of(calls, OK), times_of(calls, REFUSED)
+    return {
+        "capacity": capacity,
+        "offered_per_second": len(calls) / seconds,
+        "answered_per_second": sum(one.code == OK and one.settled < end for one in calls) / seconds,
+        "codes": load.codes(),
+        "median_rejection_seconds": percentile(refused, 50),
+        "p99_rejection_seconds": percentile(refused, 99),
+        "median_answer_seconds": percentile(answered, 50),
+        "p99_answer_seconds": percentile(answered, 99),
+        "health": dict(Counter(status for status, _ in health)),
+        "slowest_health_seconds": max(took for _, took in health),
+        "generator_late_seconds": max(
+            call.sent - begin - at / load.rate for at, call in enumerate(calls)
+        ),
+    }
 
 
 def cpu_of(sampler: Sampler) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """Half an hour at 70 % of capacity: memory, descriptors and latency must not grow.
 
 `make soak`. Single questions come at a steady rate, and beside them batches, streams, documents,
-cancelled calls and wrong ones; every process is looked at every ten seconds. Slopes are those of
+cancelled calls and invalid ones; every process is looked at every ten seconds. Slopes are those of
 straight lines through the last two thirds: caches fill at first.
 """
 
@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import itertools
-import sys
 import tempfile
 from collections import Counter, defaultdict
 from dataclasses import asdict
@@ -21,17 +20,13 @@ from typing import Any
 import grpc
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT / "tests")]
-
-from rich.progress import Progress  # noqa: E402
-
-from production.sampling import Curve, Sampler  # noqa: E402
-from report import write_result  # noqa: E402
-from spanqa.v1 import question_answering_pb2 as pb  # noqa: E402
-from support.processes import running_server  # noqa: E402
-from support.steady import OK, OPTIONS, WRONG, Known, Steady, connected, learn, spans  # noqa: E402
-from workload import add_data_option, squad_mix  # noqa: E402
+from benchmarks import REPOSITORY
+from benchmarks.common.report import write_result
+from benchmarks.common.workload import make_parser, squad_mix
+from benchmarks.production.sampling import Curve, Sampler
+from spanqa.v1 import question_answering_pb2 as pb
+from support.processes import running_server
+from support.steady import OK, WRONG, Known, Steady, connected, learn, spans
 
 # One in so many seconds, besides the steady single questions.
 OTHERS_SECONDS = 1.0
@@ -41,14 +36,14 @@ LATENCY_SECONDS = 60.0
 
 def main() -> None:
     """Run, print slopes and latencies, write the curves."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    add_data_option(parser)
-    parser.add_argument("--minutes", type=float, default=30.0)
-    parser.add_argument("--rate", type=float, default=66.0, help="calls a second")
-    parser.add_argument("--timeout", type=float, default=10.0, help="deadline of each call, s")
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--repository", type=Path, default=ROOT / "model_repository")
-    parser.add_argument("--json", type=Path)
+    parser = make_parser(__doc__)
+    add = parser.add_argument
+    add("--minutes", type=float, default=30.0)
+    add("--rate", type=float, default=66.0, help="calls a second")
+    add("--timeout", type=float, default=10.0, help="deadline of each call, s")
+    add("--workers", type=int, default=1)
+    add("--repository", type=Path, default=REPOSITORY)
+    add("--json", type=Path, help="write the figures there")
     arguments = parser.parse_args()
     result = asyncio.run(soak(arguments))
     print(f"single questions: {result['codes']}; others: {result['others']}")
@@ -62,7 +57,6 @@ def main() -> None:
     for share in ("p50", "p99"):
         print(f"{share} by minute, ms: {[round(ms) for ms in result['latencies'][share]]}")
     if arguments.json:
-        del arguments.repository
         write_result(arguments.json, arguments, **result)
 
 
@@ -77,16 +71,11 @@ async def soak(arguments: argparse.Namespace) -> dict[str, Any]:
     ):
         known = await learn(server.target, requests)
         sampler, others = Sampler(server, SAMPLE_SECONDS), Counter[str]()
-        async with (
-            connected(server.target, 8) as stubs,
-            grpc.aio.insecure_channel(server.target, OPTIONS) as channel,
-        ):
+        async with connected(server.target, 8) as stubs:
             load = Steady(stubs, known, arguments.rate, arguments.timeout)
-            stub: Any = stubs[0]
             tasks = [
                 asyncio.create_task(sampler.run()),
-                asyncio.create_task(ask_others(stub, channel, known, others)),
-                asyncio.create_task(show_progress(seconds, load)),
+                asyncio.create_task(ask_others(stubs[0], known, others)),
             ]
             running = asyncio.create_task(load.run())
             begin = monotonic()
@@ -107,21 +96,8 @@ async def soak(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-async def show_progress(seconds: float, load: Steady) -> None:
-    with Progress() as progress:
-        bar = progress.add_task("soak", total=seconds)
-        begin = monotonic()
-        while True:
-            progress.update(
-                bar, completed=monotonic() - begin, description=f"{len(load.calls)} calls"
-            )
-            await asyncio.sleep(1)
-
-
-async def ask_others(
-    stub: Any, channel: grpc.aio.Channel, known: list[Known], seen: Counter[str]
-) -> None:
-    """A batch, a stream, documents, a cancelled call, a wrong one and a new connection, in turn."""
+async def ask_others(stub: Any, known: list[Known], seen: Counter[str]) -> None:
+    """A batch, a stream, documents, a cancelled call and an invalid one, in turn."""
     pairs = itertools.cycle(known)
     for number in itertools.count():
         await asyncio.sleep(OTHERS_SECONDS)
@@ -152,14 +128,10 @@ async def ask_others(
             call.cancel()
             seen["cancelled"] += 1
         else:
-            await refused(stub, seen)
-
-
-async def refused(stub: Any, seen: Counter[str]) -> None:
-    try:
-        await stub.Answer(pb.AnswerRequest(question="", context="x"), timeout=60)
-    except grpc.aio.AioRpcError as error:
-        seen[error.code().name] += 1
+            try:
+                await stub.Answer(pb.AnswerRequest(question="", context="x"), timeout=60)
+            except grpc.aio.AioRpcError as error:
+                seen[error.code().name] += 1
 
 
 def slopes(curve: Curve) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Start the server, ask questions about a text, check the answers, end the server."""
+"""Start a server, ask it questions about a text, check the answers, stop the server."""
 
 import asyncio
 import contextlib
@@ -37,7 +37,7 @@ EXAMPLES = (
 
 
 async def main() -> int:
-    """Return 0 when every answer is right and every process ended well."""
+    """Return 0 if every answer is right and every process exited with 0."""
     context = TEXT.read_text(encoding="utf-8")
     begin = perf_counter()
     async with running_server() as target, spanqa.AsyncClient(target) as client:
@@ -53,7 +53,7 @@ async def main() -> int:
 
 
 def show(example: Example, result: spanqa.AnswerResult, context: str) -> bool:
-    """Print one answer; say whether it is right and stands where it says."""
+    """Print one answer; return whether it is right, and its offsets, too."""
     answer = result.best
     assert answer is not None
     right = (
@@ -71,7 +71,7 @@ def show(example: Example, result: spanqa.AnswerResult, context: str) -> bool:
 
 @contextlib.asynccontextmanager
 async def running_server() -> AsyncIterator[str]:
-    """A server on a free port, ready; it is ended with SIGTERM and must end well."""
+    """A server on a free port that is ready; it is stopped with SIGTERM and must exit with 0."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -80,9 +80,13 @@ async def running_server() -> AsyncIterator[str]:
         server = await asyncio.create_subprocess_exec(
             *(command, "serve", "--host", "127.0.0.1", "--port", str(port)), stderr=log
         )
+        interrupted = False
         try:
             await asyncio.wait_for(until_serving(f"127.0.0.1:{port}", server), START_SECONDS)
             yield f"127.0.0.1:{port}"
+        except asyncio.CancelledError:  # Ctrl-C, which the server may have got as well
+            interrupted = True
+            raise
         finally:
             if server.returncode is None:
                 server.send_signal(signal.SIGTERM)
@@ -91,7 +95,7 @@ async def running_server() -> AsyncIterator[str]:
             except TimeoutError:
                 server.kill()
                 raise
-            if code:
+            if code and not interrupted:
                 log.seek(0)
                 sys.exit(f"the server ended with exit code {code}:\n{log.read().decode()}")
 
@@ -110,4 +114,7 @@ async def until_serving(target: str, server: asyncio.subprocess.Process) -> None
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(main()))
+    try:
+        sys.exit(asyncio.run(main()))
+    except KeyboardInterrupt:
+        sys.exit(130)

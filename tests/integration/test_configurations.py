@@ -12,8 +12,17 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
-from spanqa_server.triton.embedded.process import pytriton_package, triton_command, triton_environment
-from spanqa_server.triton.repository_view import link_backend, link_configurations, link_versions, view_of
+from spanqa_server.triton.embedded.process import (
+    pytriton_package,
+    triton_command,
+    triton_environment,
+)
+from spanqa_server.triton.repository_view import (
+    link_backend,
+    link_configurations,
+    link_versions,
+    view_of,
+)
 from support.processes import free_port
 
 MODEL = Path(__file__).parents[2] / "model_repository" / "bert_qa"

@@ -3,21 +3,22 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-RUN = Path(__file__).resolve().parents[2] / "benchmarks" / "gpu" / "run.py"
+from benchmarks import ROOT
+from benchmarks.gpu.bench import usable
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, str(RUN), *arguments],
+        [sys.executable, "-m", "benchmarks.gpu.run", *arguments],
+        cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=280,
         check=False,
     )
 
@@ -25,7 +26,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     file = tmp_path_factory.mktemp("gpu") / "gpu.json"
-    small = ("--device", "cpu", "--small", "--minutes", "2", "--only", "model")
+    small = ("--device", "cpu", "--small", "--minutes", "8", "--only", "model")
     # No data: made-up windows, as on a GPU host that has nothing but torch.
     done = run(*small, "--data", "none", "--json", str(file))
     assert done.returncode == 0, done.stderr
@@ -48,11 +49,10 @@ def test_the_machine_and_the_windows_are_named(report: dict[str, Any]) -> None:
 
 def test_padded_contenders_compute_what_the_packed_one_does(report: dict[str, Any]) -> None:
     found = rows(report, "padding")
-    assert len(found) == 5
+    assert len(found) == 3
     for row in found:
         assert row["windows_per_second"] > 0
         assert row["max_difference"] < 1e-5
-        assert row["top_answers_changed"] == 0
 
 
 def test_each_dtype_and_batch_size_has_a_row(report: dict[str, Any]) -> None:
@@ -62,18 +62,15 @@ def test_each_dtype_and_batch_size_has_a_row(report: dict[str, Any]) -> None:
 
 def test_attention_that_cannot_run_here_says_why(report: dict[str, Any]) -> None:
     found = {row["attention"]: row for row in rows(report, "attention")}
-    assert len(found) == 9
-    for name in ("flash, ragged", "memory-efficient, ragged", "cuDNN, ragged"):
+    assert list(found) == ["grouped", "windowed", "flash", "efficient"]
+    for name in ("flash", "efficient"):
         assert "CPU" in found[name]["failed"]
     for row in found.values():
         assert "failed" in row or row["max_difference"] < 1e-5
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_without_a_gpu_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(RUN.parents[1]))
-    from gpu.bench import usable
-
+def test_without_a_gpu_it_says_what_to_do() -> None:
     with pytest.raises(Exception, match=r"sees no CUDA GPU: install .* --device cpu --small"):
         usable("cuda")
 

@@ -11,20 +11,21 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
     ProtoReflectionDescriptorDatabase,
 )
 
-from ghz import run
+from benchmarks import ROOT
+from benchmarks.ghz import run
 from support.processes import RunningServer
 from support.squad import CITIES, write_squad
-
-OPEN_LOOP = str(Path(run.__file__).parents[1] / "open_loop.py")
 
 
 def open_loop(target: str, directory: Path, *arguments: str) -> tuple[list[Any], str]:
     """Its figures of each rate, and what it printed."""
     data, out = write_squad(directory / "squad.json"), directory / "out.json"
-    command = [sys.executable, OPEN_LOOP, "--target", target]
+    command = [sys.executable, "-m", "benchmarks.service.open_loop", "--target", target]
     command += ["--data", str(data), "--json", str(out)]
     command += ["--arrivals", "constant", "--questions", str(len(CITIES)), *arguments]
-    ended = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+    ended = subprocess.run(
+        command, check=True, capture_output=True, text=True, timeout=60, cwd=ROOT
+    )
     made = json.loads(out.read_text())
     assert made["model"]["name"] == "minilm-squad"
     return made["rates"], ended.stdout

@@ -40,8 +40,8 @@ from parity.decoding import (
 )
 from parity.pipeline_reference import pipeline_answers, reference_pipeline
 from parity.reference import SQUAD_DEV, embedded_reference, exported_model
-from spanqa.squad import SquadQuestion, read_questions
-from spanqa_model.presets import PRESETS
+from spanqa.cli.squad import SquadQuestion, read_questions
+from spanqa_model.checkpoints.presets import PRESETS
 
 LINES_WITHOUT_TERMINAL = 10
 T = TypeVar("T")

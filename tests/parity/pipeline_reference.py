@@ -9,7 +9,8 @@ from transformers.pipelines.question_answering import QuestionAnsweringPipeline
 
 from parity.recipe import MAX_ANSWER_TOKENS, Place
 from parity.reference import MAX_LENGTH, STRIDE, Pair
-from spanqa_model.presets import PRESETS, fetch
+from spanqa_model.checkpoints.fetching import fetch
+from spanqa_model.checkpoints.presets import PRESETS
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,11 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from transformers import BertConfig, BertForQuestionAnswering
 
-from spanqa_model.build import torchscript_deprecation_accepted
-from spanqa_model.export import Dtype, export
-from spanqa_model.presets import PRESETS, Source, fetch
+from spanqa_model.checkpoints.fetching import fetch
+from spanqa_model.checkpoints.presets import PRESETS, Source
+from spanqa_model.export import export
+from spanqa_model.packed_bert.devices import Dtype
+from spanqa_model.packed_bert.torchscript import torchscript_deprecation_accepted
 from spanqa_server.qa.tokenizer import TextTokenizer, TokenizedText
 from spanqa_server.qa.windows import PackedWindows, WindowPlan, pack_windows, plan_windows
 

@@ -39,8 +39,9 @@ from parity.reference import (
     squad_pairs,
     version_tokenizer,
 )
-from spanqa_model.export import STEPS, Dtype
-from spanqa_model.presets import PRESETS, Source
+from spanqa_model.checkpoints.presets import PRESETS, Source
+from spanqa_model.export import STEPS
+from spanqa_model.packed_bert.devices import Dtype
 from spanqa_server.qa.decoder import decode
 
 DTYPES: tuple[Dtype, ...] = ("float32", "bfloat16")

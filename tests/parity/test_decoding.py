@@ -33,8 +33,8 @@ from parity.reference import (
     squad_pairs,
 )
 from parity.texts import generated, pairs
-from spanqa.squad import read_questions
-from spanqa_model.presets import PRESETS
+from spanqa.cli.squad import read_questions
+from spanqa_model.checkpoints.presets import PRESETS
 
 Say = Callable[[str], None]
 LONGEST = 12

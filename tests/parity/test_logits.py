@@ -20,8 +20,8 @@ from parity.reference import (
     version_tokenizer,
 )
 from parity.texts import generated, pairs
-from spanqa_model.export import Dtype
-from spanqa_model.presets import PRESETS, Source
+from spanqa_model.checkpoints.presets import PRESETS, Source
+from spanqa_model.packed_bert.devices import Dtype
 
 Say = Callable[[str], None]
 EXACT = 1e-3

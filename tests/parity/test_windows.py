@@ -11,8 +11,9 @@ from transformers import BertTokenizerFast
 
 from parity.reference import MAX_LENGTH, STRIDE, Pair, prepare
 from parity.texts import generated, pairs
-from spanqa_model.checkpoint import load_tokenizer
-from spanqa_model.presets import PRESETS, fetch
+from spanqa_model.checkpoints.fetching import fetch
+from spanqa_model.checkpoints.presets import PRESETS
+from spanqa_model.checkpoints.tokenizer import load_tokenizer
 from spanqa_server.qa.tokenizer import TextTokenizer, TokenizedText
 
 Say = Callable[[str], None]

@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 from transformers import BertConfig, BertForQuestionAnswering
 
-from spanqa_model.presets import PRESETS, fetch
+from spanqa_model.checkpoints.fetching import fetch
+from spanqa_model.checkpoints.presets import PRESETS
 from support.processes import BIN
 
 

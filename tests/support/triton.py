@@ -9,8 +9,8 @@ import numpy as np
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from spanqa_server.qa.windows import PackedWindows, TensorLimits
-from spanqa_server.triton.client import Triton, VersionInference
 from spanqa_server.scheduling.token_budget import TokenBudget
+from spanqa_server.triton.client import Triton, VersionInference
 from support.processes import RunningServer
 
 # Those of the default model.

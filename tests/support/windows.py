@@ -9,8 +9,8 @@ import numpy as np
 
 from spanqa_server.qa.answerer import Logits
 from spanqa_server.qa.windows import PackedWindows
-from spanqa_server.triton.client import Triton
 from spanqa_server.scheduling.token_budget import TokenBudget
+from spanqa_server.triton.client import Triton
 from spanqa_server.versions.repository import MODEL_NAME, ModelVersion
 
 TEXT = Path(__file__).parents[2] / "client" / "examples" / "lighthouse.txt"

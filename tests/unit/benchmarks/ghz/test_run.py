@@ -1,0 +1,221 @@
+"""The ghz profiles: options that ghz has, a call that the service has, questions that parse."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.protobuf import descriptor_pb2
+from google.protobuf.json_format import ParseDict
+
+from benchmarks.ghz import run
+from spanqa.cli.squad import read_questions
+from spanqa.v1 import question_answering_pb2 as pb
+from support.squad import CITIES, write_squad
+
+COUNTS = (
+    *("total", "concurrency", "concurrency-start", "concurrency-end", "concurrency-step"),
+    *("connections", "rps", "load-start", "load-end", "load-step", "skipFirst", "cpus"),
+)
+DURATIONS = (
+    *("concurrency-step-duration", "concurrency-max-duration", "duration", "max-duration"),
+    *("timeout", "stream-interval", "connect-timeout", "keepalive"),
+    *("load-step-duration", "load-max-duration"),
+)
+TEXTS = (
+    *("proto", "protoset", "call", "cacert", "cert", "key", "cname", "authority", "host"),
+    *("concurrency-schedule", "load-schedule", "duration-stop", "data-file", "binary-file"),
+    *("metadata-file", "output", "format", "import-paths", "name", "debug"),
+)
+SWITCHES = ("skipTLS", "insecure", "async", "enable-compression")
+# What a ghz configuration may hold: the JSON names of `Config` in runner/config.go of
+# github.com/bojand/ghz; the flags have the same names (https://ghz.sh/docs/options).
+OPTIONS = {
+    **dict.fromkeys(COUNTS, r"[1-9]\d*"),
+    **dict.fromkeys(DURATIONS, r'"[1-9]\d*(ms|s|m)"'),
+    **dict.fromkeys(TEXTS, r'".+"'),
+    **dict.fromkeys(SWITCHES, "true|false"),
+    "concurrency-schedule": '"(const|step|line)"',
+    "load-schedule": '"(const|step|line)"',
+    "duration-stop": '"(close|wait|ignore)"',
+}
+# In the form of ghz's own example, https://ghz.sh/pretty.json
+REPORT: dict[str, Any] = {
+    **{"count": 5, "slowest": 62_984_994, "rps": 19.96},
+    "statusCodeDistribution": {"OK": 4, "Unavailable": 1},
+    "errorDistribution": {"rpc error: code = Unavailable desc = gone": 1},
+    "latencyDistribution": [{"percentage": 50, "latency": 31_946_130}],
+}
+
+
+def profile(name: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(run.PROFILES[name].read_text())
+    return content
+
+
+def parsed(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Any:
+    monkeypatch.setattr(sys, "argv", ["run.py", *arguments])
+    return run.parse_arguments()
+
+
+def fake_ghz(directory: Path, report: dict[str, Any], code: int = 0) -> None:
+    """Says how it was called, and writes a report where it was told to."""
+    program = directory / "ghz"
+    program.write_text(
+        f"#!{sys.executable}\nimport pathlib, sys\n"
+        f"at = sys.argv.index('--output') + 1\n"
+        f"pathlib.Path(sys.argv[at]).write_text({json.dumps(report)!r})\nsys.exit({code})\n"
+    )
+    program.chmod(0o755)
+
+
+def test_the_profiles_there_are() -> None:
+    assert set(run.PROFILES) == {"constant", "ramp", "stress"}
+
+
+@pytest.mark.parametrize("name", run.PROFILES)
+def test_ghz_has_every_option_of_a_profile(name: str) -> None:
+    for option, value in profile(name).items():
+        assert re.fullmatch(OPTIONS[option], json.dumps(value)), (option, value)
+
+
+@pytest.mark.parametrize("name", run.PROFILES)
+def test_ghz_would_take_the_schedules(name: str) -> None:
+    """The checks that ghz makes before it starts (runner/options.go)."""
+    content = profile(name)
+    assert content["connections"] <= content["concurrency"]
+    for kind in ("load", "concurrency"):
+        if content.get(f"{kind}-schedule", "const") != "const":
+            assert content[f"{kind}-start"] != content[f"{kind}-end"]
+            assert {f"{kind}-step", f"{kind}-step-duration"} <= content.keys()
+
+
+@pytest.mark.parametrize("name", run.PROFILES)
+def test_the_service_has_the_call(name: str) -> None:
+    service, _, method = profile(name)["call"].partition("/")
+    described = pb.DESCRIPTOR.services_by_name[service.removeprefix("spanqa.v1.")]
+    assert described.full_name == service
+    assert described.methods_by_name[method].input_type == pb.AnswerRequest.DESCRIPTOR
+
+
+def test_the_proto_is_complete_in_the_import_paths(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As ghz reads it: by its name, in its own directory and in those named."""
+    command = run.ghz_command(parsed(monkeypatch), tmp_path / "report.json")
+    options = dict(zip(command[1:-1:2], command[2:-1:2], strict=False))
+    proto = Path(options["--proto"])
+    paths = [proto.parent, *options["--import-paths"].split(",")]
+    made = tmp_path / "made.binpb"
+    subprocess.run(
+        [
+            *(sys.executable, "-W", "ignore", "-m", "grpc_tools.protoc", "--include_imports"),
+            *(f"-I{path}" for path in paths),
+            *(f"--descriptor_set_out={made}", proto.name),
+        ],
+        check=True,
+        timeout=60,
+    )
+    files = descriptor_pb2.FileDescriptorSet.FromString(made.read_bytes()).file
+    assert [service.name for service in files[-1].service] == ["QuestionAnsweringService"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted", "unwanted"),
+    [
+        (["--mode", "proto"], {"--proto", "--import-paths", "--insecure"}, {"--cacert"}),
+        (["--mode", "reflection"], {"--insecure"}, {"--proto", "--import-paths", "--protoset"}),
+        (
+            ["--cacert", __file__, "--cname", "spanqa.example"],
+            {"--cacert", "--cname", "spanqa.example"},
+            {"--insecure", "--skipTLS"},
+        ),
+        (["--", "--rps", "40"], {"--rps", "40"}, set()),
+    ],
+)
+def test_the_command(
+    arguments: list[str], wanted: set[str], unwanted: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = run.ghz_command(parsed(monkeypatch, *arguments), Path("report.json"))
+    assert wanted <= set(command)
+    assert not unwanted & set(command)
+    flags = {part.removeprefix("--") for part in command if part.startswith("--")}
+    assert flags - {"config"} <= OPTIONS.keys()
+    assert command[-1] == "localhost:50051"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--cacert", "nowhere.pem"], "--cacert: there is no file nowhere.pem"),
+        (["--cname", "spanqa.example"], "--cname: only with --cacert"),
+        (["--count", "0"], "--count: '0' is not a whole number above 0"),
+    ],
+)
+def test_bad_arguments(
+    arguments: list[str],
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        parsed(monkeypatch, *arguments)
+    assert told in capsys.readouterr().err
+
+
+def test_payloads_are_requests_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = write_squad(tmp_path / "squad.json", ("What is {{x}}?", "A template: {{x}} is y."))
+    out = tmp_path / "new" / "payloads.json"
+    count = len(CITIES) + 1
+    arguments = ["--data", str(data), "--count", str(count), "--payloads", str(out)]
+    run.write_payloads(parsed(monkeypatch, *arguments))
+    requests = [ParseDict(one, pb.AnswerRequest()) for one in json.loads(out.read_text())]
+    assert {(one.question, one.context) for one in requests} == {
+        (one.question, one.context) for one in read_questions(data)[:-1]
+    }
+    assert "6 questions, 1 with {{ left out" in capsys.readouterr().out
+
+
+def test_without_ghz_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["run.py"])
+    with pytest.raises(SystemExit, match="ghz is not installed") as ended:
+        run.main()
+    assert "make load-open-loop" in str(ended.value)
+
+
+@pytest.mark.parametrize(
+    ("report", "code", "ends"),
+    [
+        (REPORT, 0, None),
+        (REPORT, 3, "3"),
+        (REPORT | {"statusCodeDistribution": {"Unavailable": 5}}, 0, "desc = gone"),
+    ],
+)
+def test_a_run(
+    report: dict[str, Any],
+    code: int,
+    ends: str | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    fake_ghz(tmp_path, report, code)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    data = write_squad(tmp_path / "squad.json")
+    arguments = ["--data", str(data), "--payloads", str(tmp_path / "payloads.json")]
+    monkeypatch.setattr(sys, "argv", ["run.py", *arguments, "--reports", str(tmp_path / "made")])
+    if ends:
+        with pytest.raises(SystemExit, match=ends):
+            run.main()
+        return
+    run.main()
+    out = capsys.readouterr().out
+    assert "5 requests, 20.0/s; OK 4, Unavailable 1; ms from sending" in out
+    assert "p50 32, slowest 63" in out
+    assert json.loads(next((tmp_path / "made").iterdir()).read_text()) == report
