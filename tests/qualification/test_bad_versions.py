@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from support.bad_versions import BAD, SHORT, Bad, place
+from support.bad_versions import BAD, Bad, place
 from support.callers import Callers
 from support.given import Given
 from support.health import told
@@ -71,19 +71,6 @@ async def serves_again(site: Site, *, with_gate: bool) -> None:
     async with Callers(site.front.target, 4).running() as callers:
         await callers.answered(20, "1")
     assert not callers.failed()
-
-
-async def test_fewer_logits_than_tokens(startable: Given, repository: Path, tmp_path: Path) -> None:
-    with running_site(startable, repository, tmp_path) as site:
-        await asyncio.to_thread(place, repository / "bert_qa" / "1", SHORT, 2)
-        judged = re.compile(r'version_state\{state="(serving|failed)",version="2"\}')
-
-        def verdict() -> set[str]:
-            now = site.front.metrics()
-            return {found[1] for name in now if (found := judged.search(name)) and now[name]}
-
-        await asyncio.to_thread(poll, lambda: bool(verdict()), STATE_SECONDS, "a verdict")
-        assert verdict() == {SHORT.state}
 
 
 async def test_two_at_once_do_not_drop_the_version_that_serves(
