@@ -86,7 +86,8 @@ async def test_two_at_once_do_not_drop_the_version_that_serves(
             await callers.answered(50)
         unloads = site.triton.unloads("1")
     say(
-        f"{len(callers.calls)} calls, failed {callers.failed()}; version 1 was unloaded {unloads} times"
+        f"{len(callers.calls)} calls, failed {callers.failed()}; "
+        f"version 1 was unloaded {unloads} times"
     )
     assert not callers.failed()
     assert unloads == 0
