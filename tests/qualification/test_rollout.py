@@ -36,15 +36,15 @@ async def test_export_withdraw_and_restore_under_load(
             await callers.answered(100, "1")
             await asyncio.to_thread(run_model, repository, "restore", "2")
             await callers.answered(100, "2")
-        loads = [site.triton.loads("1"), site.triton.loads("2")]
+        unloads = [site.triton.unloads("1"), site.triton.unloads("2")]
         same_process = site.triton.pid == pid
     say(
         f"{len(callers.calls)} calls, by version {dict(callers.versions())}, failed "
-        f"{dict(callers.failed())}; times that versions 1 and 2 were loaded: {loads}"
+        f"{dict(callers.failed())}; times that versions 1 and 2 were unloaded: {unloads}"
     )
     assert same_process
     assert not callers.failed()
-    assert loads == [1, 2]
+    assert unloads == [0, 1]
     first, second = signatures(callers, "1"), signatures(callers, "2")
     assert set(first) == set(second) == set(range(len(REQUESTS)))
     # The tokenizers count differently: tokens of one never met the weights of the other.

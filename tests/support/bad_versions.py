@@ -37,14 +37,6 @@ class OneOutput(nn.Module):
         return input_ids.flatten().float()
 
 
-class TooShort(nn.Module):
-    def forward(
-        self, input_ids: Tensor, token_type_ids: Tensor, window_lengths: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        logits = input_ids.flatten().float()[:1].contiguous()
-        return logits, logits
-
-
 class Raises(nn.Module):
     def forward(
         self, input_ids: Tensor, token_type_ids: Tensor, window_lengths: Tensor
@@ -150,5 +142,3 @@ BAD = (
     Bad("model.json lacks fields", no_fields, UNREADABLE),
     Bad("forward() raises", scripted(Raises()), FAILED),
 )
-# Triton's PyTorch backend hands out what lies behind them in memory.
-SHORT = Bad("fewer logits than tokens", scripted(TooShort()), FAILED)

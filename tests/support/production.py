@@ -20,7 +20,8 @@ from support.processes import BIN, RunningServer, clean_environment, free_port, 
 
 ROOT = Path(__file__).parents[2]
 TRITON_SH = ROOT / "docker" / "kubernetes" / "triton.sh"
-LOADED = 'TRITONBACKEND_ModelInitialize: {model} (version {number})"'
+# What Triton says when it has put another instance of the version in the place of one, or none.
+UNLOADED = "successfully unloaded '{model}' version {number}"
 
 
 class Part:
@@ -105,9 +106,9 @@ class RunningTriton(Part):
             directory / "triton.log",
         )
 
-    def loads(self, number: str) -> int:
-        """How often the backend has loaded this version, by the log."""
-        return self.log.read_text().count(LOADED.format(model=MODEL_NAME, number=number))
+    def unloads(self, number: str) -> int:
+        """How often it gave up an instance of this version, by its log: reloads do that, too."""
+        return self.log.read_text().count(UNLOADED.format(model=MODEL_NAME, number=number))
 
     def batches(self) -> tuple[float, float]:
         """Requests and batches so far, of all versions, by its own metrics."""
