@@ -15,7 +15,7 @@ import pytest
 from spanqa.v1 import question_answering_pb2 as pb
 from spanqa.v1.question_answering_pb2_grpc import QuestionAnsweringServiceStub
 from support.processes import RunningServer, running_server
-from support.triton import address_of, inference, make_windows, model_statistics, trials_of
+from support.triton import address_of, canaries_of, inference, make_windows, model_statistics
 
 CALLS = 40
 SPECIAL_TOKENS = 3
@@ -138,6 +138,6 @@ async def test_work_of_calls_that_were_given_up_is_dropped(
         f"{count} of {CALLS} that were given up took {seconds / count * 1e3:.2f} ms each, "
         f"one that is wanted takes {usual.seconds / usual.count * 1e3:.0f} ms"
     )
-    trials = 1 + trials_of(alone)
-    assert CALLS / 2 < count <= CALLS + trials, "trial questions are given up, too"
+    canaries = 1 + canaries_of(alone)
+    assert CALLS / 2 < count <= CALLS + canaries, "trial questions are given up, too"
     assert seconds / count < usual.seconds / usual.count / 10

@@ -40,15 +40,17 @@ def batch_statistics(address: str) -> tuple[int, int]:
 def executed_requests(server: RunningServer) -> int:
     """Requests of callers that its model has done so far: without trial questions."""
     while True:
-        trials = trials_of(server)
+        canaries = canaries_of(server)
         requests, _ = batch_statistics(address_of(server))
-        if trials_of(server) == trials:
-            return requests - trials
+        if canaries_of(server) == canaries:
+            return requests - canaries
 
 
-def trials_of(server: RunningServer) -> int:
-    trials = (n for name, n in server.metrics().items() if name.startswith("spanqa_trials_total"))
-    return int(sum(trials))
+def canaries_of(server: RunningServer) -> int:
+    canaries = (
+        n for name, n in server.metrics().items() if name.startswith("spanqa_canaries_total")
+    )
+    return int(sum(canaries))
 
 
 @asynccontextmanager

@@ -152,7 +152,7 @@ def check_question_tokens(question_tokens: int, limits: Limits) -> None:
 
 @dataclass(frozen=True, slots=True)
 class WindowSize:
-    """How a request is cut: context tokens per window, and shared by neighbours; how many windows."""
+    """A request's windows: context tokens of each, tokens shared by neighbours, how many."""
 
     room: int
     doc_stride: int

@@ -59,8 +59,8 @@ MODEL_READY = Gauge(
     "1 while Triton serves the model, else 0.",
     multiprocess_mode="livemin",
 )
-TRIALS = Counter(
-    "spanqa_trials",
+CANARIES = Counter(
+    "spanqa_canaries",
     "What came of asking model versions their canary: passed, timed_out, away, failed.",
     ["outcome"],
 )

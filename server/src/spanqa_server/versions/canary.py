@@ -223,7 +223,7 @@ class Canary:
 
 
 def counted(outcome: Outcome) -> Outcome:
-    metrics.TRIALS.labels(outcome).inc()
+    metrics.CANARIES.labels(outcome).inc()
     return outcome
 
 

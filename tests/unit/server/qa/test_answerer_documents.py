@@ -161,7 +161,7 @@ def test_many_texts_are_worked_on_in_threads_with_equal_results(
     options = {"top_k": 50, "offset_unit": OffsetUnit.UTF8}
     threads = SpyThreads()
     many = ask(make_answerer(threads=threads), "who ?", *texts, **options)
-    assert len(threads.given) == 1, "decoding"
+    assert len(threads.given) == 2, "packing and decoding"
     monkeypatch.setattr(module, "MANY_WINDOWS", len(texts))
     direct = ask(make_answerer(threads=NoThreads()), "who ?", *texts, **options)
     assert direct.answers == many.answers
