@@ -124,21 +124,6 @@ soak: setup ## Half an hour at 70 % of capacity: memory, descriptors, latency.
 	@$(BIN)/python -m benchmarks.production.soak $(SQUAD) --json $(RESULTS)/soak.json
 	@$(BIN)/python -m benchmarks.plots
 
-check: setup ## Compare the frontend's CPU cost, stage by stage, with the committed baseline.
-	@$(BIN)/python benchmarks/check.py
-
-bench-faults: setup ## What callers see when parts die, hang or lie under load; five minutes.
-	@$(BIN)/python benchmarks/production/faults.py $(if $(DATA),--data $(DATA)) --json $(RESULTS)/faults.json
-
-bench-overload: setup ## Five times as many calls as can be answered, for three minutes.
-	@$(BIN)/python benchmarks/production/overload.py $(if $(DATA),--data $(DATA)) --json $(RESULTS)/overload.json
-
-bench-endings: setup ## SIGTERM under load, twenty times; three minutes.
-	@$(BIN)/python benchmarks/production/endings.py $(if $(DATA),--data $(DATA)) --json $(RESULTS)/endings.json
-
-soak: setup ## Half an hour at 70 % of capacity: memory, descriptors, latency.
-	@$(BIN)/python benchmarks/production/soak.py $(if $(DATA),--data $(DATA)) --json $(RESULTS)/soak.json
-
 check: setup ## Check style, types, import boundaries, container files, the proto and its stubs.
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)

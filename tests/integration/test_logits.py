@@ -9,7 +9,8 @@ import grpc
 import numpy as np
 import pytest
 
-from parity.reference import SQUAD_DEV, Pair, squad_pairs
+from benchmarks.common.squad import SQUAD_DEV
+from parity.reference import Pair, squad_pairs
 from parity.texts import QUESTIONS, article, generated, pairs
 from spanqa.v1 import question_answering_pb2 as pb
 from spanqa.v1.question_answering_pb2_grpc import QuestionAnsweringServiceStub
@@ -81,7 +82,7 @@ def compare(stub: QuestionAnsweringServiceStub, compared: Iterable[Pair], say: S
 @pytest.fixture(scope="module")
 def _squad() -> None:
     if not SQUAD_DEV.is_file():
-        pytest.skip(f"../shared lacks {SQUAD_DEV.name}: nothing to compare on")
+        pytest.skip(f"{SQUAD_DEV} is missing: nothing to compare on (make data)")
 
 
 @pytest.mark.usefixtures("_squad")

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from parity.reference import CASED_VOCAB, SQUAD_DEV, Pair, squad_pairs
+from benchmarks.common.squad import SQUAD_DEV
+from parity.reference import CASED_VOCAB, Pair, squad_pairs
 
 
 @pytest.fixture(scope="session")
@@ -21,4 +22,4 @@ def cased_vocab() -> Path:
 
 def require(file: Path) -> None:
     if not file.is_file():
-        pytest.skip(f"../shared lacks {file.name}: nothing to compare on")
+        pytest.skip(f"{file} is missing: nothing to compare on (SQuAD: make data)")

@@ -26,8 +26,10 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.common.squad import SQUAD_DEV, how_to_get
 from parity.decoding import (
     Answer,
     Case,
@@ -39,7 +41,7 @@ from parity.decoding import (
     scores,
 )
 from parity.pipeline_reference import pipeline_answers, reference_pipeline
-from parity.reference import SQUAD_DEV, embedded_reference, exported_model
+from parity.reference import embedded_reference, exported_model
 from spanqa.cli.squad import SquadQuestion, read_questions
 from spanqa_model.checkpoints.presets import PRESETS
 
@@ -53,7 +55,7 @@ def main() -> None:
     parser.add_argument("--questions", type=int, help="how many, evenly spread (default: all)")
     count = parser.parse_args().questions
     if not SQUAD_DEV.is_file():
-        sys.exit("report: ../shared/data/squad/dev-v1.1.json.xz is missing; nothing to compare on")
+        sys.exit(how_to_get(SQUAD_DEV))
     everything = read_questions(SQUAD_DEV)
     if count is not None and not 0 < count <= len(everything):
         sys.exit(f"report: --questions {count} is not from 1 to {len(everything)}")

@@ -1,7 +1,5 @@
 """The models to compare with (transformers, float32), and the exported ones to compare."""
 
-import json
-import lzma
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -16,6 +14,8 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from transformers import BertConfig, BertForQuestionAnswering
 
+from benchmarks.common.squad import SQUAD_DEV
+from spanqa.cli.squad import read_questions
 from spanqa_model.checkpoints.fetching import fetch
 from spanqa_model.checkpoints.presets import PRESETS, Source
 from spanqa_model.export import export
@@ -25,7 +25,6 @@ from spanqa_server.qa.tokenizer import TextTokenizer, TokenizedText
 from spanqa_server.qa.windows import PackedWindows, WindowPlan, pack_windows, plan_windows
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared"
-SQUAD_DEV = SHARED / "data" / "squad" / "dev-v1.1.json.xz"
 CASED_VOCAB = SHARED / "data" / "vocab" / "bert-cased-vocab.txt"
 MAX_LENGTH, STRIDE = 384, 128
 LARGE_WINDOWS = (384, 170, 128, 64, 33, 12)
@@ -81,14 +80,7 @@ def difference(got: Iterable[Logits], want: Iterable[Logits]) -> Difference:
 
 def squad_pairs(count: int | None = None) -> list[Pair]:
     """(question, context) of the SQuAD v1.1 dev questions, or `count` of them evenly spread."""
-    with lzma.open(SQUAD_DEV, "rt", encoding="utf-8") as file:
-        articles = json.load(file)["data"]
-    pairs = [
-        (question["question"], paragraph["context"])
-        for article in articles
-        for paragraph in article["paragraphs"]
-        for question in paragraph["qas"]
-    ]
+    pairs = [(question.question, question.context) for question in read_questions(SQUAD_DEV)]
     if count is None:
         return pairs
     return [pairs[i * len(pairs) // count] for i in range(count)]

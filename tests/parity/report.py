@@ -21,11 +21,12 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.common.squad import SQUAD_DEV, how_to_get
 from parity.reference import (
     LARGE_WINDOWS,
-    SQUAD_DEV,
     Logits,
     Prepared,
     difference,
@@ -53,7 +54,7 @@ T = TypeVar("T")
 def main() -> None:
     """Run both comparisons."""
     if not SQUAD_DEV.is_file():
-        sys.exit("report: ../shared/data/squad/dev-v1.1.json.xz is missing; nothing to compare on")
+        sys.exit(how_to_get(SQUAD_DEV))
     transformers.logging.set_verbosity_error()  # it would suggest to train the new head
     columns = (
         TextColumn("{task.description}"),

@@ -8,6 +8,7 @@ import pytest
 import torch
 from transformers.pipelines.question_answering import QuestionAnsweringPipeline
 
+from benchmarks.common.squad import SQUAD_DEV
 from parity.conftest import require
 from parity.decoding import (
     Case,
@@ -26,7 +27,6 @@ from parity.pipeline_reference import (
     reference_pipeline,
 )
 from parity.reference import (
-    SQUAD_DEV,
     Pair,
     embedded_reference,
     exported_model,
