@@ -180,7 +180,7 @@ def test_health_over_tls(
             (by_both, 0, ""),
             (by_ca, 1, "UNAVAILABLE"),
             ((), 1, "UNAVAILABLE"),
-            (by_both[:4], 1, "--certificate and --key need each other"),
+            (by_both[:4], 1, "give --certificate and --key together, and with --ca"),
             (("--ca", "no.pem"), 1, "no.pem: No such file or directory"),
         ):
             command = [str(BIN / "spanqa-server"), "health", "--target", secured.target, *files]
@@ -274,11 +274,14 @@ def test_what_a_stranger_may_ask(
 @pytest.mark.parametrize(
     ("flags", "told"),
     [
-        (("--tls-certificate", "cert.pem"), "--tls-certificate and --tls-key need each other"),
+        (
+            ("--tls-certificate", "cert.pem"),
+            "--tls-certificate and --tls-key must be given together",
+        ),
         (("--tls-client-ca", "ca.pem"), "--tls-client-ca needs --tls-certificate and --tls-key"),
         (("--tls-certificate", "no", "--tls-key", "no"), "cannot use the TLS files no, no"),
         (("--tokens-file", "/no/such"), "cannot use the tokens file /no/such"),
-        (("--tokens-file", "/dev/null"), "it has no token: write one a line"),
+        (("--tokens-file", "/dev/null"), "it has no token: write one per line"),
     ],
 )
 def test_what_cannot_work_ends_the_start(

@@ -10,7 +10,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 
 import grpc
 import psutil
@@ -113,6 +113,8 @@ def running_server(
     try:
         if wait:
             wait_until_serving(server)
+            if "--workers" in arguments:
+                wait_for_workers(server, int(arguments[arguments.index("--workers") + 1]))
             children = server.children()
         yield server
     finally:
@@ -148,6 +150,14 @@ def wait_until_serving(
                 if any(update.status == SERVING for update in watch):
                     return
     raise AssertionError(f"not serving after {within} s: {server.log.read_text()}")
+
+
+def wait_for_workers(server: RunningServer, workers: int, within: float = 30.0) -> None:
+    """Wait until each has a version: a connection leads to any of them."""
+    give_up = monotonic() + within
+    while server.log.read_text().count(" serving ") < workers:
+        assert monotonic() < give_up, f"not all serve: {server.log.read_text()}"
+        sleep(0.05)
 
 
 def open_channel(target: str, credentials: grpc.ChannelCredentials | None) -> grpc.Channel:

@@ -232,7 +232,7 @@ async def keep_gate(settings: GateSettings) -> None:
             settings.model_repository,
             TritonHost(triton, view),
             build=lambda version: None,
-            on_switch=lambda version: logger.info("version %s works", version.number),
+            on_switch=lambda version: logger.info("version %s passed its canary", version.number),
             first_batch_tokens=settings.canary_tokens,
         )
         logger.info("offering the versions of %s to Triton", settings.model_repository)

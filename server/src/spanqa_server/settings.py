@@ -86,7 +86,7 @@ class Settings(TritonSettings):
     tokens_file: Path | None = setting(
         "security",
         None,
-        "File with bearer tokens, one a line. With it, every call must carry one of them.",
+        "File with bearer tokens, one per line. With it, every call must carry one of them.",
         metavar="FILE",
         default_text="no authentication",
     )
@@ -108,8 +108,8 @@ class Settings(TritonSettings):
     trace_ratio: float = setting(
         "telemetry",
         1.0,
-        "Share of calls to trace, between 0 and 1. A call that comes with a trace context "
-        "decides for itself.",
+        "Share of calls to trace, between 0 and 1. A call with a trace context follows "
+        "that context's sampled flag.",
         metavar="RATIO",
         ge=0,
         le=1,
@@ -120,16 +120,24 @@ class Settings(TritonSettings):
     max_context_bytes: int = setting(
         "limits", 1 << 20, "Longest context, in bytes of UTF-8.", ge=1, le=INT32_MAX
     )
-    max_top_k: int = setting("limits", 100, "Most answers to a request.", ge=1, le=INT32_MAX)
+    max_top_k: int = setting(
+        "limits", 100, "Maximum number of answers to a request.", ge=1, le=INT32_MAX
+    )
     max_answer_tokens: int = setting(
         "limits", 256, "Longest answer that a request may ask for, in tokens.", ge=1, le=INT32_MAX
     )
-    max_windows: int = setting("limits", 10_000, "Most windows of a request.", ge=1, le=INT32_MAX)
+    max_windows: int = setting(
+        "limits", 10_000, "Maximum number of windows of a request.", ge=1, le=INT32_MAX
+    )
     max_documents: int = setting(
-        "limits", 1000, "Most documents of an AnswerFromDocuments call.", ge=1, le=INT32_MAX
+        "limits",
+        1000,
+        "Maximum number of documents of an AnswerFromDocuments call.",
+        ge=1,
+        le=INT32_MAX,
     )
     max_batch_items: int = setting(
-        "limits", 256, "Most pairs of a BatchAnswer call.", ge=1, le=INT32_MAX
+        "limits", 256, "Maximum number of pairs of a BatchAnswer call.", ge=1, le=INT32_MAX
     )
     max_stream_pairs: int = setting(
         "limits",
@@ -141,7 +149,7 @@ class Settings(TritonSettings):
     max_logits_tokens: int = setting(
         "limits",
         1_000_000,
-        "Most tokens in all windows of a ComputeLogits call.",
+        "Maximum number of tokens in all windows of a ComputeLogits call.",
         ge=512,
         le=INT32_MAX,
     )
@@ -172,8 +180,8 @@ class Settings(TritonSettings):
         "admission",
         1.5,
         "Seconds of work that may be queued ahead of a short request. If there is more, the "
-        "request is refused at once. Work that fits into --max-tokens-in-flight is always "
-        "accepted.",
+        "request is refused at once. --max-wait never refuses work that fits into "
+        "--max-tokens-in-flight.",
         metavar="SECONDS",
         gt=0,
         le=1e6,
@@ -240,7 +248,7 @@ class Settings(TritonSettings):
     def check_tls(self) -> Self:
         """Certificate and key come together."""
         if (self.tls_certificate is None) != (self.tls_key is None):
-            raise ValueError("--tls-certificate and --tls-key need each other")
+            raise ValueError("--tls-certificate and --tls-key must be given together")
         if self.tls_client_ca and not self.tls_certificate:
             raise ValueError("--tls-client-ca needs --tls-certificate and --tls-key")
         return self

@@ -101,13 +101,13 @@ class TritonSettings(BaseSettings):
     log_level: str = setting(
         "telemetry",
         "INFO",
-        "Least severe log lines to write: DEBUG, INFO, WARNING or ERROR.",
+        "Minimum level of log lines: DEBUG, INFO, WARNING or ERROR.",
         metavar="LEVEL",
     )
     log_format: Literal["text", "json"] = setting(
         "telemetry",
         "text",
-        "Format of log lines: plain text, or one JSON object a line.",
+        "Format of log lines: plain text, or one JSON object per line.",
         metavar="text|json",
     )
 

@@ -30,7 +30,7 @@ def check_health(arguments: Namespace) -> str | int:
     """Ask the health service, over TLS if files are given: 0, or what is wrong."""
     ca, key, certificate = arguments.ca, arguments.key, arguments.certificate
     if (key is None) != (certificate is None) or (key and not ca):
-        return "spanqa-server: --certificate and --key need each other, and --ca"
+        return "spanqa-server: give --certificate and --key together, and with --ca"
     try:
         pem = [file.read_bytes() if file else None for file in (ca, key, certificate)]
     except OSError as error:

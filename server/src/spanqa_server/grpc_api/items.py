@@ -65,7 +65,7 @@ async def settle(item: Item, answer: Awaitable[pb.AnswerResponse], method: str) 
     except ServerError as error:
         status = to_status(error)
     except Exception:
-        logger.exception("a pair of %s failed", method)
+        logger.exception("a pair of a %s call failed", method)
         status.code = code_pb2.INTERNAL
         status.message = "internal error; the server's log has more"
     if status.code:

@@ -199,7 +199,7 @@ class QuestionAnsweringServicer(QuestionAnsweringServiceServicer):
         self, request: pb.StreamAnswerRequest, under_way: set[str], context: Context
     ) -> pb.AnswerResponse:
         if request.id in under_way:
-            problem = "is that of another pair under way in this stream; give each pair its own"
+            problem = "is in use by another pair of this stream; give each pair its own"
             raise InvalidRequestError(FieldViolation("id", problem))
         under_way.add(request.id)
         remaining = context.time_remaining()

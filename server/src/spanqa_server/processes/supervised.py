@@ -108,16 +108,18 @@ class Supervised:
             started = clock()
             try:
                 how = await self._ended()
-                logger.error("%s ended (%s). %s", self._name, how, self._last_words())
+                last_words = self._last_words()
+                ending = f". {last_words}" if last_words else ""
+                logger.error("%s ended (%s)%s", self._name, how, ending)
             except Exception:
-                logger.exception("lost sight of the %s", self._name)
+                logger.exception("lost track of %s", self._name)
             backoff = FIRST_BACKOFF if clock() - started > 60 else min(2 * backoff, LAST_BACKOFF)
-            logger.info("starting it again in %.1f s", backoff)
+            logger.info("starting %s again in %.1f s", self._name, backoff)
             await asyncio.sleep(backoff)
             try:
                 await self._spawn()
             except Exception:
-                logger.exception("cannot start the %s", self._name)
+                logger.exception("cannot start %s", self._name)
 
     async def _ended(self) -> str:
         """Wait for the process's end, and end what it left; say how it ended."""

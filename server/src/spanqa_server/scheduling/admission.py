@@ -167,7 +167,7 @@ def refusal(why: str, room: Room, seconds: float) -> OverloadedError:
     metrics.REFUSALS.labels(why).inc()
     wait = min(max(seconds, SHORTEST_WAIT), LONGEST_WAIT)
     reasons = {
-        "full": f"the server is full of {room.kind} requests",
-        "deadline": "what came before would take longer than the deadline allows",
+        "full": f"too many {room.kind} requests are waiting",
+        "deadline": "the work queued ahead would take longer than the deadline allows",
     }
     return OverloadedError(f"{reasons[why]}; try again in {wait:.1f} s", wait)

@@ -15,7 +15,7 @@ SCHEME = "bearer "
 
 
 class BearerTokens:
-    """The tokens that open the service: one a line, `#` begins a comment."""
+    """The tokens that open the service: one per line, `#` begins a comment."""
 
     def __init__(self, file: Path, clock: Callable[[], float] = monotonic) -> None:
         """Read them; raises StartupError where there is none."""
@@ -42,7 +42,7 @@ def read_digests(file: Path) -> list[bytes]:
     lines = (line.partition("#")[0].strip() for line in file.read_text().splitlines())
     digests = [digest(line) for line in lines if line]
     if not digests:
-        raise ValueError("it has no token: write one a line")
+        raise ValueError("it has no token: write one per line")
     return digests
 
 

@@ -25,7 +25,7 @@ def set_up_logging(level: str, log_format: LogFormat) -> None:
 
 
 def formatter(log_format: LogFormat) -> logging.Formatter:
-    """Lines for people, or an object a line for programs."""
+    """Lines for people, or an object per line for programs."""
     if log_format == "text":
         return TextFormatter(TEXT)
     return JsonFormatter(JSON, rename_fields=JSON_NAMES, timestamp="time", json_ensure_ascii=False)

@@ -45,7 +45,7 @@ REFUSALS = Counter(
 )
 TRITON_THROUGHPUT = Gauge(
     "spanqa_triton_tokens_per_second",
-    "Tokens a second that Triton does for a worker while it has work.",
+    "Tokens a second that Triton processes for a worker while it has work.",
     multiprocess_mode="livesum",
 )
 TRITONS = Gauge(
@@ -61,7 +61,7 @@ MODEL_READY = Gauge(
 )
 CANARIES = Counter(
     "spanqa_canaries",
-    "What came of asking model versions their canary: passed, timed_out, away, failed.",
+    "Canary runs, by outcome: passed, timed_out, away, failed.",
     ["outcome"],
 )
 MODEL_SWITCHES = Counter(

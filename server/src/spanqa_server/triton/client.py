@@ -173,7 +173,7 @@ class VersionInference:
     def _check(self, packed: PackedWindows) -> None:
         # At libtorch one bad request fails its whole batch.
         if defect := self.limits.defect(packed):
-            raise InferenceError(f"not sent, the model cannot take it: {defect}")
+            raise InferenceError(f"not sent, because the model cannot take it: {defect}")
 
 
 def describe(span: Span, packed: PackedWindows, version: str) -> None:

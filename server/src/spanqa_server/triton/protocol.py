@@ -54,10 +54,11 @@ def read_logits(response: service_pb2.ModelInferResponse, tokens: int) -> tuple[
     for name in OUTPUTS:
         raw = contents.get(name, b"")
         if len(raw) != 4 * tokens:
-            raise InferenceError(f"the model gave {len(raw)} bytes as {name}, not {4 * tokens}")
+            problem = f"the model returned {len(raw)} bytes for {name}, not {4 * tokens}"
+            raise InferenceError(problem)
         values = np.frombuffer(raw, dtype=np.float32)
         if not np.isfinite(values).all():
-            raise InferenceError(f"the model gave {name} that are not finite numbers")
+            raise InferenceError(f"the model returned {name} that contain NaN or infinity")
         logits.append(values)
     return tuple(logits)
 

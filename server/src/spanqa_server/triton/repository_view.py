@@ -17,7 +17,7 @@ def link_backend(package: Path, directory: Path) -> None:
     stub = package / "python_backend_stubs" / version / "triton_python_backend_stub"
     if not stub.is_file():
         raise StartupError(
-            f"nvidia-pytriton has no Triton stub for Python {version}: use Python 3.11 to 3.13, "
+            f"nvidia-pytriton has no Triton stub for Python {version}: use Python 3.11 or 3.12, "
             "or name a Triton server with --triton HOST:PORT"
         )
     backend = directory / "backends" / "python"

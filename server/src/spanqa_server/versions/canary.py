@@ -84,6 +84,7 @@ class Examinee:
     last: Outcome = Outcome.TIMED_OUT
     warm: bool = False
     first: asyncio.Task[Outcome] | None = None
+    timed_out: bool = False
     asked_at: float = -math.inf
     again_at: float = -math.inf
 
@@ -150,8 +151,12 @@ class Canary:
         if proven or self._now() < one.again_at:
             return one.last
         if one.warm:
-            one.last = await self._compare(triton, AGAIN_SECONDS)
-            one.asked_at = self._now()
+            outcome = await self._compare(triton, AGAIN_SECONDS)
+            # Once proves only that Triton is busy.
+            first_timeout = outcome is Outcome.TIMED_OUT and not one.timed_out
+            one.timed_out = outcome is Outcome.TIMED_OUT
+            if not first_timeout:
+                one.last, one.asked_at = outcome, self._now()
             return one.last
         if one.first is None:
             one.first = asyncio.create_task(self._try_first(triton))
@@ -180,7 +185,7 @@ class Canary:
         if (by := spread(answer, windows)) <= SAME_LOGIT:
             return counted(Outcome.PASSED)
         # Where the module returns too few logits, Triton hands out the memory behind them.
-        reason = f"other logits for each of its equal windows, by up to {by:.3g}"
+        reason = f"the logits of identical windows differ by up to {by:.3g}"
         return self._fail(test, triton, reason)
 
     async def _compare(self, triton: str, within: float) -> Outcome:
@@ -192,7 +197,7 @@ class Canary:
             self._expected = answer
         if (by := difference(answer, self._expected)) <= SAME_LOGIT:
             return counted(Outcome.PASSED)
-        line = "model version %s gives its canary other logits than before at %s, by up to %.3g"
+        line = "model version %s at %s: its canary's logits differ from before by up to %.3g"
         logger.error(line, self._number, triton, by)
         return counted(Outcome.FAILED)
 
@@ -208,7 +213,7 @@ class Canary:
             outcome, reason = Outcome.AWAY, str(error)
         except ServerError as error:
             return self._fail(test, triton, str(error))
-        line = "model version %s cannot be asked %s now at %s: %s"
+        line = "model version %s: %s could not run at %s: %s"
         logger.warning(line, self._number, test, triton, reason)
         return counted(outcome)
 
@@ -216,8 +221,8 @@ class Canary:
         """Note a wrong answer; raises StartupError where the version has never passed."""
         counted(Outcome.FAILED)
         if not self._has_passed:
-            raise StartupError(f"it failed on {test} ({reason})")
-        line = "model version %s fails on %s at %s: %s"
+            raise StartupError(f"it failed {test} ({reason})")
+        line = "model version %s failed %s at %s: %s"
         logger.error(line, self._number, test, triton, reason)
         return Outcome.FAILED
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from spanqa_server.errors import StartupError
-from spanqa_server.versions.repository import EXPORT_COMMAND, MODEL_NAME
+from spanqa_server.versions.repository import EXPORT_COMMAND, MODEL_NAME, find_versions
 
 logger = logging.getLogger(__name__)
 
@@ -85,10 +85,11 @@ class VersionMonitor:
         """Raise StartupError where no version can serve."""
         if reason := self._rollout.failure():
             remedy = EXPORT_COMMAND.format(repository=self._repository)
-            raise StartupError(f"{reason}; make one with: {remedy}")
+            verb = "export another" if find_versions(self._repository) else "make one"
+            raise StartupError(f"{reason}; {verb} with: {remedy}")
 
     def _too_late(self) -> StartupError:
         return StartupError(
             f"{self._triton} does not serve {MODEL_NAME} after {self._startup_timeout:.0f} s; "
-            "check that it runs and holds this version, or raise --startup-timeout"
+            "check that it runs and has loaded a version of it, or raise --startup-timeout"
         )

@@ -84,7 +84,7 @@ class Rollout(Generic[Model]):
         if self._model is None:
             raise ModelUnavailableError("the model is not loaded yet; try again later")
         if self._known_wrong:
-            raise ModelUnavailableError("the model fails on its canary; try again later")
+            raise ModelUnavailableError("the model failed its canary; try again later")
         return self._model
 
     def failure(self) -> str:

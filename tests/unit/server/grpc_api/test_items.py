@@ -183,7 +183,7 @@ async def test_an_unexpected_error_is_logged_and_kept_from_the_caller(
     assert item.error.message == "internal error; the server's log has more"
     assert (item.id, list(item.error.details)) == ("7", [])
     [record] = caplog.records
-    assert (record.levelno, record.message) == (logging.ERROR, "a pair of A failed")
+    assert (record.levelno, record.message) == (logging.ERROR, "a pair of a A call failed")
     assert "secret of the house" in caplog.text
     assert counters.items == {("A", "INTERNAL"): 1}
 

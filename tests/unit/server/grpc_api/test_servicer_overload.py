@@ -40,7 +40,7 @@ async def test_a_full_server_refuses_at_once_and_says_when_to_come_again() -> No
         ):
             refusal = await service.refusal(refused)
             assert (refusal.code, refusal.reason) == ("RESOURCE_EXHAUSTED", "OVERLOADED")
-            assert "the server is full of short requests; try again in 2" in refusal.message
+            assert "too many short requests are waiting; try again in 2" in refusal.message
             assert 2000 <= int(refusal.trailers["grpc-retry-pushback-ms"]) < 3000
         assert service.model.under_way == 1
         gate.set()

@@ -93,7 +93,7 @@ async def test_an_id_under_way_cannot_be_had_twice(service: Service) -> None:
     await call.write(message("7"))
     reply = await call.read()
     assert (reply.id, read_details(reply.error)) == ("7", (["id"], "INVALID_REQUEST"))
-    assert "another pair under way in this stream" in reply.error.message
+    assert "in use by another pair of this stream" in reply.error.message
     gate.set()
     assert await read(call, 1) == await read(other, 1) == [("7", "OK")]
     await call.write(message("7"))

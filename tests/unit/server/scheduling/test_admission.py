@@ -38,7 +38,7 @@ def test_calls_are_taken_while_there_is_room() -> None:
     with ExitStack() as calls:
         for _ in range(5):
             calls.enter_context(made.admit(200, LATER))
-        with pytest.raises(OverloadedError, match="full of short requests"):
+        with pytest.raises(OverloadedError, match="too many short requests"):
             calls.enter_context(made.admit(1, LATER))
     for _ in range(3):  # room comes back
         with made.admit(500, LATER):
@@ -57,7 +57,10 @@ def test_a_call_that_fails_leaves_its_room() -> None:
 def test_long_calls_have_room_of_their_own() -> None:
     made = admission()
     with made.admit(6000, LATER), made.admit(500, LATER), made.admit(500, LATER):
-        with pytest.raises(OverloadedError, match="full of long requests"), made.admit(6000, LATER):
+        with (
+            pytest.raises(OverloadedError, match="too many long requests"),
+            made.admit(6000, LATER),
+        ):
             pass
         with made.admit(4000, LATER):
             pass
@@ -95,7 +98,7 @@ def test_short_calls_find_so_much_work_before_them_at_most() -> None:
     with ExitStack() as calls:
         for _ in range(3):
             calls.enter_context(made.admit(200, LATER))
-        with pytest.raises(OverloadedError, match="full of short requests") as refused:
+        with pytest.raises(OverloadedError, match="too many short requests") as refused:
             calls.enter_context(made.admit(300, LATER))
         assert refused.value.retry_seconds == pytest.approx(1.0)
         calls.enter_context(made.admit(900, LATER))  # a long one
@@ -106,7 +109,7 @@ def test_what_triton_can_have_at_once_is_not_too_much() -> None:
     with ExitStack() as calls:
         for _ in range(4):
             calls.enter_context(made.admit(200, 9000.0))
-        with pytest.raises(OverloadedError, match="full of short requests"):
+        with pytest.raises(OverloadedError, match="too many short requests"):
             calls.enter_context(made.admit(200, 9000.0))
 
 

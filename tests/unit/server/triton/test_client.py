@@ -140,12 +140,15 @@ def test_the_gist_of_what_triton_says(text: str, told: str) -> None:
 @pytest.mark.parametrize(
     ("response", "told"),
     [
-        (reply(), "0 bytes as start_logits__0, not 36"),
-        (reply(start_logits__0=[0.0] * 9), "0 bytes as end_logits__1, not 36"),
-        (reply(start_logits__0=[0.0] * 8, end_logits__1=[0.0] * 9), "32 bytes as start"),
-        (reply(start_logits__0=[0.0] * 9, end_logits__1=[0.0] * 10), "40 bytes as end"),
-        (reply(start_logits__0=[np.nan] * 9, end_logits__1=[0.0] * 9), "start_logits__0 that are"),
-        (reply(start_logits__0=[0.0] * 9, end_logits__1=[np.inf] * 9), "not finite numbers"),
+        (reply(), "0 bytes for start_logits__0, not 36"),
+        (reply(start_logits__0=[0.0] * 9), "0 bytes for end_logits__1, not 36"),
+        (reply(start_logits__0=[0.0] * 8, end_logits__1=[0.0] * 9), "32 bytes for start"),
+        (reply(start_logits__0=[0.0] * 9, end_logits__1=[0.0] * 10), "40 bytes for end"),
+        (
+            reply(start_logits__0=[np.nan] * 9, end_logits__1=[0.0] * 9),
+            "start_logits__0 that contain",
+        ),
+        (reply(start_logits__0=[0.0] * 9, end_logits__1=[np.inf] * 9), "contain NaN or infinity"),
     ],
 )
 async def test_answers_that_are_no_answer(triton: FakeTriton, response: Any, told: str) -> None:
@@ -206,7 +209,7 @@ async def test_what_would_fail_a_whole_batch_is_not_sent(
             await (inference.infer(packed) if through == "infer" else probe)
         probe.close()
         await inference.infer(pack())
-    assert str(raised.value).startswith(f"not sent, the model cannot take it: {defect}")
+    assert str(raised.value).startswith(f"not sent, because the model cannot take it: {defect}")
     assert len(triton.requests) == 1
 
 

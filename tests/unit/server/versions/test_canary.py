@@ -40,8 +40,8 @@ async def test_nonsense_is_no_answer(serving: Stage, caplog: pytest.LogCaptureFi
     assert await serving.look(), "proof is still good"
     serving.seconds += PROOF_SECONDS
     assert not await serving.look()
-    assert "gives its canary other logits than before at first, by up to 40" in caplog.text
-    with pytest.raises(ModelUnavailableError, match="fails on its canary"):
+    assert "at first: its canary's logits differ from before by up to 40" in caplog.text
+    with pytest.raises(ModelUnavailableError, match="failed its canary"):
         serving.rollout.current()
     serving.logit = 0.1  # rounding
     assert await serving.look()
@@ -55,7 +55,7 @@ async def test_a_version_that_fails_is_out_until_it_answers(
     serving.host.answers["1"] = serving.seconds
     serving.seconds += PROOF_SECONDS
     assert not await serving.look(3)
-    assert "fails on its canary at first: CUDA error" in caplog.text
+    assert "failed its canary at first: CUDA error" in caplog.text
     del serving.errors["1"]
     assert await serving.look()
     assert [record.levelno for record in caplog.records if record.levelno > logging.ERROR] == []
@@ -93,7 +93,7 @@ async def test_a_version_that_fails_on_its_first_batch_never_serves(
     serving.errors["first batch"] = InferenceError("CUDA out of memory")
     assert await serving.look(3)
     assert (serving.serving, serving.offered) == ("1", {"1"})
-    assert "is broken: it failed on a first batch of 4,096 tokens (CUDA out of memory)" in (
+    assert "is broken: it failed a first batch of 4,096 tokens (CUDA out of memory)" in (
         caplog.text
     )
 
@@ -106,7 +106,7 @@ async def test_a_version_with_other_logits_for_each_of_equal_windows_never_serve
     serving.ragged = True
     assert await serving.look(3)
     assert (serving.serving, serving.states()["2"]) == ("1", "failed")
-    assert "(other logits for each of its equal windows, by up to 512)" in caplog.text
+    assert "(the logits of identical windows differ by up to 512)" in caplog.text
 
 
 async def test_a_first_batch_that_takes_long_holds_nothing_up(
@@ -178,8 +178,10 @@ async def test_a_triton_that_fails_is_out_until_it_answers(
     several.errors["second"] = error
     several.seconds += PROOF_SECONDS
     several.host.answers["1"] = several.seconds  # of the other one
-    assert await several.look(2)
-    assert several.host.used[1:] == [["first"]] * 2
+    assert await several.look(3)
+    # One that is not answered in time may be busy: it is asked once more.
+    busy = isinstance(error, DeadlineError)
+    assert several.host.used[1:] == [["first", "second"]] * busy + [["first"]] * (3 - busy)
     del several.errors["second"]
     assert await several.look()
     assert several.host.used[-1] == ["first", "second"]

@@ -28,6 +28,9 @@ async def test_while_starting_a_failure_names_the_way_to_a_version(tmp_path: Pat
         "no model version in here; make one with: "
         f"spanqa-model export --preset minilm-squad --repository {tmp_path}"
     )
+    (tmp_path / "bert_qa" / "1").mkdir(parents=True)
+    with pytest.raises(StartupError, match="is broken; export another with: spanqa-model export"):
+        await monitor(tmp_path, "model version 1 is broken").look()
     await monitor(tmp_path, "").look()
 
 

@@ -117,12 +117,14 @@ async def test_a_version_whose_model_fails_is_rejected(
     stage.publish("1")
     await stage.look()
     stage.publish("2")
-    stage.errors["2"] = InferenceError("the model gave start_logits__0 that are not finite")
+    stage.errors["2"] = InferenceError(
+        "the model returned start_logits__0 that contain NaN or infinity"
+    )
     assert await stage.look(3)
     assert (stage.serving, stage.offered, stage.tried) == ("1", {"1"}, ["1", "2"])
     assert told(caplog) == [
-        f"model version {stage.directory('2')} is broken: it failed on its canary "
-        "(the model gave start_logits__0 that are not finite)"
+        f"model version {stage.directory('2')} is broken: it failed its canary "
+        "(the model returned start_logits__0 that contain NaN or infinity)"
     ]
 
 
@@ -146,7 +148,7 @@ async def test_a_version_that_could_not_be_asked_is_asked_again(
     assert (stage.serving, stage.offered) == ("1", {"1", "2"})
     assert told(caplog) == []
     assert set(told(caplog, logging.WARNING)) == {
-        "model version 2 cannot be asked its canary now at first: later"
+        "model version 2: its canary could not run at first: later"
     }
     del stage.errors["2"]
     assert await stage.look()
@@ -164,7 +166,7 @@ async def test_a_version_that_hangs_does_not_hold_up_the_one_that_serves(
     assert await stage.look(2)
     assert (stage.serving, stage.tried) == ("1", ["1", "2"]), "not in every look"
     assert (
-        "version 2 cannot be asked its canary now at first: no answer within"
+        "version 2: its canary could not run at first: no answer within"
         in told(caplog, logging.WARNING)[0]
     )
     stage.hanging.clear()

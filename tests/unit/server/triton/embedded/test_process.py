@@ -173,7 +173,7 @@ async def test_a_start_that_fails_is_tried_again(
     triton.offer(versions(tmp_path, "1"))
     await triton.start()
     await until(lambda: len(program.views) == 2)
-    assert caplog.messages.count("cannot start the embedded Triton") == 2
+    assert caplog.messages.count("cannot start embedded Triton") == 2
 
 
 async def test_stop_ends_it_and_takes_its_directory_away(
