@@ -64,8 +64,8 @@ test-faults: setup ## Run the tests that kill, stop and spoil real processes; tw
 
 test-triton: named-triton setup ## Qualify a Triton: TRITON=host:port, or TRITONSERVER=program BACKENDS=directory; ten minutes.
 	@$(BIN)/python -m pytest -m "not slow and not faults" --durations=0 --durations-min=1 \
-		--triton-repository $(or $(MODEL_REPOSITORY),$(REPOSITORY)) $(if $(KIND),--kind $(KIND)) \
-		$(if $(TRITON),--triton $(TRITON)) $(if $(TRITONSERVER),--tritonserver $(TRITONSERVER) --backends $(BACKENDS)) \
+		--triton-repository=$(or $(MODEL_REPOSITORY),$(REPOSITORY)) $(if $(KIND),--kind=$(KIND)) \
+		$(if $(TRITON),--triton=$(TRITON)) $(if $(TRITONSERVER),--tritonserver=$(TRITONSERVER) --backends=$(BACKENDS)) \
 		tests/qualification $(API_TESTS)
 
 named-triton:
