@@ -21,7 +21,7 @@ from support.processes import BIN, RunningServer, clean_environment, free_port, 
 ROOT = Path(__file__).parents[2]
 TRITON_SH = ROOT / "docker" / "kubernetes" / "triton.sh"
 # What Triton says when it has put another instance of the version in the place of one, or none.
-UNLOADED = "successfully unloaded '{model}' version {number}"
+UNLOADED = "successfully unloaded '{model}' version {number}\""
 
 
 class Part:
