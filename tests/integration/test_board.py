@@ -159,6 +159,7 @@ def pages_of_two(
     with running_server(model_repository, directory / "other") as other:
         both = ("--triton", f"{address_of(server)},{address_of(other)}")
         with running_server(model_repository, directory / "log", *both) as front:
+            front.wait_for_metrics(lambda now: now['spanqa_tritons{state="out"}'] == 0)
             found = [front.metrics_page()]
             other.triton().kill()
             front.wait_for_metrics(lambda now: now['spanqa_tritons{state="out"}'] == 1)

@@ -111,7 +111,7 @@ def test_an_id_under_way_is_refused_and_free_again_when_answered(
         if response.WhichOneof("result") == "response":
             answered.set()
     refused, first, again = responses
-    assert "another pair under way" in violations(refused.error)["id"]
+    assert "in use by another pair" in violations(refused.error)["id"]
     assert first.response.answers[0].text == "1"
     assert again.response.answers[0].text == "3"
 

@@ -116,6 +116,11 @@ class Canary:
         """Whether it answered wrongly somewhere when it was last asked."""
         return any(one.last is Outcome.FAILED for one in self._examinees.values())
 
+    @property
+    def under_way(self) -> bool:
+        """Whether it computes its first batch somewhere."""
+        return any(one.first for one in self._examinees.values())
+
     def forget(self, tritons: Iterable[str]) -> None:
         """These have ended, or lost the version: what they start with is asked as at first."""
         for triton in tritons:

@@ -184,7 +184,9 @@ class Rollout(Generic[Model]):
             return []
         if good and record.reason:
             self._records.recover(file)
-        return good
+        # Calls would all go where the first batch was done first.
+        takes_over = self._serving is not None and file != self._serving
+        return [] if takes_over and canary.under_way else good
 
     async def _note_lack(self, file: VersionFile, answers: Collection[Readiness]) -> None:
         """A Triton does not have the version: find out why, or how long that has been so."""

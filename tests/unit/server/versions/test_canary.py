@@ -1,5 +1,6 @@
 """A version that served is asked again now and then, and is out while it does not answer right."""
 
+import asyncio
 import logging
 from pathlib import Path
 
@@ -219,6 +220,22 @@ async def test_a_triton_without_the_version_is_out(several: Stage) -> None:
     assert several.host.used[-1] == ["first"]
     several.host.silent = {"first", "second"}
     assert not await several.look()
+
+
+async def test_a_new_version_waits_for_first_batches_that_are_under_way(
+    several: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(canary, "SOON_SECONDS", 0.01)
+    monkeypatch.setattr(canary, "FIRST_BATCH_SECONDS", 0.2)
+    several.hanging.add("second")
+    several.publish("2")
+    assert await several.look(2)
+    assert several.serving == "1"
+    async with asyncio.timeout(20):
+        while several.serving == "1":
+            assert await several.look()
+            await asyncio.sleep(0.05)
+    assert several.host.used[-1] == ["first"], "not where it took too long"
 
 
 async def test_a_new_version_waits_for_all_tritons_that_answer(several: Stage) -> None:
