@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 Ask = Callable[[PackedWindows, str], Awaitable[Logits]]
 
-FIRST_SECONDS, FIRST_BATCH_SECONDS, AGAIN_SECONDS = 10.0, 60.0, 2.0
+FIRST_SECONDS, FIRST_BATCH_SECONDS, AGAIN_SECONDS = 10.0, 60.0, 5.0
 PAUSE_SECONDS = 30.0
 # A look at the versions does not wait longer for a first batch, which goes on meanwhile.
 SOON_SECONDS = 0.5
