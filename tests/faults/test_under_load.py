@@ -29,6 +29,10 @@ REQUESTS = [
 ]
 
 
+# A first batch as for a GPU takes seconds on a CPU.
+ONE_WINDOW = ("--first-batch-tokens", "0")
+
+
 @asynccontextmanager
 async def load(server: RunningServer) -> AsyncIterator[Steady]:
     """Calls all through the block, some of them before it; at its end all have ended."""
@@ -75,7 +79,7 @@ async def spoilt(
 ) -> AsyncIterator[tuple[RunningServer, FaultyTriton]]:
     """A server, and the way to its Triton."""
     async with faulty_triton(address_of(server)) as triton:
-        flags = ("--triton", triton.address)
+        flags = ("--triton", triton.address, *ONE_WINDOW)
         with running_server(model_repository, tmp_path / "log", *flags, wait=False) as front:
             await told(front, serving=True)
             yield front, triton
@@ -84,8 +88,8 @@ async def spoilt(
 @pytest.mark.parametrize(
     ("fault", "codes"),
     [
-        (Fault.REFUSES, {"UNAVAILABLE"}),
-        (Fault.SHAPES, {"INTERNAL", "UNAVAILABLE"}),
+        (Fault.REFUSES, {"UNAVAILABLE", "RESOURCE_EXHAUSTED"}),
+        (Fault.SHAPES, {"INTERNAL", "UNAVAILABLE", "RESOURCE_EXHAUSTED"}),
     ],
 )
 async def test_a_triton_that_refuses_or_gives_garbage(
@@ -132,7 +136,7 @@ def two_tritons(
 ) -> Iterator[tuple[RunningServer, RunningServer]]:
     """A server on two Tritons, and the server that one of them belongs to."""
     with running_server(model_repository, tmp_path / "other") as other:
-        both = ("--triton", f"{address_of(other)},{address_of(server)}")
+        both = ("--triton", f"{address_of(other)},{address_of(server)}", *ONE_WINDOW)
         with running_server(model_repository, tmp_path / "log", *both) as front:
             yield front, other
 
@@ -140,7 +144,7 @@ def two_tritons(
 async def tritons_out(front: RunningServer, count: int) -> None:
     """Wait until so many are left out."""
     out = 'spanqa_tritons{state="out"}'
-    await asyncio.to_thread(front.wait_for_metrics, lambda now: now[out] == count)
+    await asyncio.to_thread(front.wait_for_metrics, lambda now: now[out] == count, 60.0)
 
 
 async def test_one_of_two_tritons_is_killed(

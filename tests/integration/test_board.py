@@ -157,12 +157,12 @@ def pages_of_two(
     """The metrics with two Tritons, and after one of them is gone."""
     directory = tmp_path_factory.mktemp("two")
     with running_server(model_repository, directory / "other") as other:
-        both = ("--triton", f"{address_of(server)},{address_of(other)}")
+        both = ("--triton", f"{address_of(server)},{address_of(other)}", "--first-batch-tokens=0")
         with running_server(model_repository, directory / "log", *both) as front:
-            front.wait_for_metrics(lambda now: now['spanqa_tritons{state="out"}'] == 0)
+            front.wait_for_metrics(lambda now: now['spanqa_tritons{state="out"}'] == 0, 60)
             found = [front.metrics_page()]
             other.triton().kill()
-            front.wait_for_metrics(lambda now: now['spanqa_tritons{state="out"}'] == 1)
+            front.wait_for_metrics(lambda now: now['spanqa_tritons{state="out"}'] == 1, 60)
             return [*found, front.metrics_page()]
 
 
