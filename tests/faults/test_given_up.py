@@ -17,10 +17,10 @@ from spanqa.v1.question_answering_pb2_grpc import QuestionAnsweringServiceStub
 from support.processes import RunningServer, running_server
 from support.triton import address_of, canaries_of, inference, make_windows, model_statistics
 
-CALLS = 40
+CALLS = 24
 SPECIAL_TOKENS = 3
 # Refused would be what looks as if it took longer.
-DEADLINE_SECONDS, BUSY_SECONDS = 12.0, 14.0
+DEADLINE_SECONDS, BUSY_SECONDS = 8.0, 16.0
 REQUEST = pb.AnswerRequest(
     question="Where was she born?", context="She was born in Warsaw, they say. " * 30
 )
