@@ -60,7 +60,7 @@ test-slow: setup ## Run the tests that take minutes: BERT-large, 20,000 examples
 	@$(BIN)/python -m pytest -m "slow and not triton"
 
 test-faults: setup ## Run the tests that kill, stop and spoil real processes; two minutes.
-	@$(BIN)/python -m pytest -m "faults and not triton" -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -m "faults and not slow and not triton" -n 2 --dist loadfile
 
 test-triton: named-triton setup ## Qualify a Triton: TRITON=host:port, or TRITONSERVER=program BACKENDS=directory; ten minutes.
 	@$(BIN)/python -m pytest -m "not slow and not faults" --durations=0 --durations-min=1 \
