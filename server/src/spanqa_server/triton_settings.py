@@ -93,8 +93,8 @@ class TritonSettings(BaseSettings):
         "model",
         None,
         "Size of the batch, in tokens, that a new model version must compute before it takes "
-        "calls. It is at least one window.",
-        default_text="the value of --max-tokens-in-flight, or one window with the embedded Triton",
+        "calls. It is at least two windows.",
+        default_text="the value of --max-tokens-in-flight, or two windows with the embedded Triton",
         ge=0,
         le=INT32_MAX,
     )

@@ -68,11 +68,6 @@ class TritonHost:
         """When the version last answered, by the event loop's clock; minus infinity: never."""
         return self._triton.answered_at.get(version, -math.inf)
 
-    @property
-    def tritons(self) -> list[str]:
-        """The addresses."""
-        return self._triton.fleet.addresses
-
     async def readiness(self, version: str) -> dict[str, Readiness]:
         """Which Triton can take calls for the version."""
         return await self._triton.readiness(version, READY_SECONDS)

@@ -121,6 +121,10 @@ class Canary:
         """Whether it computes its first batch somewhere."""
         return any(one.first for one in self._examinees.values())
 
+    def close(self) -> None:
+        """The version is gone: nobody waits for what is under way."""
+        self.forget(list(self._examinees))
+
     def forget(self, tritons: Iterable[str]) -> None:
         """These have ended, or lost the version: what they start with is asked as at first."""
         for triton in tritons:

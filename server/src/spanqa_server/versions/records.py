@@ -65,6 +65,9 @@ class VersionRecords(Generic[Model]):
 
     def keep(self, files: Collection[VersionFile]) -> None:
         """Forget versions that are there no more."""
+        for file in self._records.keys() - set(files):
+            if prepared := self._records[file].prepared:
+                prepared.canary.close()
         self._records = {file: self._records[file] for file in files if file in self._records}
 
     async def read(self, file: VersionFile) -> Record[Model]:

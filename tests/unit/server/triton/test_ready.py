@@ -106,7 +106,6 @@ async def test_several_are_asked_at_the_same_time(triton: FakeTriton) -> None:
 async def test_the_host_asks_triton(triton: FakeTriton) -> None:
     async with reaching(triton.address) as client:
         host = TritonHost(client, None)
-        assert host.tritons == [triton.address]
         assert await host.readiness("3") == {triton.address: Readiness.READY}
         assert await host.readiness("4") == {triton.address: Readiness.NOT_LOADED}
 

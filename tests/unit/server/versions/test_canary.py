@@ -119,7 +119,12 @@ async def test_a_first_batch_that_takes_long_holds_nothing_up(
     assert await serving.look(3), "version 1 serves on, and is looked at"
     assert (serving.serving, len(serving.first_batches)) == ("1", 2)
     serving.withdraw("2")
+    under_way = [task for task in asyncio.all_tasks() if "_try_first" in repr(task)]
+    assert len(under_way) == 1
     assert await serving.look()
+    async with asyncio.timeout(20):
+        await asyncio.wait(under_way)
+    assert under_way[0].cancelled(), "nobody waits for a version that is gone"
 
 
 async def test_a_triton_that_started_again_computes_a_first_batch_again(serving: Stage) -> None:
