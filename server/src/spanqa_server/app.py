@@ -5,7 +5,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from prometheus_client.registry import REGISTRY
 
@@ -127,7 +127,7 @@ async def open_backend(
             )
             stack.push_async_callback(embedded.stop)
         budget = TokenBudget(
-            settings.max_tokens_in_flight, settings.chunks_in_flight * settings.chunk_tokens
+            settings.max_tokens_in_flight, settings.max_chunks_in_flight * settings.max_chunk_tokens
         )
         addresses = [embedded.address] if embedded else settings.triton
         triton = open_triton(settings, addresses, budget)
@@ -140,7 +140,7 @@ async def open_backend(
             TritonHost(triton, embedded),
             build=lambda version: served_model(settings, version, triton, threads),
             on_switch=on_switch,
-            first_batch_tokens=settings.canary_tokens,
+            first_batch_tokens=settings.first_batch_tokens,
         )
         monitor = VersionMonitor(
             rollout,
@@ -152,14 +152,14 @@ async def open_backend(
 
 
 def open_triton(settings: TritonSettings, addresses: list[str], budget: TokenBudget) -> Triton:
-    return Triton(addresses, MODEL_NAME, budget=budget, max_chunk_tokens=settings.chunk_tokens)
+    return Triton(addresses, MODEL_NAME, budget=budget, max_chunk_tokens=settings.max_chunk_tokens)
 
 
 def open_admission(settings: Settings, budget: TokenBudget) -> Admission:
     return Admission(
-        settings.admitted_tokens,
+        settings.max_admitted_tokens,
         settings.max_admitted_long_tokens,
-        long_from=settings.chunk_tokens,
+        long_from=settings.max_chunk_tokens,
         in_flight=settings.max_tokens_in_flight,
         max_wait=settings.max_wait,
         throughput=lambda: budget.tokens_per_second,
@@ -174,16 +174,7 @@ def served_model(
     defaults = ModelDefaults(
         manifest.max_sequence_tokens, manifest.doc_stride_tokens, manifest.has_no_answer
     )
-    limits = Limits(
-        max_question_tokens=settings.max_question_tokens,
-        max_context_bytes=settings.max_context_bytes,
-        max_top_k=settings.max_top_k,
-        max_answer_tokens=settings.max_answer_tokens,
-        max_sequence_tokens=manifest.max_position_embeddings,
-        max_windows=settings.max_windows,
-        max_documents=settings.max_documents,
-        max_logits_tokens=settings.max_logits_tokens,
-    )
+    limits = limits_of(settings, version)
     inference = VersionInference(triton, version.number, version.tensor_limits)
     cache: TextCache[TokenizedText] = TextCache(
         settings.text_cache_bytes, lambda kept: TEXTS_FROM[kept].inc()
@@ -192,6 +183,14 @@ def served_model(
         version.tokenizer, defaults, limits, inference, threads, cache, tracing.stage
     )
     return ServedModel(answerer, describe_model(version, limits, settings))
+
+
+def limits_of(settings: Settings, version: ModelVersion) -> Limits:
+    """The settings of the same names, and the positions that the model has."""
+    positions = version.manifest.max_position_embeddings
+    names = {field.name for field in fields(Limits)} - {"max_sequence_tokens"}
+    given = {name: getattr(settings, name) for name in names}
+    return Limits(max_sequence_tokens=positions, **given)
 
 
 def report_switches() -> Callable[[ModelVersion], None]:
@@ -233,7 +232,7 @@ async def keep_gate(settings: GateSettings) -> None:
             TritonHost(triton, view),
             build=lambda version: None,
             on_switch=lambda version: logger.info("version %s passed its canary", version.number),
-            first_batch_tokens=settings.canary_tokens,
+            first_batch_tokens=settings.first_batch_tokens,
         )
         logger.info("offering the versions of %s to Triton", settings.model_repository)
         while not stop.is_set():

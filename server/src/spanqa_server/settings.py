@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import field_validator, model_validator
 
-from spanqa_server.triton_settings import INT32_MAX, Port, TritonSettings, setting
+from spanqa_server.triton_settings import INT32_MAX, Port, TritonSettings, by_triton, setting
 
 
 class Settings(TritonSettings):
@@ -167,9 +167,9 @@ class Settings(TritonSettings):
         ge=1 << 16,
         le=INT32_MAX,
     )
-    max_chunks_in_flight: int | None = setting(
+    max_chunks_in_flight: int = setting(
         "Triton",
-        None,
+        by_triton(2, embedded=1),
         "Chunks of one long request at Triton at a time. A GPU is kept busy if the next chunk is "
         "already waiting; a CPU gains nothing.",
         default_text="2, or 1 with the embedded Triton",
@@ -186,9 +186,9 @@ class Settings(TritonSettings):
         gt=0,
         le=1e6,
     )
-    max_admitted_tokens: int | None = setting(
+    max_admitted_tokens: int = setting(
         "admission",
-        None,
+        by_triton(1 << 20, embedded=1 << 16),
         "Tokens of short requests that a worker accepts at a time, estimated from the length of "
         "their texts. Further ones are refused at once.",
         default_text="1,048,576, or 65,536 with the embedded Triton",
@@ -225,16 +225,6 @@ class Settings(TritonSettings):
         if not open_ways:
             return ""
         return f"listening on all interfaces ({self.host}): {', and '.join(open_ways)}"
-
-    @property
-    def admitted_tokens(self) -> int:
-        """`max_admitted_tokens`, or its default."""
-        return self.max_admitted_tokens or (1 << 20 if self.triton else 1 << 16)
-
-    @property
-    def chunks_in_flight(self) -> int:
-        """`max_chunks_in_flight`, or its default."""
-        return self.max_chunks_in_flight or (2 if self.triton else 1)
 
     @field_validator("otlp_endpoint")
     @classmethod

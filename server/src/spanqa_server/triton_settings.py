@@ -1,5 +1,6 @@
 """The settings that `serve` and `gate` share, and those of `gate`."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -9,6 +10,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 INT32_MAX = 2**31 - 1
 Port = Annotated[int, Field(ge=0, le=65535)]
+
+# A default that follows from the settings before it.
+Derived = Callable[[dict[str, Any]], Any]
 
 # The groups of `--help` and of docs/settings.md, in their order.
 GROUPS = ("network", "model", "Triton", "limits", "admission", "security", "telemetry")
@@ -29,7 +33,7 @@ def setting(
 
     Args:
         group: one of GROUPS.
-        default: the value where nobody gives one.
+        default: the value where nobody gives one, or a function of the fields declared before.
         description: a sentence for `--help` and docs/settings.md.
         metavar: stands for the value in `--help`.
         default_text: says what the default is where the value alone does not.
@@ -38,7 +42,15 @@ def setting(
         le: the greatest value.
     """
     extra: JsonDict = {"group": group, "metavar": metavar, "default_text": default_text}
-    return Field(default, description=description, json_schema_extra=extra, ge=ge, gt=gt, le=le)
+    given: dict[str, Any] = (
+        {"default_factory": default} if callable(default) else {"default": default}
+    )
+    return Field(**given, description=description, json_schema_extra=extra, ge=ge, gt=gt, le=le)
+
+
+def by_triton(own: int, embedded: int) -> Derived:
+    """A default for Tritons of your own, and another one for the embedded Triton."""
+    return lambda fields: own if fields.get("triton") else embedded
 
 
 class TritonSettings(BaseSettings):
@@ -73,9 +85,9 @@ class TritonSettings(BaseSettings):
         metavar="HOST:PORT[,...]",
         default_text="the embedded Triton",
     )
-    max_chunk_tokens: int | None = setting(
+    max_chunk_tokens: int = setting(
         "Triton",
-        None,
+        by_triton(4096, embedded=1024),
         "Largest Triton request, in tokens. Longer work is split into chunks of this size. Smaller "
         "chunks make short questions wait less behind long documents.",
         default_text="4,096, or 1,024 with the embedded Triton",
@@ -89,9 +101,9 @@ class TritonSettings(BaseSettings):
         ge=512,
         le=INT32_MAX,
     )
-    first_batch_tokens: int | None = setting(
+    first_batch_tokens: int = setting(
         "model",
-        None,
+        lambda fields: fields.get("max_tokens_in_flight", 0) if fields.get("triton") else 0,
         "Size of the batch, in tokens, that a new model version must compute before it takes "
         "calls. It is at least two windows.",
         default_text="the value of --max-tokens-in-flight, or two windows with the embedded Triton",
@@ -110,18 +122,6 @@ class TritonSettings(BaseSettings):
         "Format of log lines: plain text, or one JSON object per line.",
         metavar="text|json",
     )
-
-    @property
-    def canary_tokens(self) -> int:
-        """`first_batch_tokens`, or its default."""
-        if self.first_batch_tokens is not None:
-            return self.first_batch_tokens
-        return self.max_tokens_in_flight if self.triton else 0
-
-    @property
-    def chunk_tokens(self) -> int:
-        """`max_chunk_tokens`, or its default."""
-        return self.max_chunk_tokens or (4096 if self.triton else 1024)
 
     @field_validator("triton", mode="before")
     @classmethod

@@ -46,10 +46,10 @@ def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_first_batch_is_as_large_as_what_is_in_flight(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert run(monkeypatch).canary_tokens == 0, "one window with the embedded Triton"
+    assert run(monkeypatch).first_batch_tokens == 0, "one window with the embedded Triton"
     external = ("--triton", "a:1", "--max-tokens-in-flight", "70000")
-    assert run(monkeypatch, *external).canary_tokens == 70_000
-    assert run(monkeypatch, *external, "--first-batch-tokens", "0").canary_tokens == 0
+    assert run(monkeypatch, *external).first_batch_tokens == 70_000
+    assert run(monkeypatch, *external, "--first-batch-tokens", "0").first_batch_tokens == 0
 
 
 def test_the_gate(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,7 +64,7 @@ def test_the_gate(monkeypatch: pytest.MonkeyPatch) -> None:
     cli.main()
     [settings] = kept
     assert (settings.triton, settings.view) == (["127.0.0.1:8001"], Path("/view"))
-    assert settings.canary_tokens == 16_384
+    assert settings.first_batch_tokens == 16_384
 
 
 def test_limits_of_many(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,7 +116,7 @@ def test_chunks_are_smaller_and_fewer_with_the_embedded_triton(
     monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], tokens: int, chunks: int
 ) -> None:
     settings = run(monkeypatch, *arguments)
-    assert (settings.chunk_tokens, settings.chunks_in_flight) == (tokens, chunks)
+    assert (settings.max_chunk_tokens, settings.max_chunks_in_flight) == (tokens, chunks)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """What GetModel answers: the version that serves, and every limit."""
 
+from dataclasses import asdict
+
 from google.protobuf.duration_pb2 import Duration
 
 from spanqa.v1 import question_answering_pb2 as pb
@@ -13,8 +15,6 @@ def describe_model(
 ) -> pb.GetModelResponse:
     """What GetModel answers."""
     manifest = version.manifest
-    timeout = Duration()
-    timeout.FromNanoseconds(round(settings.default_timeout * 1e9))
     return pb.GetModelResponse(
         name=manifest.name,
         version=version.number,
@@ -28,18 +28,14 @@ def describe_model(
         has_no_answer=manifest.has_no_answer,
         exact_match=manifest.exact_match,
         f1=manifest.f1,
-        limits=pb.ModelLimits(
-            max_question_tokens=limits.max_question_tokens,
-            max_context_bytes=limits.max_context_bytes,
-            max_top_k=limits.max_top_k,
-            max_answer_tokens=limits.max_answer_tokens,
-            max_sequence_tokens=limits.max_sequence_tokens,
-            max_batch_items=settings.max_batch_items,
-            max_documents=limits.max_documents,
-            max_message_bytes=settings.max_message_bytes,
-            max_windows=limits.max_windows,
-            max_logits_tokens=limits.max_logits_tokens,
-            max_stream_pairs=settings.max_stream_pairs,
-            default_timeout=timeout,
-        ),
+        limits=describe_limits(limits, settings),
     )
+
+
+def describe_limits(limits: Limits, settings: Settings) -> pb.ModelLimits:
+    """Each field has the limit, or else the setting, of its name."""
+    timeout = Duration()
+    timeout.FromNanoseconds(round(settings.default_timeout * 1e9))
+    known = settings.model_dump() | asdict(limits)
+    names = set(pb.ModelLimits.DESCRIPTOR.fields_by_name) - {"default_timeout"}
+    return pb.ModelLimits(default_timeout=timeout, **{name: known[name] for name in names})

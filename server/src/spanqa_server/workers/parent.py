@@ -90,19 +90,9 @@ class Worker:
 
 
 def settings_of_worker(settings: Settings, port: int, triton: list[str]) -> Settings:
-    """The same but for the port and Triton; defaults that depend on who runs Triton are settled."""
-    return settings.model_copy(
-        update={
-            "port": port,
-            "triton": triton,
-            "workers": 1,
-            "metrics_port": 0,
-            "max_chunk_tokens": settings.chunk_tokens,
-            "max_chunks_in_flight": settings.chunks_in_flight,
-            "first_batch_tokens": settings.canary_tokens,
-            "max_admitted_tokens": settings.admitted_tokens,
-        }
-    )
+    """The same but for what the parent keeps: the port, Triton, the metrics of all."""
+    update = {"port": port, "triton": triton, "workers": 1, "metrics_port": 0}
+    return settings.model_copy(update=update)
 
 
 @contextlib.contextmanager
