@@ -156,14 +156,7 @@ def open_triton(settings: TritonSettings, addresses: list[str], budget: TokenBud
 
 
 def open_admission(settings: Settings, budget: TokenBudget) -> Admission:
-    return Admission(
-        settings.max_admitted_tokens,
-        settings.max_admitted_long_tokens,
-        long_from=settings.max_chunk_tokens,
-        in_flight=settings.max_tokens_in_flight,
-        max_wait=settings.max_wait,
-        throughput=lambda: budget.tokens_per_second,
-    )
+    return Admission(settings.max_admitted_bytes, budget, long_from=settings.max_chunk_tokens)
 
 
 def served_model(

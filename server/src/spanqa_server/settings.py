@@ -176,32 +176,14 @@ class Settings(TritonSettings):
         ge=1,
         le=1024,
     )
-    max_wait: float = setting(
+    max_admitted_bytes: int = setting(
         "admission",
-        1.5,
-        "Seconds of work that may be queued ahead of a short request. If there is more, the "
-        "request is refused at once. --max-wait never refuses work that fits into "
-        "--max-tokens-in-flight.",
-        metavar="SECONDS",
-        gt=0,
-        le=1e6,
-    )
-    max_admitted_tokens: int = setting(
-        "admission",
-        by_triton(1 << 20, embedded=1 << 16),
-        "Tokens of short requests that a worker accepts at a time, estimated from the length of "
-        "their texts. Further ones are refused at once.",
-        default_text="1,048,576, or 65,536 with the embedded Triton",
-        ge=512,
-        le=INT32_MAX,
-    )
-    max_admitted_long_tokens: int = setting(
-        "admission",
-        8_388_608,
-        "The same limit for requests longer than --max-chunk-tokens, which short ones overtake. "
-        "Each token takes about 120 bytes of memory.",
-        ge=512,
-        le=INT32_MAX,
+        512 << 20,
+        "Memory that the calls under way may take in a worker, estimated from the length of their "
+        "texts: 32 kB a call and 120 bytes a token. Further calls are refused at once, further "
+        "pairs of batches and streams wait.",
+        metavar="BYTES",
+        ge=1 << 20,
     )
 
     @property

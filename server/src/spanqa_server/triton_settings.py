@@ -97,7 +97,8 @@ class TritonSettings(BaseSettings):
     max_tokens_in_flight: int = setting(
         "Triton",
         16_384,
-        "Tokens that a worker has at Triton at a time. Other work waits in the frontend.",
+        "The most tokens that a worker has at Triton at a time; fewer if Triton takes longer than "
+        "half a second for them. Other work waits in the frontend.",
         ge=512,
         le=INT32_MAX,
     )

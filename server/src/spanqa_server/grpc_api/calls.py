@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SERVICE = pb.DESCRIPTOR.services_by_name["QuestionAnsweringService"]
+OUTCOMES = {
+    grpc.StatusCode.OK: "answered",
+    grpc.StatusCode.CANCELLED: "cancelled",
+    grpc.StatusCode.INVALID_ARGUMENT: "refused",
+    grpc.StatusCode.RESOURCE_EXHAUSTED: "refused",
+    grpc.StatusCode.UNAUTHENTICATED: "refused",
+}
 # What OpenTelemetry's conventions call errors of a server; the others are its callers'.
 FAULTS = {
     grpc.StatusCode.UNKNOWN,
@@ -39,7 +46,7 @@ def note_call(method: str, context: Context) -> Callable[[grpc.StatusCode, str],
         seconds = perf_counter() - begin
         CALLS.labels(method, code.name).inc()
         WORKER_CALLS.inc()
-        CALL_SECONDS.labels(method).observe(seconds)
+        CALL_SECONDS.labels(method, OUTCOMES.get(code, "failed")).observe(seconds)
         if span.is_recording():
             fault = f"{code.name}: {details}" if code in FAULTS else ""
             tracing.end_call(span, code.value[0], fault)

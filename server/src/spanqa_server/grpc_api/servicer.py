@@ -2,8 +2,9 @@
 
 from __future__ import annotations  # grpc's classes are generic in its stubs alone
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractContextManager, aclosing
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing, contextmanager
 from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -14,8 +15,10 @@ from spanqa_server.errors import FieldViolation, InvalidRequestError
 from spanqa_server.grpc_api import converters
 from spanqa_server.grpc_api.items import ServedModel, SharedTexts, check_count, settle
 from spanqa_server.grpc_api.pipeline import pipeline
+from spanqa_server.qa.requests import Question
 from spanqa_server.qa.results import Cost
-from spanqa_server.scheduling.admission import Admission, estimate_tokens
+from spanqa_server.scheduling.admission import Admission
+from spanqa_server.scheduling.call import Call
 from spanqa_server.scheduling.deadline import Deadline
 from spanqa_server.telemetry import metrics
 
@@ -71,28 +74,28 @@ class QuestionAnsweringServicer(QuestionAnsweringServiceServicer):
 
     async def Answer(self, request: pb.AnswerRequest, context: Context) -> pb.AnswerResponse:
         """Answer one question about one context."""
-        deadline = self._deadline(context)
-        with self._admit(deadline, request.question, request.context), SharedTexts() as texts:
-            return await self._answer(request, deadline, texts)
+        question = converters.read_question(request)
+        with self._take(question, context) as (deadline, texts):
+            return await self._answer(question, deadline, texts)
 
     async def BatchAnswer(
         self, request: pb.BatchAnswerRequest, context: Context
     ) -> pb.BatchAnswerResponse:
         """Answer independent pairs; each gets an answer or a status."""
         check_count("requests", len(request.requests), self._max_batch_items)
-        deadline = self._deadline(context)
+        call = self._call(context)
         items = [pb.BatchAnswerItem() for _ in request.requests]
 
         async def pairs() -> AsyncIterator[tuple[pb.AnswerRequest, pb.BatchAnswerItem]]:
             for pair in zip(request.requests, items, strict=True):
                 yield pair
 
-        tokens = sum(map(estimate_pair, request.requests))
-        with self._admission.admit_batch(tokens, deadline.remaining), SharedTexts() as texts:
+        given = (text for one in request.requests for text in (one.question, one.context))
+        with self._admission.admit_batch(call, given), SharedTexts() as texts:
 
             async def work(pair: tuple[pb.AnswerRequest, pb.BatchAnswerItem]) -> bool:
                 one, item = pair
-                await settle(item, self._answer_pair(one, deadline, texts), "BatchAnswer")
+                await settle(item, self._answer_pair(one, call, texts), "BatchAnswer")
                 return True
 
             async with aclosing(pipeline(pairs(), work, self._max_stream_pairs)) as done:
@@ -123,9 +126,7 @@ class QuestionAnsweringServicer(QuestionAnsweringServiceServicer):
         """Answer one question from many documents, ranked jointly."""
         question = converters.read_documents(request)
         ids = [document.id for document in request.documents]
-        deadline = self._deadline(context)
-        given = (request.question, *(document.text for document in request.documents))
-        with self._admit(deadline, *given), SharedTexts() as texts:
+        with self._take(question, context) as (deadline, texts):
             return await self._respond(
                 lambda model: model.answerer.answer(question, texts.of(model)),
                 partial(converters.write_document_answers, document_ids=ids),
@@ -137,12 +138,8 @@ class QuestionAnsweringServicer(QuestionAnsweringServiceServicer):
     ) -> pb.ComputeLogitsResponse:
         """The raw results for one question and one context."""
         question = converters.read_logits_request(request)
-        deadline = self._deadline(context)
         try:
-            with (
-                self._admit(deadline, request.question, request.context),
-                SharedTexts() as texts,
-            ):
+            with self._take(question, context) as (deadline, texts):
                 return await self._respond(
                     lambda model: model.answerer.compute_logits(question, texts.of(model)),
                     converters.write_logits,
@@ -155,17 +152,28 @@ class QuestionAnsweringServicer(QuestionAnsweringServiceServicer):
         """Describe the model version that serves, and the limits."""
         return self._models.current().description
 
-    def _deadline(self, context: Context) -> Deadline:
+    def _call(self, context: Context, most_seconds: float = math.inf) -> Call:
         remaining = context.time_remaining()
-        return Deadline.after(self._default_timeout if remaining is None else remaining)
+        seconds = self._default_timeout if remaining is None else remaining
+        return Call(context.peer(), Deadline.after(min(seconds, most_seconds)))
 
-    def _admit(self, deadline: Deadline, *texts: str) -> AbstractContextManager[None]:
-        return self._admission.admit(estimate_tokens(*texts), deadline.remaining)
+    @contextmanager
+    def _take(self, question: Question, context: Context) -> Iterator[tuple[Deadline, SharedTexts]]:
+        """Check a call and hold room for it; raises InvalidRequestError or OverloadedError."""
+        call = self._call(context)
+        self._check(question)
+        with (
+            self._admission.admit(call, question.question, *question.texts),
+            SharedTexts() as texts,
+        ):
+            yield call.deadline, texts
+
+    def _check(self, question: Question) -> None:
+        self._models.current().answerer.check(question)
 
     async def _answer(
-        self, request: pb.AnswerRequest, deadline: Deadline, texts: SharedTexts
+        self, question: Question, deadline: Deadline, texts: SharedTexts
     ) -> pb.AnswerResponse:
-        question = converters.read_question(request)
         return await self._respond(
             lambda model: model.answerer.answer(question, texts.of(model)),
             converters.write_answers,
@@ -190,10 +198,15 @@ class QuestionAnsweringServicer(QuestionAnsweringServiceServicer):
             return await self._models.run(attempt)
 
     async def _answer_pair(
-        self, request: pb.AnswerRequest, deadline: Deadline, texts: SharedTexts
+        self, request: pb.AnswerRequest, call: Call, texts: SharedTexts
     ) -> pb.AnswerResponse:
-        async with deadline.bounds(), self._admission.admit_pair(estimate_pair(request)):
-            return await self._answer(request, deadline, texts)
+        question = converters.read_question(request)
+        self._check(question)
+        async with (
+            call.deadline.bounds(),
+            self._admission.admit_pair(call, request.question, request.context),
+        ):
+            return await self._answer(question, call.deadline, texts)
 
     async def _stream_answer(
         self, request: pb.StreamAnswerRequest, under_way: set[str], context: Context
@@ -202,20 +215,14 @@ class QuestionAnsweringServicer(QuestionAnsweringServiceServicer):
             problem = "is in use by another pair of this stream; give each pair its own"
             raise InvalidRequestError(FieldViolation("id", problem))
         under_way.add(request.id)
-        remaining = context.time_remaining()
-        seconds = self._default_timeout if remaining is None else remaining
-        deadline = Deadline.after(min(seconds, self._default_timeout))
+        call = self._call(context, self._default_timeout)
         try:
             with SharedTexts() as texts:
-                return await self._answer_pair(request.request, deadline, texts)
+                return await self._answer_pair(request.request, call, texts)
         except InvalidRequestError as error:
             raise error.moved("", "request.") from None
         finally:
             under_way.discard(request.id)
-
-
-def estimate_pair(request: pb.AnswerRequest) -> int:
-    return estimate_tokens(request.question, request.context)
 
 
 def record(cost: Cost) -> None:

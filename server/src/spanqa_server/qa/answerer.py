@@ -100,6 +100,10 @@ class Answerer:
         """For the requests of one call: texts that they share are tokenized once."""
         return CallTexts(self._tokenizer, self._threads, self._cache)
 
+    def check(self, request: Question) -> None:
+        """Check what needs no tokens; raises InvalidRequestError. `answer` checks it, too."""
+        check_request(request, self.limits, self.model)
+
     async def answer(self, request: Question, texts: CallTexts) -> AnswerSet:
         """Answer one question.
 
@@ -148,7 +152,7 @@ class Answerer:
 
     async def prepare(self, request: Question, texts: CallTexts) -> PreparedQuestion:
         """Check the request, tokenize it and cut its windows."""
-        check_request(request, self.limits, self.model)
+        self.check(request)
         (question,) = await texts.encode(request.question)
         check_question_tokens(len(question), self.limits)
         tokenized = await texts.encode(*request.texts)

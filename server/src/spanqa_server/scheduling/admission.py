@@ -1,25 +1,28 @@
-"""Which calls are taken: their tokens are counted before any other work is done for them.
+"""Which calls are taken, before any other work is done for them.
 
-What there is no room for is refused at once, while its caller can still go elsewhere, and so is
-what could not be answered before its deadline: under overload a server that takes everything
-answers nothing in time.
+A call is refused if the memory of those that were taken before it is used up, or if the queue is so
+long that it would not be answered in time (`refusals.py`).
 """
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
 from prometheus_client import Gauge
 
-from spanqa_server.errors import OverloadedError
+from spanqa_server.scheduling.call import Call, working_for
+from spanqa_server.scheduling.refusals import refusal
+from spanqa_server.scheduling.token_budget import TokenBudget
 from spanqa_server.telemetry import metrics
 
-# Bounds of the seconds after which a refused caller may come again.
-SHORTEST_WAIT, LONGEST_WAIT = 0.1, 10.0
-# Of a caller's time, what may be planned for: nobody waits for an answer after its deadline.
-SAFE_SHARE = 0.8
+# What a call takes beside its texts, and each of its tokens, windows and logits included.
+BYTES_OF_A_CALL, BYTES_OF_A_TOKEN = 32_768, 120
+# The pairs of batches and streams, which wait for room, have this share of the memory.
+SHARE_OF_PAIRS = 0.25
+# Until memory is free again, where the pace of the queue is not known.
+FULL_DELAY = 1.0
 
 
 def estimate_tokens(*texts: str) -> int:
@@ -35,7 +38,7 @@ def estimate_tokens(*texts: str) -> int:
 
 @dataclass(slots=True)
 class Room:
-    """Tokens of the calls of one kind that are under way."""
+    """Memory of the calls of one kind that are under way, in bytes."""
 
     kind: str
     capacity: float
@@ -43,131 +46,116 @@ class Room:
     _gauge: Gauge = field(init=False)
 
     def __post_init__(self) -> None:
-        self._gauge = metrics.ADMITTED_TOKENS.labels(self.kind)
+        self._gauge = metrics.ADMITTED_BYTES.labels(self.kind)
 
-    def fits(self, tokens: int) -> bool:
+    def fits(self, size: int) -> bool:
         """Whatever its size, a call fits where there is no other."""
-        return not self.taken or self.taken + tokens <= self.capacity
+        return not self.taken or self.taken + size <= self.capacity
 
-    def take(self, tokens: int) -> None:
+    def take(self, size: int) -> None:
         """Count them; negative: they are done."""
-        self.taken += tokens
+        self.taken += size
         self._gauge.set(self.taken)
 
 
 class Admission:
-    """Room for calls, by kind, since short ones overtake long ones at Triton.
+    """Takes calls, or refuses them at once.
 
-    A call of at most `long_from` tokens is short. The pairs of batches and streams wait for room
-    of their own: a stream is held back by gRPC's own flow control, a batch is counted as a call.
+    The pairs of batches and streams are not refused but wait: a stream is held back by gRPC's own
+    flow control, and a batch was taken as a call.
     """
 
-    def __init__(
-        self,
-        capacity: int,
-        long_capacity: int,
-        *,
-        long_from: int,
-        in_flight: int,
-        max_wait: float,
-        throughput: Callable[[], float],
-    ) -> None:
-        """Make it empty.
+    def __init__(self, memory: int, budget: TokenBudget, *, long_from: int) -> None:
+        """Nothing is taken yet.
 
         Args:
-            capacity: tokens of all short calls.
-            long_capacity: of all long ones, and of all batches.
-            long_from: of the longest short one.
-            in_flight: what Triton may have at a time: never too much of short calls, and what
-                the pairs of batches and streams may take.
-            max_wait: seconds of work that a short call may find before it.
-            throughput: tokens a second that Triton does now.
+            memory: bytes that all calls together may take.
+            budget: where they will wait for Triton.
+            long_from: tokens of a request from which on it is cut into chunks.
         """
-        self._capacity = capacity
-        self._short = Room("short", capacity)
-        self._long = Room("long", long_capacity)
-        self._batches = Room("batch", long_capacity)
-        self._pairs = Room("pair", in_flight)
+        self._calls = Room("calls", memory * (1 - SHARE_OF_PAIRS))
+        self._pairs = Room("pairs", memory * SHARE_OF_PAIRS)
+        self._budget = budget
         self._long_from = long_from
-        self._in_flight = in_flight
-        self._max_wait = max_wait
-        self._throughput = throughput
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
-    def admit(self, tokens: int, seconds: float) -> AbstractContextManager[None]:
-        """Hold room for a call that has to be answered within so many seconds.
+    @contextmanager
+    def admit(self, call: Call, *texts: str) -> Iterator[None]:
+        """Hold room for a call with these texts; the block works for it.
 
         Raises:
-            OverloadedError: there is no room, or what is before it takes longer.
+            OverloadedError: there is no room, or it would wait too long.
         """
-        room = self._short if tokens <= self._long_from else self._long
-        return self._admit(room, tokens, seconds)
-
-    def admit_batch(self, tokens: int, seconds: float) -> AbstractContextManager[None]:
-        """The same for a batch, whose pairs wait for their own turns; raises as `admit` does."""
-        return self._admit(self._batches, tokens, seconds)
+        tokens = estimate_tokens(*texts)
+        with working_for(call):
+            self._check_room(memory_of(tokens))
+            self._budget.check(tokens, long=tokens > self._long_from)
+            with self._held(memory_of(tokens)):
+                yield
 
     @contextmanager
-    def _admit(self, room: Room, tokens: int, seconds: float) -> Iterator[None]:
-        rate = self._throughput()
-        ahead = self._short.taken + self._pairs.taken
-        if room is self._short:
-            room.capacity = min(self._capacity, max(self._in_flight, rate * self._max_wait))
-        else:
-            ahead += room.taken
-        if not room.fits(tokens):
-            too_many = room.taken + tokens - room.capacity
-            raise refusal("full", room, too_many / rate)
-        overdue = (ahead + tokens) / rate - SAFE_SHARE * seconds
-        if ahead and overdue > 0:
-            raise refusal("deadline", room, overdue)
-        room.take(tokens)
+    def admit_batch(self, call: Call, texts: Iterable[str]) -> Iterator[None]:
+        """The same for a batch, whose pairs wait for their own turns; raises as `admit` does."""
+        size = memory_of(estimate_tokens(*texts))
+        with working_for(call):
+            self._check_room(size)
+            self._budget.check(0, long=False)
+            with self._held(size):
+                yield
+
+    def _check_room(self, size: int) -> None:
+        if not self._calls.fits(size):
+            raise refusal("memory", self._budget.delay or FULL_DELAY)
+
+    @contextmanager
+    def _held(self, size: int) -> Iterator[None]:
+        self._calls.take(size)
         try:
             yield
         finally:
-            room.take(-tokens)
+            self._calls.take(-size)
 
     @asynccontextmanager
-    async def admit_pair(self, tokens: int) -> AsyncIterator[None]:
+    async def admit_pair(self, call: Call, *texts: str) -> AsyncIterator[None]:
         """Hold room for a pair of a batch or stream, when there is some, in order of arrival."""
-        if self._waiting or not self._pairs.fits(tokens):
-            turn = asyncio.get_running_loop().create_future()
-            self._waiting.append((tokens, turn))
-            try:
-                await turn
-            except asyncio.CancelledError:
-                if turn.cancelled():
-                    self._let_in()
-                else:  # its turn had come already
-                    self._leave(tokens)
-                raise
+        size = memory_of(estimate_tokens(*texts))
+        if self._waiting or not self._pairs.fits(size):
+            await self._wait(size)
         else:
-            self._pairs.take(tokens)
+            self._pairs.take(size)
         try:
-            yield
+            with working_for(call):
+                yield
         finally:
-            self._leave(tokens)
+            self._leave(size)
 
-    def _leave(self, tokens: int) -> None:
-        self._pairs.take(-tokens)
+    async def _wait(self, size: int) -> None:
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append((size, turn))
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.cancelled():
+                self._let_in()
+            else:  # its turn had come already
+                self._leave(size)
+            raise
+
+    def _leave(self, size: int) -> None:
+        self._pairs.take(-size)
         self._let_in()
 
     def _let_in(self) -> None:
         while self._waiting:
-            tokens, turn = self._waiting[0]
+            size, turn = self._waiting[0]
             if not turn.done():
-                if not self._pairs.fits(tokens):
+                if not self._pairs.fits(size):
                     return
-                self._pairs.take(tokens)
+                self._pairs.take(size)
                 turn.set_result(None)
             self._waiting.popleft()
 
 
-def refusal(why: str, room: Room, seconds: float) -> OverloadedError:
-    metrics.REFUSALS.labels(why).inc()
-    wait = min(max(seconds, SHORTEST_WAIT), LONGEST_WAIT)
-    reasons = {
-        "full": f"too many {room.kind} requests are waiting",
-        "deadline": "the work queued ahead would take longer than the deadline allows",
-    }
-    return OverloadedError(f"{reasons[why]}; try again in {wait:.1f} s", wait)
+def memory_of(tokens: int) -> int:
+    """Bytes that a call of so many tokens takes, estimated."""
+    return BYTES_OF_A_CALL + BYTES_OF_A_TOKEN * tokens

@@ -1,6 +1,7 @@
 """When a call has to end."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -20,6 +21,11 @@ class Deadline:
         """So many seconds from now."""
         return cls(asyncio.get_running_loop().time() + seconds, seconds)
 
+    @classmethod
+    def never(cls) -> "Deadline":
+        """Of work for which nobody waits."""
+        return cls(math.inf, math.inf)
+
     @property
     def remaining(self) -> float:
         """Seconds from now."""
@@ -32,4 +38,8 @@ class Deadline:
             async with asyncio.timeout_at(self.at):
                 yield
         except TimeoutError:
-            raise DeadlineError(f"no answer within {self.seconds:.3g} s") from None
+            raise self.error() from None
+
+    def error(self) -> DeadlineError:
+        """What its caller is told."""
+        return DeadlineError(f"no answer within {self.seconds:.3g} s")

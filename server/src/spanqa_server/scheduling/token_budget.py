@@ -1,157 +1,169 @@
-"""A budget of tokens at Triton: what is beyond it waits here, short requests first.
+"""A budget of tokens at Triton: what is beyond it waits here.
 
-Triton batches by the number of requests. What is in its queue can no longer be put in
-another order or dropped cheaply, so only as much goes there as keeps it busy.
+Triton batches by the number of requests. What is in its queue can no longer be put in another order
+or dropped cheaply, so only as much goes there as keeps it busy.
 """
 
 import asyncio
-import heapq
-import itertools
-from collections import deque
-from collections.abc import AsyncIterator
+import math
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from time import monotonic
 
-from spanqa_server.scheduling.throughput import Throughput
+from spanqa_server.scheduling.call import current_call
+from spanqa_server.scheduling.in_flight import InFlightLimit
+from spanqa_server.scheduling.quickest import Quickest
+from spanqa_server.scheduling.refusals import Refusals
+from spanqa_server.scheduling.waiting_line import WaitingLine
 from spanqa_server.telemetry import metrics
 
-# Among so few waiters it is not worth looking for those that gave up.
-FEW_WAITERS = 64
-# Of the tokens that go while it waits, the oldest work is owed this share; chunks may have it of
-# what is in flight.
-OLDEST_SHARE = 0.25
+# Beside other work, chunks may have this share of what is in flight.
+CHUNK_SHARE = 0.5
 
 
-@dataclass(slots=True, order=True)
-class Waiter:
-    """Work that waits for room; the least goes first."""
+class Queue:
+    """Work of one kind: whole requests, or chunks of long ones."""
 
-    request_tokens: int
-    order: int
-    tokens: int = field(compare=False)
-    turn: asyncio.Future[None] = field(compare=False)
-
-    @property
-    def is_chunk(self) -> bool:
-        """Whether it is a part of a longer request."""
-        return self.tokens < self.request_tokens
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.line = WaitingLine(clock)
+        self.refusals = Refusals(self.line, clock)
+        self.quickest = Quickest(clock)
+        self.in_flight = 0
+        # When it is due again, in tokens that each of the two has sent while both waited.
+        self.due = 0
 
 
 class TokenBudget:
-    """Admits work while fewer than `capacity` tokens are in flight.
+    """Lets work go to Triton while fewer than its limit of tokens are in flight.
 
-    Of the work that waits, that of the request with the fewest tokens goes first, in order
-    of arrival among equals; but for every four tokens that overtake the oldest work, one of its
-    own goes, so that nothing waits for ever. Chunks of long requests take at most
-    `chunk_capacity` tokens together, or their share where much else is in flight: what comes
-    after them must not find Triton full of them.
-    Work larger than its capacity goes when nothing of its kind is in flight.
+    Whole requests and chunks of long ones wait in queues of their own and take turns by tokens.
+    Chunks take at most `chunk_capacity` tokens together, or their share where much else is in
+    flight: what comes after them must not find Triton full of them. Work larger than its capacity
+    goes when nothing of its kind is in flight.
     """
 
-    def __init__(self, capacity: int, chunk_capacity: int | None = None) -> None:
-        self.capacity = capacity
+    def __init__(
+        self,
+        capacity: int,
+        chunk_capacity: int | None = None,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        """Nothing is in flight.
+
+        Args:
+            capacity: the most tokens that may be in flight, however fast Triton is.
+            chunk_capacity: of chunks; None: as for all.
+            clock: in seconds; the event loop's.
+        """
+        self.limit = InFlightLimit(capacity)
         self.chunk_capacity = capacity if chunk_capacity is None else chunk_capacity
-        self.in_flight = 0
-        self._chunks_in_flight = 0
-        self._order = itertools.count()
-        self._shortest: list[Waiter] = []
-        self._oldest: deque[Waiter] = deque()
-        self._owed = 0.0
-        self._tidy_at = FEW_WAITERS
-        self._throughput = Throughput()
+        self._clock = clock
+        self._whole, self._chunks = Queue(clock), Queue(clock)
 
     @property
-    def tokens_per_second(self) -> float:
-        """How fast admitted work is done at present."""
-        return self._throughput.tokens_per_second
+    def in_flight(self) -> int:
+        """Tokens at Triton."""
+        return self._whole.in_flight + self._chunks.in_flight
 
     @property
     def waiting(self) -> int:
-        """Pieces of work that wait for room now."""
-        return sum(not waiter.turn.done() for waiter in self._oldest)
+        """Pieces of work that wait now."""
+        return sum(1 for queue in (self._whole, self._chunks) for _ in queue.line)
+
+    @property
+    def delay(self) -> float:
+        """Seconds in which all that waits has left, as far as that is known."""
+        lines = (self._whole.line, self._chunks.line)
+        return max(one.tokens / max(one.pace.tokens_per_second or math.inf, 1.0) for one in lines)
+
+    def check(self, tokens: int, *, long: bool) -> None:
+        """Refuse work of the current call that would wait too long; raises OverloadedError."""
+        queue = self._chunks if long else self._whole
+        queue.refusals.check(tokens, current_call())
 
     @asynccontextmanager
-    async def reserve(self, tokens: int, request_tokens: int) -> AsyncIterator[None]:
-        """Hold `tokens` of the budget, on behalf of a request of `request_tokens` in all."""
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        waiter = Waiter(request_tokens, next(self._order), tokens, turn)
-        await self._acquire(waiter)
+    async def reserve(self, tokens: int, *, chunk: bool = False) -> AsyncIterator[None]:
+        """Hold tokens of the budget for the current call, when its turn has come.
+
+        Raises:
+            DeadlineError: its turn came so late that no answer would come in time.
+        """
+        queue = self._chunks if chunk else self._whole
+        if self._may_go_at_once(queue, tokens):
+            self._take(queue, tokens)
+        else:
+            await self._wait(queue, tokens)
+        begin = self._clock()
         try:
             yield
+            self._note_answer(queue, tokens, self._clock() - begin)
         finally:
-            self._release(waiter)
+            self._release(queue, tokens)
 
-    async def _acquire(self, waiter: Waiter) -> None:
-        if not self._oldest and self._has_room(waiter):
-            self._take(waiter)
-            return
-        if len(self._oldest) >= self._tidy_at:
-            self._tidy()
-        heapq.heappush(self._shortest, waiter)
-        self._oldest.append(waiter)
-        self._admit()
+    def _may_go_at_once(self, queue: Queue, tokens: int) -> bool:
+        if self._whole.line or self._chunks.line:
+            return False
+        chunk_room = queue is self._whole or self._has_chunk_room(tokens)
+        return chunk_room and self._has_room(tokens)
+
+    async def _wait(self, queue: Queue, tokens: int) -> None:
+        if not queue.line:
+            other = self._whole if queue is self._chunks else self._chunks
+            queue.due = max(queue.due, other.due)
+        waiter = queue.line.join(tokens, current_call())
+        self._let_go()
         metrics.REQUESTS_WAITING.inc()
         try:
             await waiter.turn
         except asyncio.CancelledError:
             if waiter.turn.cancelled():
-                self._admit()
-            else:  # its turn had come already
-                self._release(waiter)
+                queue.line.leave(waiter)
+                self._let_go()
+            elif not waiter.turn.exception():  # its turn had come already
+                self._release(queue, tokens)
             raise
         finally:
             metrics.REQUESTS_WAITING.dec()
 
-    def _take(self, waiter: Waiter) -> None:
-        if not self.in_flight:
-            self._throughput.begin()
-        self.in_flight += waiter.tokens
-        metrics.TOKENS_IN_FLIGHT.inc(waiter.tokens)
-        if waiter.is_chunk:
-            self._chunks_in_flight += waiter.tokens
+    def _note_answer(self, queue: Queue, tokens: int, seconds: float) -> None:
+        metrics.TRITON_TOKENS.inc(tokens)
+        queue.quickest.note(seconds)
+        if self._whole.line or self._chunks.line:
+            self.limit.answered(tokens, seconds)
+            metrics.IN_FLIGHT_LIMIT.set(self.limit.tokens)
 
-    def _release(self, waiter: Waiter) -> None:
-        self.in_flight -= waiter.tokens
-        self._throughput.end(waiter.tokens)
-        metrics.TRITON_THROUGHPUT.set(self._throughput.tokens_per_second)
-        metrics.TOKENS_IN_FLIGHT.dec(waiter.tokens)
-        if waiter.is_chunk:
-            self._chunks_in_flight -= waiter.tokens
-        self._admit()
+    def _take(self, queue: Queue, tokens: int) -> None:
+        queue.in_flight += tokens
+        metrics.TOKENS_IN_FLIGHT.inc(tokens)
 
-    def _has_room(self, waiter: Waiter) -> bool:
-        return self._has_chunk_room(waiter) and (
-            not self.in_flight or self.in_flight + waiter.tokens <= self.capacity
-        )
+    def _release(self, queue: Queue, tokens: int) -> None:
+        queue.in_flight -= tokens
+        metrics.TOKENS_IN_FLIGHT.dec(tokens)
+        self._let_go()
 
-    def _has_chunk_room(self, waiter: Waiter) -> bool:
-        if not waiter.is_chunk or not self._chunks_in_flight:
-            return True
-        share = OLDEST_SHARE * (self.in_flight + waiter.tokens)
-        room = max(self.chunk_capacity, share)
-        return self._chunks_in_flight + waiter.tokens <= room
+    def _has_room(self, tokens: int) -> bool:
+        return not self.in_flight or self.in_flight + tokens <= self.limit.tokens
 
-    def _admit(self) -> None:
-        while True:
-            while self._shortest and self._shortest[0].turn.done():
-                heapq.heappop(self._shortest)
-            while self._oldest and self._oldest[0].turn.done():
-                self._oldest.popleft()
-            if not self._oldest:
-                self._owed = 0.0
-                return
-            first, oldest = self._shortest[0], self._oldest[0]
-            if self._owed >= oldest.tokens and self._has_chunk_room(oldest):
-                first = oldest
-            if not self._has_room(first):
-                return
-            self._owed = 0.0 if first is oldest else self._owed + OLDEST_SHARE * first.tokens
-            self._take(first)
-            first.turn.set_result(None)
+    def _has_chunk_room(self, tokens: int) -> bool:
+        chunks = self._chunks.in_flight
+        share = CHUNK_SHARE * (self.in_flight + tokens)
+        return not chunks or chunks + tokens <= max(self.chunk_capacity, share)
 
-    def _tidy(self) -> None:
-        """Forget waiters that are done: behind work that keeps overtaking they would pile up."""
-        waiting = [waiter for waiter in self._oldest if not waiter.turn.done()]
-        self._oldest, self._shortest = deque(waiting), waiting
-        heapq.heapify(self._shortest)
-        self._tidy_at = max(FEW_WAITERS, 2 * len(waiting))
+    def _let_go(self) -> None:
+        while chosen := self._choose():
+            waiter = chosen.line.go()
+            chosen.due += waiter.tokens
+            if waiter.call.deadline.at - self._clock() < chosen.quickest.seconds:
+                waiter.turn.set_exception(waiter.call.deadline.error())
+                continue
+            self._take(chosen, waiter.tokens)
+            waiter.turn.set_result(None)
+
+    def _choose(self) -> Queue | None:
+        """The queue whose turn it is, if there is room for its first."""
+        firsts = {queue: queue.line.first() for queue in (self._whole, self._chunks)}
+        ready = {queue: first.tokens for queue, first in firsts.items() if first}
+        if self._chunks in ready and not self._has_chunk_room(ready[self._chunks]):
+            del ready[self._chunks]
+        chosen = min(ready, key=lambda queue: queue.due, default=None)
+        return chosen if chosen and self._has_room(ready[chosen]) else None

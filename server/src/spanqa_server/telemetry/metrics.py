@@ -10,7 +10,10 @@ WORKER_CALLS = Gauge(
 )
 ITEMS = Counter("spanqa_items", "Pairs of batches and streams that ended.", ["method", "code"])
 CALL_SECONDS = Histogram(
-    "spanqa_call_seconds", "From a call's arrival to its end.", ["method"], buckets=SECONDS
+    "spanqa_call_seconds",
+    "From a call's arrival to its end, by outcome: answered, refused, cancelled, failed.",
+    ["method", "outcome"],
+    buckets=SECONDS,
 )
 STAGE_SECONDS = Histogram(
     "spanqa_stage_seconds",
@@ -32,20 +35,25 @@ REQUESTS_WAITING = Gauge(
     "Triton requests that wait for room.",
     multiprocess_mode="livesum",
 )
-ADMITTED_TOKENS = Gauge(
-    "spanqa_admitted_tokens",
-    "Estimated tokens of the calls under way: short, long, batch, pair.",
+ADMITTED_BYTES = Gauge(
+    "spanqa_admitted_bytes",
+    "Estimated memory of what is under way: calls, and pairs of batches and streams.",
     ["kind"],
     multiprocess_mode="livesum",
 )
 REFUSALS = Counter(
     "spanqa_refusals",
-    "Calls refused at once: full, deadline (it would pass before the answer), unauthenticated.",
+    "Calls and pairs refused, by reason: deadline (they would have waited too long), memory, "
+    "invalid, unauthenticated.",
     ["reason"],
 )
-TRITON_THROUGHPUT = Gauge(
-    "spanqa_triton_tokens_per_second",
-    "Tokens a second that Triton processes for a worker while it has work.",
+REPEATED_CALLS = Counter(
+    "spanqa_repeated_calls", "Calls that their client sent again after a refusal or a failure."
+)
+TRITON_TOKENS = Counter("spanqa_triton_tokens", "Tokens for which Triton gave logits.")
+IN_FLIGHT_LIMIT = Gauge(
+    "spanqa_triton_tokens_in_flight_limit",
+    "Tokens that may be at Triton now: what it does in half a second.",
     multiprocess_mode="livesum",
 )
 TRITONS = Gauge(

@@ -91,12 +91,15 @@ class Triton:
         """
         total = len(packed.input_ids)
         if total <= self._max_chunk_tokens:
-            return await self._infer_chunk(packed, version, total)
+            return await self._infer_chunk(packed, version, chunk=False)
+        # Now that its tokens are counted, and others may have come while they were.
+        self._budget.check(total, long=True)
         chunks = split_windows(packed, self._max_chunk_tokens)
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [
-                    group.create_task(self._infer_chunk(chunk, version, total)) for chunk in chunks
+                    group.create_task(self._infer_chunk(chunk, version, chunk=True))
+                    for chunk in chunks
                 ]
         except BaseExceptionGroup as failures:
             raise failures.exceptions[0] from None
@@ -127,11 +130,11 @@ class Triton:
         seconds = perf_counter() - begin
         return Logits(np.concatenate(starts), np.concatenate(ends), 0.0, seconds)
 
-    async def _infer_chunk(self, packed: PackedWindows, version: str, total: int) -> Logits:
+    async def _infer_chunk(self, packed: PackedWindows, version: str, *, chunk: bool) -> Logits:
         begin = perf_counter()
         async with AsyncExitStack() as held:
             with tracing.stage("queue"):
-                room = self._budget.reserve(len(packed.input_ids), total)
+                room = self._budget.reserve(len(packed.input_ids), chunk=chunk)
                 await held.enter_async_context(room)
             admitted = perf_counter()
             with tracing.stage("infer", SpanKind.CLIENT) as span:

@@ -1,0 +1,25 @@
+"""How many tokens Triton may have at a time: what it does in half a second."""
+
+# Two batches of the embedded Triton. What is in Triton's queue cannot be put in another order any
+# more, so a call behind it waits at least as long.
+TARGET_SECONDS = 0.5
+# Where Triton's speed is not known yet, and the least that it gets: a few windows.
+FIRST_TOKENS, FEWEST_TOKENS = 2048, 1024
+
+
+class InFlightLimit:
+    """Grows while answers come sooner than wanted, and shrinks while they come later.
+
+    Within the time of one answer it at most doubles, and falls at most to what would have come in
+    time. It changes only while work waits for it: else it is not what keeps Triton from more.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self.tokens: float = min(most, FIRST_TOKENS)
+
+    def answered(self, tokens: int, seconds: float) -> None:
+        """So many tokens took so long at Triton, while others waited."""
+        change = min(TARGET_SECONDS / max(seconds, 1e-3) - 1.0, 1.0)
+        fewest = min(self._most, FEWEST_TOKENS)
+        self.tokens = min(self._most, max(fewest, self.tokens + tokens * change))

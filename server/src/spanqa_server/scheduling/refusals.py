@@ -1,0 +1,68 @@
+"""Which calls are refused for want of time, and when they are told to come again."""
+
+from collections.abc import Callable
+from random import uniform
+
+from spanqa_server.errors import OverloadedError
+from spanqa_server.scheduling.call import Call
+from spanqa_server.scheduling.waiting_line import WaitingLine
+from spanqa_server.telemetry import metrics
+
+# A call is refused if it would wait for more than this share of the time that it has.
+PATIENCE = 0.75
+# Once a call of its caller had to be, until none had to for so long, a queue this short is kept.
+OVERLOADED_PATIENCE = 0.1
+OVERLOAD_SECONDS = 2.0
+SHORTEST_DELAY, LONGEST_DELAY = 0.1, 30.0
+# So that those who were refused together do not come back together.
+JITTER = 0.2
+FEW_CALLERS = 1024
+
+
+class Refusals:
+    """Refuses calls that a line cannot serve before their deadlines."""
+
+    def __init__(self, line: WaitingLine, clock: Callable[[], float]) -> None:
+        self._line = line
+        self._clock = clock
+        self._overloaded: dict[str, float] = {}
+        self._promised = 0.0
+        self._promised_at = 0.0
+
+    def check(self, tokens: int, call: Call) -> None:
+        """Refuse a call of so many tokens; raises OverloadedError."""
+        pace = self._line.pace.tokens_per_second if self._line else None
+        if pace is None:
+            return
+        now = self._clock()
+        overloaded = now < self._overloaded.get(call.caller, 0.0)
+        patience = OVERLOADED_PATIENCE if overloaded else PATIENCE
+        spare = patience * max(0.0, call.deadline.at - now - tokens / max(pace, 1.0))
+        wait = self._line.tokens_before(tokens, call) / max(pace, 1.0)
+        if wait > spare:
+            self._note(call.caller, now)
+            raise refusal("deadline", wait - spare + self._turn(tokens, pace, now))
+
+    def _note(self, caller: str, now: float) -> None:
+        if len(self._overloaded) > FEW_CALLERS:
+            self._overloaded = {k: until for k, until in self._overloaded.items() if until > now}
+        self._overloaded[caller] = now + OVERLOAD_SECONDS
+
+    def _turn(self, tokens: int, pace: float, now: float) -> float:
+        """Seconds in which those that were refused before are served, if they come again."""
+        done = (now - self._promised_at) * pace
+        before = max(0.0, self._promised - done)
+        self._promised_at = now
+        self._promised = min(before + tokens, pace * LONGEST_DELAY)
+        return before / max(pace, 1.0)
+
+
+def refusal(why: str, seconds: float) -> OverloadedError:
+    """A refusal with a delay, jitter included, after which the call may be sent again."""
+    metrics.REFUSALS.labels(why).inc()
+    delay = min(max(seconds, SHORTEST_DELAY), LONGEST_DELAY) * uniform(1 - JITTER, 1 + JITTER)  # noqa: S311
+    reasons = {
+        "memory": "too much accepted work is waiting",
+        "deadline": "the work queued ahead would take too much of the time that the call allows",
+    }
+    return OverloadedError(f"{reasons[why]}; try again in {delay:.1f} s", delay)

@@ -1,0 +1,162 @@
+"""Work that waits for its turn: callers share, and of each the earliest deadline goes first.
+
+Callers take turns by tokens, as in start-time fair queueing (Goyal, Vin and Cheng, 1996): a caller
+with five hundred calls does not keep another's single call waiting behind all of them. What one
+caller sends goes by its deadlines, so calls that may wait longer do, and nothing starves.
+"""
+
+import asyncio
+import heapq
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from spanqa_server.scheduling.call import Call
+from spanqa_server.scheduling.pace import Pace
+
+# So few entries that are done are not worth looking for.
+FEW = 64
+
+
+@dataclass(slots=True, order=True)
+class Waiter:
+    """A piece of work that waits; the least of a caller goes first."""
+
+    deadline: float
+    order: int
+    tokens: int = field(compare=False)
+    call: Call = field(compare=False)
+    turn: asyncio.Future[None] = field(compare=False)
+
+
+@dataclass(slots=True, eq=False)
+class Caller:
+    """What waits of one caller, and from when it is due again, in virtual time.
+
+    Virtual time is the tokens that each of the waiting callers has had.
+    """
+
+    due: float = 0.0
+    tokens: int = 0
+    count: int = 0
+    listed: bool = False
+    waiters: list[Waiter] = field(default_factory=list)
+
+    def add(self, waiter: Waiter) -> None:
+        heapq.heappush(self.waiters, waiter)
+        self.tokens += waiter.tokens
+        self.count += 1
+
+    def remove(self, waiter: Waiter) -> None:
+        """It is done; those that gave up far behind the first are looked for now and then."""
+        self.tokens -= waiter.tokens
+        self.count -= 1
+        if len(self.waiters) > FEW + 2 * self.count:
+            self.waiters = [one for one in self.waiters if not one.turn.done()]
+            heapq.heapify(self.waiters)
+
+    def first(self) -> Waiter | None:
+        """The next one; those that gave up are dropped."""
+        while self.waiters and self.waiters[0].turn.done():
+            heapq.heappop(self.waiters)
+        return self.waiters[0] if self.waiters else None
+
+    def before(self, deadline: float) -> int:
+        """Tokens that go before work with this deadline."""
+        if not self.waiters:
+            return 0
+        early = (one for one in self.waiters if one.deadline <= deadline)
+        return sum(one.tokens for one in early if not one.turn.done())
+
+
+class WaitingLine:
+    """Waiters in the order in which they go."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.pace = Pace(clock)
+        self.tokens = 0
+        self._virtual = 0.0
+        self._order = itertools.count()
+        self._callers: dict[str, Caller] = {}
+        self._tidy_at = FEW
+        self._due: list[tuple[float, int, Caller]] = []
+
+    def __bool__(self) -> bool:
+        """Whether something waits."""
+        return self.tokens > 0
+
+    def __iter__(self) -> Iterator[Waiter]:
+        """All that wait, in no order."""
+        for caller in self._callers.values():
+            yield from (one for one in caller.waiters if not one.turn.done())
+
+    def join(self, tokens: int, call: Call) -> Waiter:
+        """Wait with so many tokens on behalf of a call."""
+        if not self.tokens:
+            self.pace.begin()
+        turn = asyncio.get_running_loop().create_future()
+        waiter = Waiter(call.deadline.at, next(self._order), tokens, call, turn)
+        caller = self._callers.setdefault(call.caller, Caller())
+        caller.add(waiter)
+        self.tokens += tokens
+        self._list(caller)
+        return waiter
+
+    def first(self) -> Waiter | None:
+        """The one whose turn it is."""
+        while self._due:
+            caller = self._due[0][2]
+            if first := caller.first():
+                return first
+            heapq.heappop(self._due)
+            caller.listed = False
+        return None
+
+    def go(self) -> Waiter:
+        """Let the first one go."""
+        first = self.first()
+        assert first
+        due, _, caller = heapq.heappop(self._due)
+        self._virtual = max(self._virtual, due)
+        caller.due = due + first.tokens
+        caller.listed = False
+        heapq.heappop(caller.waiters)
+        self.pace.went(first.tokens)
+        self._remove(caller, first)
+        if caller.first():
+            self._list(caller)
+        return first
+
+    def leave(self, waiter: Waiter) -> None:
+        """Somebody gave up, whose turn is done."""
+        self._remove(self._callers[waiter.call.caller], waiter)
+
+    def tokens_before(self, tokens: int, call: Call) -> float:
+        """What goes before so many tokens of a call: its caller's, and of each other its share."""
+        caller = self._callers.get(call.caller) or Caller()
+        own = caller.before(call.deadline.at)
+        share = own + tokens + max(0.0, caller.due - self._virtual)
+        others = (one.tokens for one in self._callers.values() if one is not caller)
+        return own + sum(min(waiting, share) for waiting in others)
+
+    def _list(self, caller: Caller) -> None:
+        if not caller.listed:
+            caller.listed = True
+            caller.due = max(caller.due, self._virtual)
+            heapq.heappush(self._due, (caller.due, next(self._order), caller))
+
+    def _remove(self, caller: Caller, waiter: Waiter) -> None:
+        caller.remove(waiter)
+        self.tokens -= waiter.tokens
+        if not self.tokens:
+            self.pace.end()
+            self._callers.clear()
+            self._due.clear()
+            self._virtual = 0.0
+        elif len(self._callers) > self._tidy_at:
+            self._callers = {
+                name: one
+                for name, one in self._callers.items()
+                if one.listed or one.due > self._virtual
+            }
+            self._tidy_at = max(FEW, 2 * len(self._callers))
