@@ -11,7 +11,7 @@ MEMORY_SECONDS = 5.0
 
 
 class Pace:
-    """Tokens a second that leave a queue; unknown until the queue has stood for a while.
+    """Tokens a second that leave a queue; unknown until it has stood for a while, and moved.
 
     Only time in which work waits counts: the pace of a queue that is empty now and then says
     nothing about Triton. A queue that was empty for as long as it has to stand is forgotten.
@@ -49,7 +49,7 @@ class Pace:
     def tokens_per_second(self) -> float | None:
         """None while it is not known."""
         elapsed = self._elapsed()
-        if self._stood + elapsed < STANDING_SECONDS:
+        if not self._tokens or self._stood + elapsed < STANDING_SECONDS:
             return None
         return self._tokens / (self._seconds + elapsed)
 

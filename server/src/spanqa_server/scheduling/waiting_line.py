@@ -154,9 +154,15 @@ class WaitingLine:
             self._due.clear()
             self._virtual = 0.0
         elif len(self._callers) > self._tidy_at:
-            self._callers = {
-                name: one
-                for name, one in self._callers.items()
-                if one.listed or one.due > self._virtual
-            }
-            self._tidy_at = max(FEW, 2 * len(self._callers))
+            self._forget_callers()
+
+    def _forget_callers(self) -> None:
+        """Those of whom nothing waits, and who have not had more than the others."""
+        self._due = [entry for entry in self._due if entry[2].count]
+        heapq.heapify(self._due)
+        self._callers = {
+            name: one for name, one in self._callers.items() if one.count or one.due > self._virtual
+        }
+        for one in self._callers.values():
+            one.listed = one.count > 0
+        self._tidy_at = max(FEW, 2 * len(self._callers))

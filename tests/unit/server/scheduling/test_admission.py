@@ -1,7 +1,6 @@
-"""Who is let in, who is refused, and that room comes back."""
+"""Who is let in, who is refused, and that memory comes back."""
 
 import asyncio
-import math
 from contextlib import ExitStack
 
 import pytest
@@ -10,129 +9,111 @@ from hypothesis import strategies as st
 
 from spanqa_server.errors import OverloadedError
 from spanqa_server.scheduling.admission import (
-    LONGEST_WAIT,
-    SAFE_SHARE,
-    SHORTEST_WAIT,
+    BYTES_OF_A_CALL,
+    BYTES_OF_A_TOKEN,
     Admission,
     estimate_tokens,
 )
+from spanqa_server.scheduling.call import Call, current_call, working_for
+from spanqa_server.scheduling.deadline import Deadline
+from spanqa_server.scheduling.token_budget import TokenBudget
+from unit.server.scheduling.clock import Clock
 
-LATER = 60.0
-
-
-def admission(
-    throughput: float = math.inf, in_flight: int = 1000, max_wait: float = LATER
-) -> Admission:
-    return Admission(
-        1000,
-        10_000,
-        long_from=500,
-        in_flight=in_flight,
-        max_wait=max_wait,
-        throughput=lambda: throughput,
-    )
+LONG = 500
+CALL = Call("a", Deadline(1000.0, 1000.0))
 
 
-def test_calls_are_taken_while_there_is_room() -> None:
+def text(tokens: int) -> str:
+    """Of about so many tokens."""
+    return "four" * (tokens - 1)
+
+
+def memory(calls: int, tokens: int) -> int:
+    return calls * BYTES_OF_A_CALL + tokens * BYTES_OF_A_TOKEN
+
+
+def admission(calls: int = 5, tokens: int = 1000, clock: Clock | None = None) -> Admission:
+    """With room for so many calls of so many tokens together, and a third of it for pairs."""
+    budget = TokenBudget(100, clock=clock or Clock())
+    return Admission(memory(calls, tokens) * 4 // 3 + 4, budget, long_from=LONG)
+
+
+def test_calls_are_taken_while_there_is_memory() -> None:
     made = admission()
     with ExitStack() as calls:
         for _ in range(5):
-            calls.enter_context(made.admit(200, LATER))
-        with pytest.raises(OverloadedError, match="too many short requests"):
-            calls.enter_context(made.admit(1, LATER))
+            calls.enter_context(made.admit(CALL, text(200)))
+        with pytest.raises(OverloadedError, match="too much accepted work is waiting"):
+            calls.enter_context(made.admit(CALL, "?"))
+        with pytest.raises(OverloadedError):
+            calls.enter_context(made.admit_batch(CALL, ["?"]))
     for _ in range(3):  # room comes back
-        with made.admit(500, LATER):
+        with made.admit(CALL, text(1000)):
             pass
 
 
 def test_a_call_that_fails_leaves_its_room() -> None:
     made = admission()
     for _ in range(3):
-        with pytest.raises(KeyError), made.admit(500, LATER):
+        with pytest.raises(KeyError), made.admit(CALL, text(1000)):
             raise KeyError
-    with made.admit(500, LATER), made.admit(500, LATER):
+    with made.admit(CALL, text(500)), made.admit(CALL, text(500)):
         pass
-
-
-def test_long_calls_have_room_of_their_own() -> None:
-    made = admission()
-    with made.admit(6000, LATER), made.admit(500, LATER), made.admit(500, LATER):
-        with (
-            pytest.raises(OverloadedError, match="too many long requests"),
-            made.admit(6000, LATER),
-        ):
-            pass
-        with made.admit(4000, LATER):
-            pass
 
 
 def test_what_is_larger_than_all_room_goes_alone() -> None:
     made = admission()
-    with made.admit(50_000, LATER), pytest.raises(OverloadedError), made.admit(501, LATER):
+    with made.admit(CALL, text(50_000)), pytest.raises(OverloadedError), made.admit(CALL, "?"):
         pass
-    with made.admit(501, LATER), pytest.raises(OverloadedError), made.admit(50_000, LATER):
+    with made.admit(CALL, "?"), pytest.raises(OverloadedError), made.admit(CALL, text(50_000)):
         pass
 
 
-def test_what_would_be_too_late_is_refused_at_once() -> None:
-    made = admission(throughput=100.0)
-    with made.admit(400, LATER):
-        with pytest.raises(OverloadedError, match="deadline") as refused, made.admit(100, 5.0):
-            pass
-        assert refused.value.retry_seconds == pytest.approx(5.0 - SAFE_SHARE * 5.0)
-        with made.admit(100, 5.1 / SAFE_SHARE):
-            pass
-
-
-def test_a_short_call_does_not_wait_for_long_ones() -> None:
-    made = admission(throughput=100.0)
-    with made.admit(5000, LATER):
-        with made.admit(100, 3.0):
-            pass
-        with pytest.raises(OverloadedError), made.admit(600, 3.0):
-            pass
-
-
-def test_short_calls_find_so_much_work_before_them_at_most() -> None:
-    made = admission(throughput=300.0, in_flight=100, max_wait=2.0)
-    with ExitStack() as calls:
-        for _ in range(3):
-            calls.enter_context(made.admit(200, LATER))
-        with pytest.raises(OverloadedError, match="too many short requests") as refused:
-            calls.enter_context(made.admit(300, LATER))
-        assert refused.value.retry_seconds == pytest.approx(1.0)
-        calls.enter_context(made.admit(900, LATER))  # a long one
-
-
-def test_what_triton_can_have_at_once_is_not_too_much() -> None:
-    made = admission(throughput=1.0, in_flight=800, max_wait=2.0)
-    with ExitStack() as calls:
-        for _ in range(4):
-            calls.enter_context(made.admit(200, 9000.0))
-        with pytest.raises(OverloadedError, match="too many short requests"):
-            calls.enter_context(made.admit(200, 9000.0))
-
-
-def test_an_idle_server_takes_what_has_little_time() -> None:
-    with admission(throughput=1.0).admit(500, 0.1):
-        pass
+def test_the_block_works_for_the_call() -> None:
+    made = admission()
+    with made.admit(CALL, "?"):
+        assert current_call() is CALL
+    with made.admit_batch(CALL, ["?"]):
+        assert current_call() is CALL
+    assert current_call() is not CALL
 
 
 @pytest.mark.parametrize(
-    ("throughput", "seconds"),
-    [(1000.0, 0.2), (math.inf, SHORTEST_WAIT), (1e9, SHORTEST_WAIT), (0.01, LONGEST_WAIT)],
+    ("waiting", "refused"), [("whole", (True, False)), ("chunk", (False, True))]
 )
-def test_when_to_come_again(throughput: float, seconds: float) -> None:
-    made = admission(throughput, max_wait=math.inf)
-    with (
-        made.admit(500, math.inf),
-        made.admit(500, math.inf),
-        pytest.raises(OverloadedError) as refused,
-        made.admit(200, math.inf),
-    ):
-        pass
-    assert refused.value.retry_seconds == pytest.approx(seconds)
-    assert f"try again in {seconds:.1f} s" in str(refused.value)
+async def test_short_calls_do_not_wait_for_long_ones_nor_long_ones_for_short_ones(
+    waiting: str, refused: tuple[bool, bool]
+) -> None:
+    clock = Clock()
+    budget = TokenBudget(10, clock=clock)
+    made = Admission(1 << 30, budget, long_from=LONG)
+
+    soon = Call("", Deadline(clock.now + 6.0, 6.0))
+    ends = [asyncio.Event() for _ in range(60)]
+
+    async def work(end: asyncio.Event) -> None:
+        with working_for(soon):
+            async with budget.reserve(10, chunk=waiting == "chunk"):
+                await end.wait()
+
+    tasks = [asyncio.create_task(work(end)) for end in ends]
+    for end in ends[:5]:
+        await settled()
+        clock.now += 1.0
+        end.set()
+    await settled()
+    hurried = Call("", Deadline(clock.now + 4.0, 4.0))
+    outcomes = []
+    for tokens in (LONG // 2, 2 * LONG):
+        try:
+            with made.admit(hurried, text(tokens)):
+                outcomes.append(False)
+        except OverloadedError:
+            outcomes.append(True)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert tuple(outcomes) == refused
 
 
 async def test_pairs_wait_in_order() -> None:
@@ -141,31 +122,31 @@ async def test_pairs_wait_in_order() -> None:
     ends = [asyncio.Event() for _ in range(4)]
 
     async def pair(number: int, tokens: int) -> None:
-        async with made.admit_pair(tokens):
+        async with made.admit_pair(CALL, text(tokens)):
             began.append(number)
+            assert current_call() is CALL
             await ends[number].wait()
 
     async with asyncio.TaskGroup() as group:
-        for number, tokens in enumerate((600, 300, 900, 50)):
+        for number, tokens in enumerate((200, 100, 2000, 1)):
             group.create_task(pair(number, tokens))
         await settled()
-        assert began == [0, 1]  # the small one does not pass the large one
-        with made.admit(1000, LATER):  # nor do pairs take the room of calls
+        assert began == [0]  # the small ones do not pass the large one
+        with made.admit(CALL, text(1000)):  # nor do pairs take the room of calls
             pass
-        ends[0].set()
-        ends[1].set()
-        await settled()
+        for end in ends[:3]:
+            end.set()
+            await settled()
         assert began == [0, 1, 2, 3]
-        ends[2].set()
         ends[3].set()
     assert made._pairs.taken == 0
 
 
 async def test_a_pair_that_gives_up_lets_others_pass() -> None:
     made = admission()
-    async with made.admit_pair(600):
-        large = asyncio.create_task(hold(made, 900))
-        small = asyncio.create_task(hold(made, 50))
+    async with made.admit_pair(CALL, text(200)):
+        large = asyncio.create_task(hold(made, 2000))
+        small = asyncio.create_task(hold(made, 1))
         await settled()
         assert not small.done()
         large.cancel()
@@ -177,8 +158,8 @@ async def test_a_pair_that_gives_up_lets_others_pass() -> None:
 
 async def test_a_pair_cancelled_as_its_turn_comes_leaves_its_room() -> None:
     made = admission()
-    async with made.admit_pair(600):
-        late = asyncio.create_task(hold(made, 900))
+    async with made.admit_pair(CALL, text(200)):
+        late = asyncio.create_task(hold(made, 2000))
         await settled()
     late.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -187,7 +168,7 @@ async def test_a_pair_cancelled_as_its_turn_comes_leaves_its_room() -> None:
 
 
 async def hold(made: Admission, tokens: int) -> None:
-    async with made.admit_pair(tokens):
+    async with made.admit_pair(CALL, text(tokens)):
         pass
 
 

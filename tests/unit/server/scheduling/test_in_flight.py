@@ -1,0 +1,40 @@
+"""How much Triton gets at a time."""
+
+import pytest
+
+from spanqa_server.scheduling.in_flight import FEWEST_TOKENS, TARGET_SECONDS, InFlightLimit
+
+
+@pytest.mark.parametrize(
+    ("speed", "most", "expected"),
+    [
+        (8_000, 16_384, 4_000),
+        (20_000, 16_384, 10_000),
+        (1_000_000, 16_384, 16_384),
+        (500, 16_384, FEWEST_TOKENS),
+        (20_000, 500, 500),
+    ],
+)
+def test_the_limit_becomes_what_is_done_in_half_a_second(
+    speed: float, most: int, expected: int
+) -> None:
+    limit = InFlightLimit(most)
+    for _ in range(300):  # a Triton that does so many tokens a second, and is kept busy
+        limit.answered(170, limit.tokens / speed)
+    assert limit.tokens == pytest.approx(expected, rel=0.05)
+
+
+def test_a_fast_triton_is_found_out_within_a_few_answers() -> None:
+    limit = InFlightLimit(16_384)
+    answers = 0
+    while limit.tokens < 16_384:
+        limit.answered(1024, TARGET_SECONDS / 100)
+        answers += 1
+    assert answers <= 14
+
+
+def test_one_late_answer_takes_at_most_its_own_tokens() -> None:
+    limit = InFlightLimit(16_384)
+    before = limit.tokens
+    limit.answered(170, 60.0)
+    assert before - 170 <= limit.tokens < before
