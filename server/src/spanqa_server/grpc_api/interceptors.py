@@ -13,11 +13,16 @@ from google.protobuf.message import DecodeError
 from grpc_health.v1 import health
 from grpc_status import rpc_status
 
-from spanqa_server.errors import MalformedRequestError, ServerError, UnauthenticatedError
+from spanqa_server.errors import (
+    InvalidRequestError,
+    MalformedRequestError,
+    ServerError,
+    UnauthenticatedError,
+)
 from spanqa_server.grpc_api.calls import SERVICE, note_call
 from spanqa_server.grpc_api.statuses import retry_metadata, to_status
 from spanqa_server.security.bearer_tokens import BearerTokens
-from spanqa_server.telemetry.metrics import REFUSALS
+from spanqa_server.telemetry.metrics import REFUSALS, REPEATED_CALLS
 
 if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
@@ -26,6 +31,8 @@ logger = logging.getLogger(__name__)
 
 PREFIX = f"/{SERVICE.full_name}/"
 HEALTH = f"/{health.SERVICE_NAME}/"
+# Of gRPC's own retries, and of the Python client's.
+ATTEMPTS = ("grpc-previous-rpc-attempts", "spanqa-previous-attempts")
 INTERNAL = "internal error; the server's log has more"
 
 
@@ -105,9 +112,14 @@ async def outcome(method: str, context: Context) -> AsyncIterator[None]:
     It is counted before its caller hears of its end: who has seen an error finds it in the metrics.
     """
     end = note_call(method, context)
+    metadata = context.invocation_metadata() or ()
+    if any(key in ATTEMPTS for key, _ in metadata):
+        REPEATED_CALLS.inc()
     try:
         yield
     except ServerError as error:
+        if isinstance(error, (InvalidRequestError, MalformedRequestError)):
+            REFUSALS.labels("invalid").inc()
         status = rpc_status.to_status(to_status(error))
         end(status.code, status.details)
         trailing = (*status.trailing_metadata, *retry_metadata(error))

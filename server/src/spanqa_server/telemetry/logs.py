@@ -20,8 +20,14 @@ def set_up_logging(level: str, log_format: LogFormat) -> None:
     handler.setFormatter(formatter(log_format))
     handler.addFilter(add_ids)
     logging.basicConfig(level=level, handlers=[handler])
+    logging.getLogger("grpc._cython.cygrpc").addFilter(is_news)
     for chatty in CHATTY:
         logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def is_news(record: logging.LogRecord) -> bool:
+    """Not if gRPC tells, with a traceback, that a caller left before the reply was sent."""
+    return "ExecuteBatchError" not in record.getMessage()
 
 
 def formatter(log_format: LogFormat) -> logging.Formatter:
