@@ -92,7 +92,7 @@ def computed(address: str) -> defaultdict[int, Computed]:
 
 
 def admitted(metrics: dict[str, float]) -> float:
-    return sum(n for name, n in metrics.items() if name.startswith("spanqa_admitted_tokens"))
+    return sum(n for name, n in metrics.items() if name.startswith("spanqa_admitted_bytes"))
 
 
 async def queue_calls(server: RunningServer, stub: Any, tokens: int, seconds: float) -> list[Any]:

@@ -33,7 +33,7 @@ def pages(tiny_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> li
     """The metrics before and after each thing that can happen."""
     directory = tmp_path_factory.mktemp("board")
     shutil.copytree(tiny_repository, directory / "repository")
-    room = ("--max-tokens-in-flight", "512", "--max-admitted-tokens", "512")
+    room = ("--max-tokens-in-flight", "512", "--max-admitted-bytes", str(1 << 20))
     with running_server(
         directory / "repository", directory / "log", "--workers", "2", *room
     ) as server:
@@ -79,7 +79,7 @@ def overload(server: RunningServer, stub: QuestionAnsweringServiceStub) -> Itera
         server.wait_for_metrics(
             lambda now: (
                 now["spanqa_requests_waiting"] > 0
-                and now.get('spanqa_refusals_total{reason="full"}', 0) > 0
+                and now.get('spanqa_refusals_total{reason="memory"}', 0) > 0
                 and any(value > 0 for value in select(server.metrics_page(), pending).values())
             )
         )

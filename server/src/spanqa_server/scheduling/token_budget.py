@@ -56,6 +56,7 @@ class TokenBudget:
             clock: in seconds; the event loop's.
         """
         self.limit = InFlightLimit(capacity)
+        metrics.IN_FLIGHT_LIMIT.set(self.limit.tokens)
         self.chunk_capacity = capacity if chunk_capacity is None else chunk_capacity
         self._clock = clock
         self._whole, self._chunks = Queue(clock), Queue(clock)
