@@ -123,8 +123,8 @@ def test_the_first_row_is_what_matters_most() -> None:
     second_row = kinds.index("row", 1)
     first = BOARD["panels"][1:second_row]
     assert [panel["title"] for panel in first] == [
-        *("Serving", "Calls per second", "Error ratio", "Refused share"),
-        *("Latency of Answer, p99", "Queue"),
+        *("Serving", "Answered per second", "Refused share"),
+        *("Latency of answers, p99", "Wait for Triton, p95", "Saturation"),
     ]
     assert all(panel["fieldConfig"]["defaults"]["thresholds"]["steps"] for panel in first)
 
