@@ -72,6 +72,7 @@ def shell(monkeypatch: pytest.MonkeyPatch) -> Shell:
 
     def start(*arguments: str | Path) -> object:
         monkeypatch.setattr(sys, "argv", ["spanqa-model", *map(str, arguments)])
+        monkeypatch.setenv("COLUMNS", "1000")
         with pytest.raises(SystemExit) as caught:
             main()
         return caught.value.code

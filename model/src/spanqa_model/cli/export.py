@@ -10,9 +10,9 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 from spanqa_model.checkpoints.presets import PRESETS, Source
 from spanqa_model.cli.versions import DEFAULT_REPOSITORY, Repository, nothing_to_export
-from spanqa_model.export import STEPS, export
+from spanqa_model.export import STEPS, Target, export
 from spanqa_model.packed_bert.devices import Device, Dtype, default_device, default_dtype
-from spanqa_model.packed_bert.forms import Attention
+from spanqa_model.packed_bert.forms import Attention, default_attention
 
 
 def export_command(
@@ -81,24 +81,28 @@ def export_command(
 
     Without --preset and --checkpoint it exports minilm-squad.
     """
-    if if_missing and version is None:
-        raise typer.BadParameter("--if-missing needs --version")
-    if if_missing and nothing_to_export(repository, version or 0):
-        return
+    if if_missing:
+        if version is None:
+            raise typer.BadParameter("--if-missing needs --version")
+        if nothing_to_export(repository, version):
+            return
     source = choose_source(preset, checkpoint, revision)
+    if adapter is not None:  # the preset's scores belong to its own adapter
+        source = replace(source, adapter=adapter, exact_match=None, f1=None)
     changes: dict[str, Any] = {
-        "adapter": adapter,
         "name": name,
         "max_sequence_tokens": max_sequence_tokens,
         "doc_stride_tokens": doc_stride_tokens,
         "has_no_answer": no_answer or None,
     }
-    if adapter is not None:  # the preset's scores belong to its own adapter
-        source = replace(source, exact_match=None, f1=None)
     source = replace(source, **{key: value for key, value in changes.items() if value is not None})
-    target = device or default_device()
-    dtype = dtype or default_dtype(target)
-    run_with_progress(source, repository, version, target, dtype, attention)
+    device = device or default_device()
+    target = Target(
+        device=device,
+        dtype=dtype or default_dtype(device),
+        attention=attention or default_attention(device),
+    )
+    run_with_progress(source, repository, version, target)
 
 
 def choose_source(preset: str | None, checkpoint: str | None, revision: str) -> Source:
@@ -116,12 +120,7 @@ def choose_source(preset: str | None, checkpoint: str | None, revision: str) -> 
 
 
 def run_with_progress(
-    source: Source,
-    repository: Path,
-    version: int | None,
-    device: Device,
-    dtype: Dtype,
-    attention: Attention | None,
+    source: Source, repository: Path, version: int | None, target: Target
 ) -> None:
     console = Console(stderr=True)
     columns = (
@@ -144,15 +143,7 @@ def run_with_progress(
             if not console.is_terminal:
                 console.print(f"[{started}/{STEPS}] {description}", markup=False)
 
-        exported = export(
-            source,
-            repository,
-            version=version,
-            device=device,
-            dtype=dtype,
-            attention=attention,
-            on_step=on_step,
-        )
+        exported = export(source, repository, target, version=version, on_step=on_step)
         progress.update(task, completed=STEPS, description="done")
     print(exported.parity)
-    print(f"{source.name} ({exported.dtype}, {device}) is version {exported.directory}")
+    print(f"{source.name} ({target.dtype}, {target.device}) is version {exported.directory}")

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +20,7 @@ Repository = Annotated[
         metavar="DIR", envvar="SPANQA_MODEL_REPOSITORY", help="Triton's model repository."
     ),
 ]
-Number = Annotated[int, typer.Argument(min=1, metavar="N", help="The number of the version.")]
+Number = Annotated[int, typer.Argument(min=1, metavar="N", hidden=True)]
 DEFAULT_REPOSITORY = Path("model_repository")
 HEADER = ("version", "state", "name", "dtype", "device", "size", "exported (UTC)")
 
@@ -84,16 +85,7 @@ def nothing_to_export(repository: Path, version: int) -> bool:
 
 
 def as_object(facts: VersionFacts) -> dict[str, Any]:
-    return {
-        "version": facts.version,
-        "state": facts.state,
-        "fault": facts.fault or None,
-        "name": facts.name or None,
-        "dtype": facts.dtype or None,
-        "device": facts.device or None,
-        "size_bytes": facts.size_bytes,
-        "exported": facts.exported.isoformat(timespec="seconds"),
-    }
+    return asdict(facts) | {"exported": facts.exported.isoformat(timespec="seconds")}
 
 
 def table(found: list[VersionFacts]) -> Iterator[str]:
@@ -106,6 +98,6 @@ def table(found: list[VersionFacts]) -> Iterator[str]:
 
 def row(facts: VersionFacts) -> tuple[str, ...]:
     state = f"{facts.state}: {facts.fault}" if facts.fault else facts.state
-    known = (text or "-" for text in (facts.name, facts.dtype, facts.device))
+    known = (str(text or "-") for text in (facts.name, facts.dtype, facts.device))
     size = f"{facts.size_bytes / 1e6:.1f} MB"
     return (str(facts.version), state, *known, size, f"{facts.exported:%Y-%m-%d %H:%M}")

@@ -5,9 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from spanqa_model.cli.app import app
 from spanqa_model.finetune import run
 from unit.model.finetune.runs import OPTIONS, Shell
 from unit.model.finetune.squad import document, write
@@ -51,21 +49,6 @@ def test_failures_are_one_line(
     assert text.startswith("spanqa-model: ")
     assert message in text
     assert "\n" not in text
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--output", "run"], "Missing option '--train'"),
-        (["--train", "x", "--output", "run", "--epochs", "0"], "--epochs"),
-        (["--train", "x", "--output", "run", "--dtype", "float16"], "bfloat16"),
-        (["--train", "x", "--output", "run", "--limit-train", "0"], "--limit-train"),
-    ],
-)
-def test_wrong_usage_is_exit_code_2(arguments: list[str], message: str) -> None:
-    result = CliRunner().invoke(app, ["finetune", *arguments], env={"COLUMNS": "200"})
-    assert result.exit_code == 2
-    assert message in result.stderr
 
 
 def test_without_the_extra_the_error_names_it(

@@ -9,7 +9,6 @@ from rich.console import Console
 from safetensors.torch import load_file
 from torch import Tensor
 
-from spanqa_model.checkpoints.presets import Source
 from spanqa_model.finetune.progress import Reporter
 from spanqa_model.finetune.run import finetune
 from spanqa_model.finetune.settings import Settings
@@ -30,8 +29,7 @@ SMALL: dict[str, Any] = {
 
 
 def settings(base: Path, train: Path, output: Path, **changes: Any) -> Settings:
-    source = Source(name=base.name, repository=str(base))
-    return Settings(base=source, train=train, output=output, **(SMALL | changes))
+    return Settings(base=str(base), train=train, output=output, **(SMALL | changes))
 
 
 def run(base: Path, train: Path, output: Path, **changes: Any) -> tuple[dict[str, Any], str]:
