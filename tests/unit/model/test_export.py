@@ -141,33 +141,6 @@ def test_limits_at_their_edges_are_accepted(
     assert 8 * WINDOWS <= export(source, tmp_path).parity.tokens <= longest * WINDOWS
 
 
-@pytest.mark.parametrize(
-    ("attention", "device", "dtype", "gpu", "message"),
-    [
-        ("flash", "cpu", "float16", True, "for CUDA, but --device is cpu; use --attention window"),
-        ("efficient", "cpu", "float32", True, "this kernel is for CUDA, but --device is cpu"),
-        ("flash", "cuda", "float32", True, "computes in bfloat16 or float16, but --dtype is"),
-        ("flash", "cuda", "float16", False, "no CUDA device here; use --attention grouped"),
-        ("efficient", "cuda", "float32", False, "no CUDA device here; use --attention grouped"),
-    ],
-)
-def test_ragged_kernels_are_refused_where_they_cannot_be_tried(
-    tiny_checkpoint: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    attention: Attention,
-    device: Device,
-    dtype: Dtype,
-    gpu: bool,
-    message: str,
-) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
-    source = tiny_source(tiny_checkpoint)
-    with pytest.raises(ExportError, match=f"--attention {attention}: .*{message}"):
-        export(source, tmp_path, device=device, dtype=dtype, attention=attention)
-    assert list(tmp_path.iterdir()) == []
-
-
 class WaitingPlanner(WindowedPlanner):
     """Asks the device three times more than it has to."""
 

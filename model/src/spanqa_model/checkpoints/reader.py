@@ -39,8 +39,6 @@ def load_checkpoint(directory: Path) -> Checkpoint:
     Raises:
         CheckpointError: a file is missing or corrupt, or the model is not a BERT.
     """
-    if not directory.is_dir():
-        raise CheckpointError(f"{directory}: no such directory; give a checkpoint directory")
     config = parse_config(read_json(directory / "config.json"), directory)
     weights_file = find_weights(directory)
     tokenizer = load_tokenizer(directory)

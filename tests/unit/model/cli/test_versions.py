@@ -22,30 +22,24 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "repository"
 
 
-def test_versions_come_and_go(
-    shell: Shell, repository: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_versions_come_and_go(shell: Shell, repository: Path) -> None:
     away = repository.parent / "repository.withdrawn" / MODEL_NAME / "2"
     back = repository / MODEL_NAME / "2"
-    assert shell("withdraw", "2") == 0
+    said = f"version 2 is now {away}; bring it back with: spanqa-model restore 2\n"
+    assert shell("withdraw", "2") == (0, said, "")
     assert away.is_dir()
-    assert shell("restore", "2") == 0
+    assert shell("restore", "2") == (0, f"version 2 is now {back}\n", "")
     assert back.is_dir()
-    assert capsys.readouterr().out.splitlines() == [
-        f"version 2 is now {away}; bring it back with: spanqa-model restore 2",
-        f"version 2 is now {back}",
-    ]
-    assert shell("withdraw", "1") == 0
-    assert "--force" in str(shell("withdraw", "2"))
+    assert shell("withdraw", "1").code == 0
+    assert "--force" in shell("withdraw", "2").message
     assert back.is_dir()
-    assert shell("withdraw", "2", "--force") == 0
+    assert shell("withdraw", "2", "--force").code == 0
     assert not back.exists()
 
 
-def test_the_table(shell: Shell, repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_table(shell: Shell, repository: Path) -> None:
     (repository / MODEL_NAME / "4").mkdir()
-    assert shell("versions") == 0
-    lines = capsys.readouterr().out.splitlines()
+    lines = shell("versions").out.splitlines()
     cells = [[cell.strip() for cell in line.split("  ") if cell] for line in lines]
     facts = ["tiny", "float32", "cpu", "0.0 MB", "2025-06-15 15:06"]
     missing = "incomplete: no model.json, model.pt, tokenizer.json, model.py"
@@ -54,11 +48,9 @@ def test_the_table(shell: Shell, repository: Path, capsys: pytest.CaptureFixture
     assert cells[2:] == [["2", "newest", *facts], ["1", "available", *facts]]
 
 
-def test_json(shell: Shell, repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json(shell: Shell, repository: Path) -> None:
     shell("withdraw", "2")
-    capsys.readouterr()
-    assert shell("versions", "--json") == 0
-    withdrawn, newest = json.loads(capsys.readouterr().out)
+    withdrawn, newest = json.loads(shell("versions", "--json").out)
     assert (withdrawn["version"], withdrawn["state"]) == (2, "withdrawn")
     directory = repository / MODEL_NAME / "1"
     assert newest == {
@@ -73,14 +65,10 @@ def test_json(shell: Shell, repository: Path, capsys: pytest.CaptureFixture[str]
     }
 
 
-def test_a_repository_without_versions(
-    shell: Shell, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_repository_without_versions(shell: Shell, tmp_path: Path) -> None:
     (tmp_path / MODEL_NAME).mkdir()
-    assert shell("versions", "--repository", tmp_path) == 0
-    assert "has no versions" in capsys.readouterr().out
-    assert shell("versions", "--repository", tmp_path, "--json") == 0
-    assert json.loads(capsys.readouterr().out) == []
+    assert "has no versions" in shell("versions", "--repository", tmp_path).out
+    assert json.loads(shell("versions", "--repository", tmp_path, "--json").out) == []
 
 
 @pytest.mark.parametrize(
@@ -93,56 +81,43 @@ def test_a_repository_without_versions(
     ],
 )
 @pytest.mark.usefixtures("repository")
-def test_refusals_are_one_line_and_exit_code_1(
-    shell: Shell, arguments: tuple[str, ...], message: str
-) -> None:
-    text = shell(*arguments)
-    assert isinstance(text, str)
-    assert text.startswith("spanqa-model: ")
-    assert message in text
-    assert "\n" not in text
+def test_refusals_are_one_line(shell: Shell, arguments: tuple[str, ...], message: str) -> None:
+    assert message in shell(*arguments).message
+
+
+IF_MISSING = ("export", "--version", "1", "--if-missing")
+NOTHING = "version 1 already exists: nothing to export\n"
 
 
 @pytest.mark.usefixtures("repository")
-def test_export_if_missing_does_not_replace_a_withdrawn_version(
-    shell: Shell, capsys: pytest.CaptureFixture[str]
-) -> None:
-    shell("withdraw", "2")
-    capsys.readouterr()
-    assert shell("export", "--version", "2", "--if-missing") == 0
-    assert capsys.readouterr() == (
-        "version 2 already exists, but is withdrawn: nothing to export "
-        "(bring it back with: spanqa-model restore 2)\n",
-        "",
+def test_export_if_missing_does_not_replace_a_withdrawn_version(shell: Shell) -> None:
+    shell("withdraw", "1")
+    said = (
+        "version 1 already exists, but is withdrawn: nothing to export "
+        "(bring it back with: spanqa-model restore 1)\n"
     )
+    assert shell(*IF_MISSING) == (0, said, "")
 
 
 def test_export_if_missing_brings_old_configurations_up_to_date(
-    shell: Shell,
-    repository: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    shell: Shell, repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Containers start with it, so an existing volume gets a repaired configuration."""
     installed = repository / MODEL_NAME / "config.pbtxt"
     let_release_supersede(monkeypatch, installed, "config.pbtxt")
-    nothing = "version 1 already exists: nothing to export"
-    assert shell("export", "--version", "1", "--if-missing") == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines == [f"{installed} was updated to this release", nothing]
+    said = f"{installed} was updated to this release\n{NOTHING}"
+    assert shell(*IF_MISSING) == (0, said, "")
     assert installed.read_bytes() == (CONFIGURATIONS / "config.pbtxt").read_bytes()
     before = snapshot(repository.parent)
-    assert shell("export", "--version", "1", "--if-missing") == 0
-    assert capsys.readouterr().out.splitlines() == [nothing]
+    assert shell(*IF_MISSING) == (0, NOTHING, "")
     assert snapshot(repository.parent) == before
 
 
 def test_export_if_missing_warns_where_configurations_cannot_be_replaced(
-    shell: Shell, repository: Path, capsys: pytest.CaptureFixture[str]
+    shell: Shell, repository: Path
 ) -> None:
     (repository / MODEL_NAME / "config.pbtxt").unlink()
     (repository.parent / "repository.staging").write_text("in the way", encoding="utf-8")
-    assert shell("export", "--version", "1", "--if-missing") == 0
-    captured = capsys.readouterr()
-    assert captured.err.startswith("spanqa-model: warning: cannot write to ")
-    assert captured.out == "version 1 already exists: nothing to export\n"
+    done = shell(*IF_MISSING)
+    assert (done.code, done.out) == (0, NOTHING)
+    assert done.err.startswith("spanqa-model: warning: cannot write to ")
