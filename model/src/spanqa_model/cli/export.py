@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from typer import Option
 
 from spanqa_model.checkpoints.presets import PRESETS, Source
 from spanqa_model.cli.versions import DEFAULT_REPOSITORY, Repository, nothing_to_export
@@ -17,60 +18,55 @@ from spanqa_model.packed_bert.forms import Attention, default_attention
 
 def export_command(
     preset: Annotated[
-        str | None, typer.Option(metavar=f"<{'|'.join(PRESETS)}>", help="A known checkpoint.")
+        str | None,
+        Option(metavar=f"<{'|'.join(PRESETS)}>", help="A checkpoint that is known by name."),
     ] = None,
     checkpoint: Annotated[
-        str | None,
-        typer.Option(metavar="DIR|ID", help="A Hugging Face BERT: a directory or a hub id."),
+        str | None, Option(metavar="DIR|ID", help="A Hugging Face BERT: a directory or a hub id.")
     ] = None,
     revision: Annotated[
-        str, typer.Option(metavar="COMMIT", help="The hub revision of --checkpoint.")
+        str, Option(metavar="COMMIT", help="The hub revision of --checkpoint.")
     ] = "",
     adapter: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="A PEFT LoRA adapter to merge.")
+        Path | None, Option(metavar="DIR", help="A PEFT LoRA adapter to merge.")
     ] = None,
-    name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The model's name in replies.")
-    ] = None,
+    name: Annotated[str | None, Option(metavar="NAME", help="The model's name in replies.")] = None,
     repository: Repository = DEFAULT_REPOSITORY,
     version: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="The number of the version. Default: the next one."),
+        Option(min=1, metavar="N", help="The number of the version. Default: the next one."),
     ] = None,
     if_missing: Annotated[
-        bool, typer.Option("--if-missing", help="Do nothing if --version already exists.")
+        bool, Option("--if-missing", help="Do nothing if --version already exists.")
     ] = False,
     device: Annotated[
-        Device | None,
-        typer.Option(help="The device that will serve it. Default: cuda if there is one."),
+        Device | None, Option(help="The device that will serve it. Default: cuda if there is one.")
     ] = None,
     dtype: Annotated[
         Dtype | None,
-        typer.Option(
+        Option(
             help="The type of the weights. Default: float16 on cuda; on CPUs bfloat16 if it is "
             "native, otherwise float32."
         ),
     ] = None,
     attention: Annotated[
         Attention | None,
-        typer.Option(
+        Option(
             help="The form of attention. Default: windowed on cpu, grouped on cuda. flash and "
             "efficient need a GPU during the export and have not been run on one yet."
         ),
     ] = None,
     max_sequence_tokens: Annotated[
         int | None,
-        typer.Option(metavar="N", help="The length of a window. Default: as fine-tuned, or 384."),
+        Option(metavar="N", help="The length of a window. Default: as fine-tuned, or 384."),
     ] = None,
     doc_stride_tokens: Annotated[
         int | None,
-        typer.Option(
-            metavar="N", help="The overlap of two windows. Default: as fine-tuned, or 128."
-        ),
+        Option(metavar="N", help="The overlap of two windows. Default: as fine-tuned, or 128."),
     ] = None,
     no_answer: Annotated[
         bool,
-        typer.Option(
+        Option(
             "--no-answer",
             help="The checkpoint was also trained on unanswerable questions. Results of finetune "
             "record this themselves.",
@@ -79,7 +75,7 @@ def export_command(
 ) -> None:
     """Export a checkpoint as a model version.
 
-    Without --preset and --checkpoint it exports minilm-squad.
+    The default is --preset minilm-squad.
     """
     if if_missing:
         if version is None:

@@ -51,16 +51,17 @@ def withdraw_command(
         bool, typer.Option("--force", help="Withdraw it even if no other complete version is left.")
     ] = False,
 ) -> None:
-    """Take a version out of service.
+    """Take version N out of service.
 
-    It moves out of Triton's repository, and the version before it serves. Its number stays in use.
+    It moves out of Triton's repository, and the version before it serves again. No other version
+    gets its number.
     """
     moved = withdraw(repository, number, force=force)
     print(f"version {number} is now {moved}; bring it back with: spanqa-model restore {number}")
 
 
 def restore_command(number: Number, repository: Repository = DEFAULT_REPOSITORY) -> None:
-    """Bring a withdrawn version back."""
+    """Bring version N back into service."""
     print(f"version {number} is now {restore(repository, number)}")
 
 

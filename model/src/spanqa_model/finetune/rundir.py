@@ -121,9 +121,8 @@ class RunDirectory:
     def remove_checkpoints(self, keep: Path | None = None) -> None:
         for checkpoint in self.path.glob(CHECKPOINTS):
             if checkpoint != keep:
-                (checkpoint / MARKER).unlink(
-                    missing_ok=True
-                )  # first, so that a partly removed one is incomplete
+                # The marker goes first, so that a partly removed checkpoint is incomplete.
+                (checkpoint / MARKER).unlink(missing_ok=True)
                 shutil.rmtree(checkpoint)
 
     def _check_identity(self, identity: dict[str, Any]) -> None:

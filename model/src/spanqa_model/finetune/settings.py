@@ -41,7 +41,7 @@ class Settings:
         str,
         Option(
             metavar="DIR|ID|PRESET",
-            help="The model to train: a directory, a hub id, or the base of a preset of export.",
+            help="The model to train: a directory, a hub id, or a preset (without its adapter).",
         ),
     ] = "minilm-squad"
     revision: Annotated[str, Option(metavar="COMMIT", help="The hub revision of --base.")] = ""

@@ -42,8 +42,8 @@ class Plan(NamedTuple):
 class Planner(nn.Module):
     """Reads a batch, and refuses one that the model cannot compute.
 
-    On CUDA an index out of range does not fail a single call: the process cannot use the device any
-    more.
+    On CUDA an index out of range fails more than its own call: the process can no longer use the
+    device.
     """
 
     def __init__(self, vocab_size: int, type_vocab_size: int, max_position_embeddings: int) -> None:

@@ -48,7 +48,7 @@ def test_the_help_of_all_programs_is_plain_text(
     assert max(map(len, text.splitlines())) <= 100
     if not command:
         assert all(re.search(rf"^ +{name} +[A-Z].*\.$", text, re.MULTILINE) for name in commands)
-    if program != "spanqa":
+    if "Arguments:" not in text:  # Typer adds their types
         assert not re.search(PYTHON_WORDS, text)
 
 

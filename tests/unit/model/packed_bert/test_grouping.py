@@ -67,19 +67,6 @@ def test_each_window_is_in_one_group_that_is_long_enough_and_comes_back_in_order
     assert (masks.index_select(0, plan.back) == 0).all(), "a token comes back from the padding"
 
 
-@settings(deadline=None, max_examples=100)
-@given(lengths=batches, group_cost=st.integers(0, 3 * GROUP_COST))
-def test_padding_costs_at_most_a_groups_cost_at_each_edge(
-    lengths: list[int], group_cost: int
-) -> None:
-    edges = length_edges(LONGEST)
-    own = [next(edge for edge in edges if n <= edge) for n in lengths]
-    groups = grouped(lengths, group_cost)
-    padded = sum(windows * length**2 for windows, length in groups)
-    assert padded <= sum(edge**2 for edge in own) + group_cost * (len(edges) - len(groups))
-    assert len(groups) <= len(set(own))
-
-
 def grouped(lengths: list[int], group_cost: int) -> list[tuple[int, int]]:
     """Windows and length of each group."""
     edges = length_edges(LONGEST)

@@ -96,8 +96,3 @@ def test_everything_that_was_ever_shipped_is_known(relative: str) -> None:
     contents = {git("show", f"{commit}:{path}") for commit in commits} - {shipped(relative)}
     assert contents
     assert {hashlib.sha256(content).hexdigest() for content in contents} == SUPERSEDED[relative]
-
-
-def test_no_present_one_is_superseded() -> None:
-    for relative, checksums in SUPERSEDED.items():
-        assert hashlib.sha256(shipped(relative)).hexdigest() not in checksums
