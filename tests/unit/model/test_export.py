@@ -156,7 +156,7 @@ class WaitingPlanner(WindowedPlanner):
             positions = positions + int(window_lengths.min()) * 0
         groups: list[Group] = []
         lengths: list[int] = window_lengths.tolist()
-        return Plan(positions, lengths, groups, positions, positions, 0)
+        return Plan(positions, lengths, positions, groups, positions)
 
 
 def test_a_file_that_would_wait_for_a_gpu_leaves_no_version(
