@@ -65,7 +65,12 @@ def finetune(settings: Settings, reporter: Reporter) -> dict[str, Any] | None:
     with run.locked() if first else nullcontext():
         with arguments.main_process_first(local=False):
             if first:
-                run.begin(identity(inputs, arguments.world_size), restart=settings.restart)
+                identity = settings.identity(
+                    base_sha256=inputs.base_sha256,
+                    train_sha256=sha256_of(settings.train),
+                    processes=arguments.world_size,
+                )
+                run.begin(identity, restart=settings.restart)
             else:
                 run.load()
         if first and settings.eval_before and settings.dev and "before" not in run.state:
@@ -80,7 +85,7 @@ def finetune(settings: Settings, reporter: Reporter) -> dict[str, Any] | None:
 
 
 def read_inputs(settings: Settings) -> Inputs:
-    fetched = fetch(settings.base)
+    fetched = fetch(settings.source)
     base = load_checkpoint(fetched.directory)
     train_questions = training_questions(settings.train, settings.limit_train)
     dev_questions = evaluation_questions(settings.dev, settings.limit_dev) if settings.dev else []
@@ -94,7 +99,7 @@ def read_inputs(settings: Settings) -> Inputs:
         settings=settings,
         directory=fetched.directory,
         base=base,
-        base_sha256=verify_weights(base.weights_file, settings.base.weights_sha256),
+        base_sha256=verify_weights(base.weights_file, settings.source.weights_sha256),
         train_questions=train_questions,
         dev_questions=dev_questions,
         facts=facts,
@@ -104,14 +109,6 @@ def read_inputs(settings: Settings) -> Inputs:
             doc_stride_tokens=settings.doc_stride_tokens,
         ),
         device=default_device(),
-    )
-
-
-def identity(inputs: Inputs, processes: int) -> dict[str, Any]:
-    return inputs.settings.identity(
-        base_sha256=inputs.base_sha256,
-        train_sha256=sha256_of(inputs.settings.train),
-        processes=processes,
     )
 
 
@@ -150,7 +147,7 @@ def save(inputs: Inputs, run: RunDirectory, trained: Trained | None) -> None:
     save_result(
         checkpoint,
         run.path,
-        base=inputs.settings.base,
+        base=inputs.settings.source,
         tokenizer=inputs.base.tokenizer,
         facts=inputs.facts,
     )
