@@ -22,7 +22,7 @@ from spanqa.cli.rendering import (
     info_lines,
     report_lines,
 )
-from spanqa.cli.squad import SquadFormatError, SquadQuestion, read_questions
+from spanqa.squad import read_questions
 
 app = typer.Typer(
     help="Ask a SpanQA server questions about texts.",
@@ -158,7 +158,8 @@ def evaluate(
     Failed questions are counted and score 0; the exit status is then 1.
     """
     options = _options(no_answer, no_answer_threshold)
-    questions = _read_squad(file)[:limit]
+    with file_failures(file, "read"):
+        questions = read_questions(file)[:limit]
     if predictions is not None:
         # Check that the file can be written before all questions are asked.
         with file_failures(predictions, "write"), predictions.open("a"):
@@ -216,14 +217,3 @@ def _read_text(file: str) -> str:
         return data.decode()
     except UnicodeDecodeError as error:
         fail(f"{where} is not UTF-8 at byte {error.start}: convert it, with iconv for instance")
-
-
-def _read_squad(file: Path) -> list[SquadQuestion]:
-    with file_failures(file, "read"):
-        try:
-            questions = read_questions(file)
-        except SquadFormatError as error:
-            fail(f"{file} {error}; give a SQuAD v1.1 or v2 file in the official JSON format")
-    if not questions:
-        fail(f"{file} holds no questions: give a SQuAD v1.1 or v2 file that does")
-    return questions

@@ -22,7 +22,7 @@ from spanqa_model.finetune.settings import (
     TrainingDtype,
 )
 
-EXTRA = ("transformers", "accelerate", "peft")
+EXTRA = ("transformers", "accelerate", "peft", "spanqa")
 
 
 def finetune_command(

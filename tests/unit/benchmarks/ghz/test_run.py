@@ -12,7 +12,7 @@ from google.protobuf import descriptor_pb2
 from google.protobuf.json_format import ParseDict
 
 from benchmarks.ghz import run
-from spanqa.cli.squad import read_questions
+from spanqa.squad import read_questions
 from spanqa.v1 import question_answering_pb2 as pb
 from support.squad import CITIES, write_squad
 
