@@ -6,8 +6,10 @@ import dataclasses
 import importlib.metadata
 import inspect
 import pkgutil
+import typing
 
 import spanqa
+from spanqa._inputs import OptionArguments
 
 PUBLIC = [
     "Answer",
@@ -81,14 +83,12 @@ def test_both_clients_take_the_same_arguments() -> None:
 
 
 def test_the_options_are_the_keywords_of_every_answer() -> None:
-    options = {f.name: f.default for f in dataclasses.fields(spanqa.Options)}
+    options = typing.get_type_hints(spanqa.Options)
+    assert typing.get_type_hints(OptionArguments) == options
     for method in (spanqa.Client.answer, spanqa.Client.answer_from_documents):
-        keywords = {
-            name: parameter.default
-            for name, parameter in inspect.signature(method).parameters.items()
-            if parameter.kind is parameter.KEYWORD_ONLY
-        }
-        assert keywords == {**options, "timeout": None}
+        keywords = inspect.signature(method, eval_str=True).parameters["options"]
+        assert keywords.kind is keywords.VAR_KEYWORD
+        assert keywords.annotation == typing.Unpack[OptionArguments]
 
 
 def test_inputs_and_results_have_no_dict() -> None:
