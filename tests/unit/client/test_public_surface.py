@@ -91,7 +91,9 @@ def test_the_options_are_the_keywords_of_every_answer() -> None:
         assert keywords.annotation == typing.Unpack[OptionArguments]
 
 
-def test_inputs_and_results_have_no_dict() -> None:
-    values = [getattr(spanqa, name) for name in PUBLIC]
-    for cls in filter(dataclasses.is_dataclass, values):
+def test_inputs_and_results_are_immutable() -> None:
+    values = [cls for cls in map(vars(spanqa).get, PUBLIC) if dataclasses.is_dataclass(cls)]
+    assert len(values) == 13
+    for cls in values:
         assert "__slots__" in vars(cls)
+        assert vars(cls)["__dataclass_params__"].frozen
