@@ -93,7 +93,7 @@ def test_the_options_are_the_keywords_of_every_answer() -> None:
 
 def test_inputs_and_results_are_immutable() -> None:
     values = [cls for cls in map(vars(spanqa).get, PUBLIC) if dataclasses.is_dataclass(cls)]
-    assert len(values) == 13
+    assert len(values) == 14
     for cls in values:
         assert "__slots__" in vars(cls)
         assert vars(cls)["__dataclass_params__"].frozen
