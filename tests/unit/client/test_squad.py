@@ -67,27 +67,8 @@ def test_scores(prediction: str, golds: list[str], em: float, f1: float) -> None
     assert f1_score(prediction, golds) == pytest.approx(f1)
 
 
-@pytest.mark.parametrize(
-    ("prediction", "golds", "em", "f1"),
-    [
-        ("", [], 1, 1),
-        ("Denver", [], 0, 0),
-        # Empty after normalization is empty, in an answer and in a gold answer.
-        ("the", [], 1, 1),
-        ("", ["the"], 1, 1),
-        ("", ["Denver", "the"], 0, 0),
-        ("the", ["Denver"], 0, 0),
-        ("the Broncos", ["Denver Broncos", "broncos."], 1, 1),
-        ("Denver Broncos", ["Broncos"], 0, 2 / 3),
-    ],
-)
-def test_scores_of_v2(prediction: str, golds: list[str], em: float, f1: float) -> None:
-    question = Question("1", "?", "c", tuple(golds), is_impossible=not golds)
-    assert score(question, prediction) == pytest.approx((em, f1))
-
-
 WORDS = st.sampled_from(["the", "a", "Ada", "ada!", "!", "Bob", "did", "an", "x-y", "The end"])
-PHRASES = st.lists(WORDS, max_size=3).map(" ".join)
+PHRASES = st.lists(WORDS, max_size=3).map(" ".join) | st.text()
 
 
 @given(prediction=PHRASES, golds=st.lists(PHRASES, max_size=3), v1=st.booleans())
@@ -115,29 +96,6 @@ def test_both_kinds_of_questions_are_scored_apart_and_together() -> None:
     assert astuple(scores.has_answer) == pytest.approx((1, 0, 100 * 2 / 3))
     assert astuple(scores.no_answer) == pytest.approx((3, 100 / 3, 100 / 3))
     assert score_all([(other, ""), (other, "")]).no_answer is None
-
-
-@given(st.text())
-def test_normalization_is_idempotent(text: str) -> None:
-    once = normalize_answer(text)
-    assert normalize_answer(once) == once
-
-
-@given(st.text(), st.text())
-def test_f1_is_symmetric_and_between_0_and_1(one: str, other: str) -> None:
-    score = f1_score(one, [other])
-    assert 0 <= score <= 1
-    assert score == pytest.approx(f1_score(other, [one]))
-
-
-@given(st.text(), st.lists(st.text(), min_size=1))
-def test_exact_match_implies_full_f1_and_more_golds_never_hurt(
-    prediction: str, golds: list[str]
-) -> None:
-    if exact_match(prediction, golds) and normalize_answer(prediction):
-        assert f1_score(prediction, golds) == 1
-    assert exact_match(prediction, [*golds, prediction]) == 1
-    assert f1_score(prediction, golds) >= f1_score(prediction, golds[:1])
 
 
 def squad(**changes: object) -> dict[str, Any]:
