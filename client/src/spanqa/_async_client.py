@@ -31,9 +31,13 @@ class AsyncClient(BaseClient):
     Belongs to the event loop in which it was created. Any number of calls may run concurrently.
     """
 
-    def _open(self, credentials: grpc.ChannelCredentials | None) -> None:
+    def _open(
+        self,
+        target: str,
+        credentials: grpc.ChannelCredentials | None,
+        options: _channel.ChannelOptions,
+    ) -> None:
         asyncio.get_running_loop()  # or raises RuntimeError
-        target, options = self._settings.target, self._settings.options
         self._channel = (
             grpc.aio.insecure_channel(target, options)
             if credentials is None
@@ -146,7 +150,7 @@ class AsyncClient(BaseClient):
         self._check_open()
         seconds = self._seconds(timeout)
         try:
-            return await method(request, timeout=seconds, metadata=self._settings.metadata)
+            return await method(request, timeout=seconds, metadata=self._metadata)
         except grpc.RpcError as error:
             raise error_from_rpc(error) from error
         except asyncio.CancelledError as error:
@@ -156,4 +160,4 @@ class AsyncClient(BaseClient):
 
     def _start_stream(self, timeout: float | None) -> _async_streams.AsyncCall:
         self._check_open()
-        return self._stub.StreamAnswer(timeout=timeout, metadata=self._settings.metadata)
+        return self._stub.StreamAnswer(timeout=timeout, metadata=self._metadata)

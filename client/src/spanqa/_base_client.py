@@ -1,4 +1,4 @@
-"""What both clients share: the arguments of a client, and the state of being closed."""
+"""What both clients share: their arguments, and whether they are closed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from spanqa import _channel
 
 
 class BaseClient:
-    """Holds the settings; a subclass opens its kind of channel."""
+    """Checks and keeps the arguments; a subclass opens its kind of channel."""
 
     def __init__(
         self,
@@ -38,18 +38,18 @@ class BaseClient:
             TypeError, ValueError: An argument cannot be used; the message names it.
             RuntimeError: An ``AsyncClient`` is made outside an event loop.
         """
-        self._settings = _channel.settings(
-            target,
-            timeout=timeout,
-            token=token,
-            metadata=metadata,
-            max_message_bytes=max_message_bytes,
-            options=options,
-        )
+        target = _channel.checked_target(target)
+        self._timeout = _channel.checked_timeout(timeout)
+        self._metadata = _channel.call_metadata(metadata, token)
         self._closed = False
-        self._open(credentials)
+        self._open(target, credentials, _channel.channel_options(max_message_bytes, options))
 
-    def _open(self, credentials: grpc.ChannelCredentials | None) -> None:
+    def _open(
+        self,
+        target: str,
+        credentials: grpc.ChannelCredentials | None,
+        options: _channel.ChannelOptions,
+    ) -> None:
         raise NotImplementedError
 
     def _check_open(self) -> None:
@@ -58,4 +58,4 @@ class BaseClient:
 
     def _seconds(self, timeout: float | None) -> float | None:
         """The time limit of a call: its own, or the client's."""
-        return _channel.checked_timeout(timeout) or self._settings.timeout
+        return _channel.checked_timeout(timeout) or self._timeout

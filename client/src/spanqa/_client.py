@@ -28,8 +28,12 @@ class Client(BaseClient):
     unavailable, a call is tried up to four times within its timeout; streams are not retried.
     """
 
-    def _open(self, credentials: grpc.ChannelCredentials | None) -> None:
-        target, options = self._settings.target, self._settings.options
+    def _open(
+        self,
+        target: str,
+        credentials: grpc.ChannelCredentials | None,
+        options: _channel.ChannelOptions,
+    ) -> None:
         self._channel = (
             grpc.insecure_channel(target, options)
             if credentials is None
@@ -173,7 +177,7 @@ class Client(BaseClient):
         self._check_open()
         seconds = self._seconds(timeout)
         try:
-            return method(request, timeout=seconds, metadata=self._settings.metadata)
+            return method(request, timeout=seconds, metadata=self._metadata)
         except grpc.RpcError as error:
             raise error_from_rpc(error) from error
 
@@ -181,4 +185,4 @@ class Client(BaseClient):
         self, timeout: float | None, requests: Iterator[pb.StreamAnswerRequest]
     ) -> _streams.SyncCall:
         self._check_open()
-        return self._stub.StreamAnswer(requests, timeout, metadata=self._settings.metadata)
+        return self._stub.StreamAnswer(requests, timeout, metadata=self._metadata)

@@ -1,6 +1,6 @@
 """Converts responses to Python values: pure functions that both clients share.
 
-A field of a result has the name of its field in the message, so each is converted by its type.
+The fields of a result have the names of the message's fields; each value is converted by its type.
 """
 
 from __future__ import annotations

@@ -137,4 +137,6 @@ def test_what_cannot_be_sent_is_refused_here(
 ) -> None:
     with pytest.raises(error, match=message):
         getattr(client, method)(*arguments)
+    with pytest.raises(ValueError, match="^timeout is 0"):
+        client.answer_stream([], timeout=0)
     assert service.requests == []

@@ -113,7 +113,7 @@ def test_closing_the_client_ends_a_call_with_an_error(
         call = executor.submit(client.answer, "Who?", "Ada")
         assert service.asked.wait(20)
         client.close()
-        with pytest.raises(spanqa.CallCancelledError):
+        with pytest.raises(spanqa.CallCancelledError, match="closed"):
             call.result(timeout=20)
 
 

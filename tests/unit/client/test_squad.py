@@ -196,7 +196,7 @@ def test_only_training_may_have_an_id_more_than_once(tmp_path: Path) -> None:
     document["data"] *= 2
     path = written(tmp_path / "x.json", document)
     assert len(read_training_questions(path)) == 2
-    with pytest.raises(SquadFormatError, match=r"x.json: holds the id '1' more than once"):
+    with pytest.raises(SquadFormatError, match=r"x\.json: holds the id '1' more than once"):
         read_questions(path)
 
 

@@ -124,7 +124,7 @@ def test_closing_the_client_ends_its_streams_with_an_error(
     stream = client.answer_stream(endless())
     next(stream)
     client.close()
-    with pytest.raises(spanqa.CallCancelledError):
+    with pytest.raises(spanqa.CallCancelledError, match="closed"):
         list(stream)
 
 

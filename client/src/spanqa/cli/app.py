@@ -37,10 +37,10 @@ Target = Annotated[
     typer.Option(envvar="SPANQA_TARGET", metavar="HOST:PORT", help="The address of the server."),
 ]
 Timeout = Annotated[
-    float, typer.Option(min=0.001, metavar="SECONDS", help="The longest time of a call.")
+    float, typer.Option(min=0.001, metavar="SECONDS", help="The time limit of each call.")
 ]
 NoAnswer = Annotated[
-    bool, typer.Option("--no-answer", help="Allow the reply that the text has no answer.")
+    bool, typer.Option("--no-answer", help='Allow "no answer in this text" as a reply.')
 ]
 Threshold = Annotated[
     float,
@@ -133,11 +133,11 @@ def info(
 @app.command()
 def evaluate(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="SQuAD v1.1 or v2: JSON, plain or .xz or .gz.")
+        Path, typer.Argument(metavar="FILE", help="A SQuAD v1.1 or v2 file, plain, .xz or .gz.")
     ],
     concurrency: Annotated[
         int,
-        typer.Option(min=1, max=4096, metavar="N", help="The number of questions at a time."),
+        typer.Option(min=1, max=4096, metavar="N", help="How many questions to ask at a time."),
     ] = 32,
     limit: Annotated[
         int | None,

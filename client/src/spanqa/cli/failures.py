@@ -24,7 +24,7 @@ def fail(message: str) -> NoReturn:
 
 @contextmanager
 def file_failures(path: str | PathLike[str], verb: str) -> Iterator[None]:
-    """Reports a file that cannot be read or written, or is not SQuAD where it should be."""
+    """Reports a file that cannot be read or written, or that is not a SQuAD file."""
     try:
         yield
     except SquadFormatError as error:

@@ -145,7 +145,6 @@ def test_unreachable_server(command: list[str], squad_file: Path, dead_target: s
             ["not offer this", "such\ufffd[31m method"],
         ),
         ("DATA_LOSS", "gone", ["check --target", "DATA_LOSS: gone"]),
-        ("DEADLINE_EXCEEDED", "late", ["within 30 s", "raise --timeout"]),
     ],
 )
 def test_failed_calls_say_what_to_do(
@@ -153,6 +152,12 @@ def test_failed_calls_say_what_to_do(
 ) -> None:
     service.failures = [(grpc.StatusCode[code], message)]
     fails(run("info", target=service.target), *parts)
+
+
+def test_a_slow_server(service: FakeService, never_answers: Handler) -> None:
+    service.answer = never_answers
+    result = run("ask", "Who?", "--timeout", "0.2", stdin=b"Ada", target=service.target)
+    fails(result, "within 0.2 s", "raise --timeout")
 
 
 @pytest.mark.parametrize(
