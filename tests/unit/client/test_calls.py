@@ -137,6 +137,6 @@ def test_what_cannot_be_sent_is_refused_here(
 ) -> None:
     with pytest.raises(error, match=message):
         getattr(client, method)(*arguments)
-    with pytest.raises(ValueError, match="^timeout is 0"):
+    with pytest.raises(ValueError, match=r"^timeout is 0"):
         client.answer_stream([], timeout=0)
     assert service.requests == []

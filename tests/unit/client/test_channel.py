@@ -46,6 +46,7 @@ def test_targets_that_grpc_knows_pass(target: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"target": 7}, "target must be a str, not int"),
         ({"target": ""}, "HOST:PORT"),
         ({"target": "a b:1"}, "HOST:PORT"),
         ({"target": "https://host:1"}, "leave out the scheme"),
@@ -57,5 +58,5 @@ def test_targets_that_grpc_knows_pass(target: str) -> None:
     ],
 )
 def test_bad_arguments_are_refused(changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         spanqa.Client(**changes)
