@@ -98,12 +98,14 @@ def ask(
 
 
 def figures(measured: Measured) -> Row:
+    from benchmarks.common.report import percentile
+
     latencies = sorted(measured.latencies)
     return {
         "questions_per_second": measured.requests / measured.wall,
         "windows_per_second": measured.windows / measured.wall,
-        "p50_ms": latencies[len(latencies) // 2] * 1e3,
-        "p99_ms": latencies[len(latencies) * 99 // 100] * 1e3,
+        "p50_ms": percentile(latencies, 50) * 1e3,
+        "p99_ms": percentile(latencies, 99) * 1e3,
         "questions": measured.requests,
         "server_cores_busy": measured.cpu / measured.wall,
     }

@@ -24,9 +24,9 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import REPOSITORY
 from benchmarks.common.report import write_result
-from benchmarks.common.workload import make_parser, squad_mix
+from benchmarks.common.serving import load_parser
+from benchmarks.common.workload import squad_mix
 from support.faulty_triton import Fault, faulty_triton
 from support.processes import RunningServer, running_server, wait_until_serving
 from support.steady import HUNG, OK, WRONG, Steady, connected, learn
@@ -112,13 +112,8 @@ FAULTS: dict[str, tuple[tuple[str, ...], bool, Action]] = {
 
 def main() -> None:
     """Do each fault, print a table, write JSON."""
-    parser = make_parser(__doc__)
-    add = parser.add_argument
-    add("--rate", type=float, default=76.0, help="calls a second: 80 %% of capacity")
-    add("--timeout", type=float, default=10.0, help="deadline of each call, s")
-    add("--repository", type=Path, default=REPOSITORY)
-    add("--only", default="", help="faults whose names hold this")
-    add("--json", type=Path, help="write the figures there")
+    parser = load_parser(__doc__, rate=76.0)
+    parser.add_argument("--only", default="", help="faults whose names hold this")
     arguments = parser.parse_args()
     results = []
     for name in (one for one in (*FAULTS, TWO_TRITONS) if arguments.only in one):

@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import BertConfig, BertForQuestionAnswering
 
 from benchmarks.common.squad import SQUAD_DEV
-from spanqa.cli.squad import read_questions
+from spanqa.squad import read_questions
 from spanqa_model.checkpoints.fetching import fetch
 from spanqa_model.checkpoints.presets import PRESETS, Source
 from spanqa_model.export import Target, export

@@ -13,7 +13,8 @@ from rich.text import Text
 
 from spanqa._inputs import Document
 from spanqa._results import Answer, AnswerResult, DocumentsResult, ModelInfo
-from spanqa.cli.evaluation import Accuracy, Report
+from spanqa.cli.evaluation import Report
+from spanqa.squad import Accuracy
 
 _SENTENCE_END = re.compile(r"[.!?][\"')\]\u201d\u2019\xbb]*\s+|\n\s*\n")
 _REACH = 200

@@ -16,7 +16,7 @@ from spanqa_model.finetune.allocator import keep_freed_memory
 from spanqa_model.finetune.progress import Reporter
 from spanqa_model.finetune.settings import Settings
 
-EXTRA = ("transformers", "accelerate", "peft")
+EXTRA = ("transformers", "accelerate", "peft", "spanqa")
 
 
 # Typer reads the options of the command from the fields of the settings.

@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, distributed
 
+from spanqa.squad import Question
 from spanqa_model.checkpoints.fetching import fetch, sha256_of, verify_weights
 from spanqa_model.checkpoints.lora import merge_adapter
 from spanqa_model.checkpoints.reader import Checkpoint, load_checkpoint
 from spanqa_model.checkpoints.training_facts import TrainingFacts, check_limits
-from spanqa_model.finetune.data import Question, evaluation_questions, training_questions
+from spanqa_model.finetune.data import evaluation_questions, training_questions
 from spanqa_model.finetune.evaluation import evaluate
 from spanqa_model.finetune.features import TrainingWindows, Windows
 from spanqa_model.finetune.model import add_lora, build_model
@@ -92,7 +93,7 @@ def read_inputs(settings: Settings) -> Inputs:
     facts = TrainingFacts(
         settings.max_sequence_tokens,
         settings.doc_stride_tokens,
-        has_no_answer=not all(question.answerable for question in train_questions),
+        has_no_answer=not all(question.answers for question in train_questions),
     )
     check_limits(facts, base.config.max_position_embeddings)
     return Inputs(

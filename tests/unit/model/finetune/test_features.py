@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
+from spanqa.squad import Question
 from spanqa_model.checkpoints.tokenizer import wordpiece_tokenizer
 from spanqa_model.errors import DataError
-from spanqa_model.finetune.data import Question
 from spanqa_model.finetune.features import TrainingWindows, Window, Windows, collate, label
 from unit.model.tiny import write_vocabulary
 
