@@ -71,7 +71,8 @@ class Client(BaseClient):
             question: The question.
             context: The text to search, of any length up to the server's limit.
             timeout: Seconds that the call may take, retries included; None means the client's.
-            options: How to answer: the fields of ``Options``, as keyword arguments.
+            options: How to answer, as keyword arguments: the fields of ``Options`` (``top_k``,
+                ``max_answer_tokens``, ``min_probability`` and so on), which says what each means.
 
         Raises:
             TypeError, ValueError: An argument cannot be sent (a lone surrogate in a text, say);
