@@ -1,18 +1,17 @@
-"""A Triton that is played, and the files of the wheel that has the real one."""
+"""A Triton without a model, and the files of the wheel that has the real one."""
 
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
-from unit.server.triton.fake_triton import FakeTriton, running_triton
+from support.fake_triton import FakeTriton, fake_triton
 
 
-@pytest_asyncio.fixture
+@pytest.fixture
 async def triton() -> AsyncIterator[FakeTriton]:
-    async with running_triton() as fake:
+    async with fake_triton() as fake:
         yield fake
 
 

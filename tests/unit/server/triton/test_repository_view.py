@@ -13,6 +13,7 @@ from spanqa_server.triton.repository_view import (
     link_configurations,
     link_versions,
     view_of,
+    writable_view,
 )
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -132,3 +133,11 @@ def test_a_view_for_a_triton_of_somebody_else(model: Path, tmp_path: Path) -> No
     view.offer({"2": model / "2"})
     assert seen(tmp_path / "view" / "bert_qa") == {"2": "model 2"}
     assert view.load_failures() == {}
+
+
+def test_a_view_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StartupError, match=r"file: .*: it must be writable"):
+        writable_view(tmp_path / "file", tmp_path)
+    writable_view(tmp_path / "new" / "view", tmp_path)
+    assert list((tmp_path / "new" / "view").iterdir()) == []
