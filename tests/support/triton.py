@@ -11,7 +11,6 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from spanqa_server.qa.windows import PackedWindows, TensorLimits
 from spanqa_server.scheduling.token_budget import TokenBudget
 from spanqa_server.triton.client import Triton, VersionInference
-from spanqa_server.versions.repository import MODEL_NAME
 from support.processes import RunningServer
 
 # Those of the default model.
@@ -60,7 +59,7 @@ async def triton_at(
 ) -> AsyncIterator[Triton]:
     """The frontend's own way to Tritons, without its frontend."""
     budget = budget or TokenBudget(1 << 20)
-    triton = Triton(list(addresses), MODEL_NAME, budget=budget, max_chunk_tokens=chunk)
+    triton = Triton(list(addresses), budget=budget, max_chunk_tokens=chunk)
     try:
         yield triton
     finally:

@@ -1,4 +1,4 @@
-"""The embedded Triton without Triton: its command, its environment, its last words."""
+"""What the embedded Triton needs of its wheel, with the wheel's files made up."""
 
 import os
 import sys
@@ -8,7 +8,12 @@ from pathlib import Path
 import pytest
 
 from spanqa_server.errors import StartupError
-from spanqa_server.triton.embedded import process as embedded
+from spanqa_server.triton.embedded.command import triton_environment
+from spanqa_server.triton.embedded.process import EmbeddedTriton
+from spanqa_server.triton.embedded.wheel import link_backend, pytriton_package
+
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+STUB = "triton_python_backend_stub"
 
 
 def look_in(monkeypatch: pytest.MonkeyPatch, *directories: Path) -> None:
@@ -18,14 +23,14 @@ def look_in(monkeypatch: pytest.MonkeyPatch, *directories: Path) -> None:
 
 def test_the_wheel_is_found(monkeypatch: pytest.MonkeyPatch, package: Path, tmp_path: Path) -> None:
     look_in(monkeypatch, tmp_path, package.parent.parent)
-    assert embedded.pytriton_package() == package
+    assert pytriton_package() == package
 
 
 async def test_start_without_the_wheel_starts_nothing(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     look_in(monkeypatch, tmp_path)
-    triton = embedded.EmbeddedTriton(tmp_path, threads=0)
+    triton = EmbeddedTriton(tmp_path, threads=0)
     with pytest.raises(StartupError) as raised:
         await triton.start()
     told = str(raised.value)
@@ -37,13 +42,30 @@ async def test_start_without_the_wheel_starts_nothing(
     await triton.stop()
 
 
+def test_the_backend_gets_the_stub_of_this_python(package: Path, tmp_path: Path) -> None:
+    for _ in range(2):
+        link_backend(package, tmp_path / "backends")
+        files = (tmp_path / "backends" / "python").iterdir()
+        assert {file.name: file.read_text() for file in files} == {
+            "libtriton_python.so": "backends/python/libtriton_python.so",
+            "triton_python_backend_utils.py": "backends/python/triton_python_backend_utils.py",
+            STUB: f"python_backend_stubs/{PYTHON}/{STUB}",
+        }
+
+
+def test_no_stub_for_this_python(package: Path, tmp_path: Path) -> None:
+    (package / "python_backend_stubs" / PYTHON / STUB).unlink()
+    with pytest.raises(StartupError, match=rf"no Triton stub for Python {PYTHON}: use Python 3"):
+        link_backend(package, tmp_path)
+
+
 def test_environment(monkeypatch: pytest.MonkeyPatch, package: Path) -> None:
     monkeypatch.setenv("LD_LIBRARY_PATH", "own/libraries")
     monkeypatch.setenv("PATH", "own/programs")
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.setenv("LRU_CACHE_CAPACITY", "9")
     monkeypatch.setattr(sys, "path", ["", "some/packages", "more/packages"])
-    environment = embedded.triton_environment(package, threads=0)
+    environment = triton_environment(package, threads=0)
     libraries = environment["LD_LIBRARY_PATH"].split(":")
     assert libraries[0] == str(package.parent.parent / "nvidia_pytriton.libs")
     assert libraries[-1] == "own/libraries"
@@ -52,37 +74,8 @@ def test_environment(monkeypatch: pytest.MonkeyPatch, package: Path) -> None:
     assert environment["OMP_NUM_THREADS"] == "7"
     assert environment["LRU_CACHE_CAPACITY"] == "9"
     assert environment["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] == "128"
-    assert embedded.triton_environment(package, threads=3)["OMP_NUM_THREADS"] == "3"
+    assert triton_environment(package, threads=3)["OMP_NUM_THREADS"] == "3"
     assert os.environ["OMP_NUM_THREADS"] == "7"
     # An empty entry would mean the current directory.
     monkeypatch.setenv("LD_LIBRARY_PATH", "")
-    assert "" not in embedded.triton_environment(package, 0)["LD_LIBRARY_PATH"].split(":")
-
-
-@pytest.mark.parametrize(
-    ("lines", "told"),
-    [
-        ([], ""),
-        (["I0101 all is well"], ""),
-        (
-            [
-                "E1122 16:00:00.000001 77 model_lifecycle.cc:642] failed to load 'bert_qa' "
-                "version 1: Internal: RuntimeError: model.pt is no zip archive",
-                "error: creating server: Internal - failed to load all models",
-            ],
-            "Internal: RuntimeError: model.pt is no zip archive",
-        ),
-        (
-            ["starting", "error: creating server: Internal - failed to load all models"],
-            "creating server: Internal - failed to load all models",
-        ),
-        (
-            ["E1122 16:00:00.000001 77 main.cc:340] Failed to start: address in use"],
-            "Failed to start: address in use",
-        ),
-    ],
-)
-def test_the_most_telling_line(lines: list[str], told: str) -> None:
-    triton = embedded.EmbeddedTriton(Path("repository"), threads=0)
-    triton.last_lines.extend(lines)
-    assert triton.failure() == told
+    assert "" not in triton_environment(package, 0)["LD_LIBRARY_PATH"].split(":")
