@@ -99,11 +99,11 @@ async def test_a_triton_that_refuses_or_gives_garbage(
     async with load(server) as calls:
         triton.fault = fault
         # At once by what readiness says, or by the next canary.
-        await told(server, serving=False, within=15)
+        await told(server, serving=False)
         # Calls are tried again for a moment: a fault that is over by then fails none.
         await until(lambda: bool(calls.codes().keys() - {OK, HUNG}))
         triton.fault = Fault.NONE
-        await told(server, serving=True, within=10)
+        await told(server, serving=True)
         await answered(calls, 10)
     failed = calls.codes().keys() - {OK}
     assert failed
@@ -116,7 +116,7 @@ async def test_a_triton_that_computes_nonsense_is_out(
     server, triton = spoilt
     known = await learn(server.target, REQUESTS)
     triton.fault = Fault.NONSENSE
-    await told(server, serving=False, within=15)
+    await told(server, serving=False)
     async with connected(server.target, 1) as stubs:
         calls = Steady(stubs, known, RATE, TIMEOUT)
         running = asyncio.create_task(calls.run())
@@ -125,7 +125,7 @@ async def test_a_triton_that_computes_nonsense_is_out(
         await running
         assert calls.codes().keys() == {"UNAVAILABLE"}
     triton.fault = Fault.NONE
-    await told(server, serving=True, within=10)
+    await told(server, serving=True)
     async with load(server):
         pass
 

@@ -14,7 +14,8 @@ from typing import Generic, TypeVar
 from spanqa_server.errors import ModelUnavailableError, StartupError, VersionGoneError
 from spanqa_server.qa.answerer import Logits
 from spanqa_server.qa.windows import PackedWindows
-from spanqa_server.versions.canary import Canary, windows_for
+from spanqa_server.versions.canary import Canary
+from spanqa_server.versions.canary_run import CanaryRunner, windows_for
 from spanqa_server.versions.host import Host
 from spanqa_server.versions.records import (
     Model,
@@ -242,7 +243,8 @@ class Rollout(Generic[Model]):
         async def ask(packed: PackedWindows, triton: str) -> Logits:
             return await self._host.probe(version, packed, triton)
 
-        return Prepared(version, Canary(version.number, windows, ask, now), self._build(version))
+        canary = Canary(CanaryRunner(version.number, windows, ask), now)
+        return Prepared(version, canary, self._build(version))
 
 
 def now() -> float:

@@ -12,8 +12,9 @@ from spanqa_server.errors import (
     OverloadedError,
     ServerError,
 )
-from spanqa_server.versions import canary
-from spanqa_server.versions.canary import PAUSE_SECONDS, PROOF_SECONDS, windows_for
+from spanqa_server.versions import canary, canary_run
+from spanqa_server.versions.canary import PAUSE_SECONDS, PROOF_SECONDS
+from spanqa_server.versions.canary_run import windows_for
 from spanqa_server.versions.repository import load_version
 from unit.server.version_files import write_version
 from unit.server.versions.rollout_stage import FIRST_BATCH_TOKENS, Stage
@@ -93,7 +94,7 @@ async def test_a_first_batch_that_takes_long_holds_nothing_up(
     assert await serving.look(3), "version 1 serves on, and is looked at"
     assert (serving.serving, len(serving.host.first_batches)) == ("1", 2)
     serving.withdraw("2")
-    under_way = [task for task in asyncio.all_tasks() if "_try_first" in repr(task)]
+    under_way = [task for task in asyncio.all_tasks() if "run_first" in repr(task)]
     assert len(under_way) == 1
     assert await serving.look()
     async with asyncio.timeout(20):
@@ -186,7 +187,7 @@ async def test_a_new_version_waits_for_first_batches_that_are_under_way(
     several: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(canary, "SOON_SECONDS", 0.01)
-    monkeypatch.setattr(canary, "FIRST_BATCH_SECONDS", 0.2)
+    monkeypatch.setattr(canary_run, "FIRST_BATCH_SECONDS", 0.2)
     several.host.hanging.add("second")
     several.publish("2")
     assert await several.look(2)

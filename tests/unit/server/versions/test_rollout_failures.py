@@ -13,7 +13,7 @@ from spanqa_server.errors import (
     OverloadedError,
     ServerError,
 )
-from spanqa_server.versions import canary
+from spanqa_server.versions import canary, canary_run
 from spanqa_server.versions.rollout import LOAD_SECONDS, PATIENCE_SECONDS
 from unit.server.versions.rollout_stage import Stage
 
@@ -55,11 +55,7 @@ def tokenizer_that_fails(stage: Stage) -> None:
         (tokenizer_that_fails, "unreadable", "tokenizer.json: it cannot encode a text "),
         (not_loaded, "not_loaded", f"Triton could not load it ({LOADING})"),
         (nonsense, "failed", "it failed its canary (logits contain NaN)"),
-        (
-            out_of_memory,
-            "failed",
-            "it failed a first batch of 4,096 tokens (CUDA out of memory)",
-        ),
+        (out_of_memory, "failed", "it failed a first batch of 4,096 tokens (CUDA out of memory)"),
         (
             too_few_logits,
             "failed",
@@ -158,14 +154,14 @@ async def test_a_version_that_could_not_be_asked_is_asked_again(
 async def test_a_version_that_hangs_does_not_hold_up_the_one_that_serves(
     serving: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(canary, "FIRST_SECONDS", 0.01)
+    monkeypatch.setattr(canary_run, "FIRST_SECONDS", 0.01)
     serving.publish("2")
     serving.host.hanging.add("2")
     assert await serving.look(2)
     assert (serving.serving, serving.host.tried) == ("1", ["1", "2"]), "not in every look"
     assert "version 2: its canary could not run at first: no answer within" in caplog.text
     serving.host.hanging.clear()
-    monkeypatch.setattr(canary, "FIRST_SECONDS", 60)
+    monkeypatch.setattr(canary_run, "FIRST_SECONDS", 60)
     serving.seconds += canary.PAUSE_SECONDS
     assert await serving.look()
     assert serving.serving == "2"
