@@ -6,15 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from spanqa_server.versions import rollout
 from unit.server.versions.rollout_stage import Stage
 
 
 @pytest.fixture
-def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
-    made = Stage(tmp_path)
-    monkeypatch.setattr(rollout, "now", lambda: made.seconds)
-    return made
+def stage(tmp_path: Path) -> Stage:
+    return Stage(tmp_path)
 
 
 @pytest.fixture

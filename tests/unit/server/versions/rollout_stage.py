@@ -113,6 +113,7 @@ class Stage:
             build=lambda version: version,
             on_switch=lambda version: self.switches.append(version.number),
             first_batch_tokens=FIRST_BATCH_TOKENS,
+            clock=lambda: self.seconds,
         )
 
     def publish(self, *numbers: str, ready: bool = True, **manifest: Any) -> None:

@@ -14,7 +14,8 @@ from spanqa_server.errors import (
     ServerError,
 )
 from spanqa_server.versions import canary, canary_run
-from spanqa_server.versions.rollout import LOAD_SECONDS, PATIENCE_SECONDS
+from spanqa_server.versions.examination import LOAD_SECONDS
+from spanqa_server.versions.rollout import PATIENCE_SECONDS
 from unit.server.versions.rollout_stage import Stage
 
 LOADING = "Internal: model.pt is no zip archive"

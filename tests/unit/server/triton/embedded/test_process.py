@@ -165,7 +165,7 @@ async def test_a_start_that_fails_is_tried_again(
     full = [OSError("no space left"), OSError("no space left")]
 
     def link(package: Path, directory: Path) -> None:
-        if triton.pid and full:
+        if program.views and full:
             raise full.pop()
         link_backend(package, directory)
 
@@ -175,6 +175,8 @@ async def test_a_start_that_fails_is_tried_again(
     await triton.start()
     await until(lambda: len(program.views) == 2)
     assert caplog.messages.count("cannot start embedded Triton") == 2
+    ends = [message for message in caplog.messages if message.startswith("embedded Triton ended")]
+    assert ends == ["embedded Triton ended (exit code 3)"]
 
 
 @pytest.mark.parametrize(
