@@ -107,18 +107,10 @@ class VersionInference:
 
     async def infer(self, packed: PackedWindows) -> Logits:
         """Compute the logits; raises as `Triton.infer` does."""
-        self._check(packed)
-        return await self.triton.infer(packed, self.version)
-
-    async def probe(self, packed: PackedWindows, address: str) -> Logits:
-        """Compute at one Triton, now; raises as `Triton.probe` does."""
-        self._check(packed)
-        return await self.triton.probe(packed, self.version, address)
-
-    def _check(self, packed: PackedWindows) -> None:
         # At libtorch one bad request fails its whole batch.
         if defect := self.limits.defect(packed):
             raise InferenceError(f"not sent, because the model cannot take it: {defect}")
+        return await self.triton.infer(packed, self.version)
 
 
 async def all_of(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:

@@ -11,10 +11,10 @@ from tritonclient.grpc import service_pb2
 
 from spanqa_server.qa.answerer import Logits
 from spanqa_server.qa.windows import PackedWindows
-from spanqa_server.triton.client import Triton, VersionInference
+from spanqa_server.triton.client import Triton
 from spanqa_server.triton.protocol import gist
 from spanqa_server.versions.host import Host
-from spanqa_server.versions.repository import MODEL_NAME, ModelVersion, Readiness
+from spanqa_server.versions.repository import MODEL_NAME, Readiness
 
 READY_SECONDS = 1.0
 # For so long Triton may still report the failure of what had the same number before.
@@ -103,9 +103,8 @@ class TritonHost(Host):
             and model.reason not in UNLOADED
         }
 
-    async def probe(self, version: ModelVersion, packed: PackedWindows, triton: str) -> Logits:
-        inference = VersionInference(self._triton, version.number, version.tensor_limits)
-        return await inference.probe(packed, triton)
+    async def probe(self, version: str, packed: PackedWindows, triton: str) -> Logits:
+        return await self._triton.probe(packed, version, triton)
 
     async def use(self, tritons: Collection[str]) -> None:
         await self._triton.fleet.use(tritons)

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from spanqa_server.qa.answerer import Logits
 from spanqa_server.qa.windows import PackedWindows
-from spanqa_server.versions.repository import ModelVersion, Readiness
+from spanqa_server.versions.repository import Readiness
 
 
 class Host(Protocol):
@@ -25,7 +25,7 @@ class Host(Protocol):
     async def readiness(self, version: str) -> Mapping[str, Readiness]:
         """What each Triton, by its address, says of the version."""
 
-    async def probe(self, version: ModelVersion, packed: PackedWindows, triton: str) -> Logits:
+    async def probe(self, version: str, packed: PackedWindows, triton: str) -> Logits:
         """Have the version compute windows at one Triton; raises ServerError."""
 
     async def use(self, tritons: Collection[str]) -> None:

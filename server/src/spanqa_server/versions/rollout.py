@@ -8,12 +8,11 @@ after that it takes calls. A version that fails on the way is left alone until i
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from spanqa_server.errors import ModelUnavailableError, VersionGoneError
-from spanqa_server.qa.answerer import Logits
-from spanqa_server.qa.windows import PackedWindows
 from spanqa_server.versions.canary import Canary
 from spanqa_server.versions.canary_run import CanaryRunner, windows_for
 from spanqa_server.versions.examination import Examination
@@ -188,9 +187,5 @@ class Rollout(Generic[Model]):
 
     def _prepare(self, version: ModelVersion) -> Prepared[Model]:
         windows = windows_for(version, self._first_batch_tokens)
-
-        async def ask(packed: PackedWindows, triton: str) -> Logits:
-            return await self._host.probe(version, packed, triton)
-
-        canary = Canary(CanaryRunner(version.number, windows, ask), self._clock)
-        return Prepared(version, canary, self._build(version))
+        runner = CanaryRunner(version.number, windows, partial(self._host.probe, version.number))
+        return Prepared(version, Canary(runner, self._clock), self._build(version))

@@ -164,8 +164,6 @@ async def test_what_would_fail_a_whole_batch_is_not_sent(
     async with inference(triton.address) as model:
         with pytest.raises(InferenceError, match=reason):
             await model.infer(packed)
-        with pytest.raises(InferenceError, match=reason):
-            await model.probe(packed, triton.address)
     assert triton.requests == []
 
 
@@ -183,9 +181,9 @@ async def test_a_probe_goes_past_the_budget_all_at_once(triton: FakeTriton) -> N
         inference(triton.address, budget=budget, chunk=9) as model,
         budget.reserve(9, 9),
     ):
-        logits = await model.probe(packed, triton.address)
+        logits = await model.triton.probe(packed, "1", triton.address)
         triton.infer = refuse(Code.INTERNAL, "CUDA out of memory")
         with pytest.raises(InferenceError, match="CUDA out of memory"):
-            await model.probe(packed, triton.address)
+            await model.triton.probe(packed, "1", triton.address)
     assert logits.starts.tolist() == packed.input_ids.tolist()
     assert logits.ends.tolist() == (packed.input_ids - 0.5).tolist()

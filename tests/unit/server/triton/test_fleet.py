@@ -73,7 +73,7 @@ async def test_one_of_them_is_asked_by_its_address(
     triton: FakeTriton, other: FakeTriton, model: VersionInference
 ) -> None:
     for _ in range(4):
-        await model.probe(PACKED, other.address)
+        await model.triton.probe(PACKED, "1", other.address)
     assert (len(triton.requests), len(other.requests)) == (0, 4)
 
 
@@ -102,7 +102,7 @@ async def test_calls_under_way_at_one_that_goes_out_go_on(
 
     triton.infer = slow
     calls = [
-        asyncio.create_task(model.probe(PACKED, triton.address)),
+        asyncio.create_task(model.triton.probe(PACKED, "1", triton.address)),
         *(asyncio.create_task(model.infer(PACKED)) for _ in range(4)),
     ]
     async with asyncio.timeout(20):

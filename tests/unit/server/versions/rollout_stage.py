@@ -76,15 +76,15 @@ class FakeHost(Host):
         ready = seen and version in self.holds and version not in self.lacks[triton]
         return Readiness.READY if ready else Readiness.NOT_LOADED
 
-    async def probe(self, version: ModelVersion, packed: PackedWindows, triton: str) -> Logits:
-        tokens, names = len(packed.input_ids), [version.number, triton]
+    async def probe(self, version: str, packed: PackedWindows, triton: str) -> Logits:
+        tokens, names = len(packed.input_ids), [version, triton]
         first_batch = tokens > 5
         if first_batch:
-            self.first_batches.append((version.number, triton, tokens))
+            self.first_batches.append((version, triton, tokens))
             names.append("first batch")
         else:
-            self.tried.append(version.number)
-        if version.number in self.hanging or (first_batch and triton in self.hanging):
+            self.tried.append(version)
+        if version in self.hanging or (first_batch and triton in self.hanging):
             await asyncio.get_running_loop().create_future()
         for name in names:
             if error := self.errors.get(name):
