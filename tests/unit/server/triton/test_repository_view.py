@@ -54,6 +54,10 @@ def test_exactly_what_is_offered_is_seen(view: View) -> None:
     assert view.offer("3") == {"3": "model 3"}
     names = sorted(entry.name for entry in view.model.iterdir() if entry.is_dir())
     assert names == ["1", "10", "2", "3", "configs"], "links went, not what they name"
+    view.offer("1", "2")
+    shutil.rmtree(view.model / "2")
+    assert view.offer("1") == {"1": "model 1"}
+    assert not (view.directory / "2").is_symlink(), "it names nothing any more"
     assert view.view.load_failures() == {}
 
 
@@ -64,13 +68,6 @@ def test_a_version_that_stays_is_left_alone(view: View) -> None:
     view.offer("1", "3")
     after = (view.directory / "1").lstat()
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
-
-
-def test_a_version_that_is_gone_from_the_repository_is_taken_away(view: View) -> None:
-    view.offer("1", "2")
-    shutil.rmtree(view.model / "2")
-    assert view.offer("1") == {"1": "model 1"}
-    assert not (view.directory / "2").is_symlink()
 
 
 def test_a_relative_repository(view: View, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,13 +39,6 @@ async def test_a_call_does_not_look(serving: Stage) -> None:
     assert len(serving.host.offered) == 1
 
 
-async def test_no_version_yet(stage: Stage) -> None:
-    asked: list[str] = []
-    with pytest.raises(ModelUnavailableError, match="not loaded yet"):
-        await stage.rollout.run(failing(VersionGoneError("gone"), asked))
-    assert asked == []
-
-
 async def test_work_is_done_again_with_the_successor(serving: Stage) -> None:
     asked: list[str] = []
     work = failing(VersionGoneError("gone"), asked, lambda: serving.publish("2"))
