@@ -27,7 +27,7 @@ from rich.table import Table
 from benchmarks.common.report import write_result
 from benchmarks.common.serving import load_parser
 from benchmarks.common.workload import squad_mix
-from support.faulty_triton import Fault, faulty_triton
+from support.fake_triton import Fault, fake_triton
 from support.processes import RunningServer, running_server, wait_until_serving
 from support.steady import HUNG, OK, WRONG, Steady, connected, learn
 from support.triton import address_of
@@ -139,7 +139,7 @@ async def do_fault(name: str, arguments: argparse.Namespace) -> Result:
         async with AsyncExitStack() as aside:
             set_fault = None
             if proxied:
-                proxy = await aside.enter_async_context(faulty_triton(address_of(server)))
+                proxy = await aside.enter_async_context(fake_triton(behind=address_of(server)))
                 set_fault = partial(setattr, proxy, "fault")
                 front = start("front", "--triton", proxy.address, wait=False)
                 await asyncio.to_thread(wait_until_serving, front)

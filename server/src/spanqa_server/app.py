@@ -30,7 +30,7 @@ from spanqa_server.triton.host import TritonHost
 from spanqa_server.triton.repository_view import writable_view
 from spanqa_server.triton_settings import GateSettings, TritonSettings
 from spanqa_server.versions.monitor import POLL_SECONDS, VersionMonitor
-from spanqa_server.versions.repository import MODEL_NAME, ModelVersion
+from spanqa_server.versions.repository import ModelVersion
 from spanqa_server.versions.rollout import Rollout
 
 logger = logging.getLogger(__name__)
@@ -152,7 +152,7 @@ async def open_backend(
 
 
 def open_triton(settings: TritonSettings, addresses: list[str], budget: TokenBudget) -> Triton:
-    return Triton(addresses, MODEL_NAME, budget=budget, max_chunk_tokens=settings.max_chunk_tokens)
+    return Triton(addresses, budget=budget, max_chunk_tokens=settings.max_chunk_tokens)
 
 
 def open_admission(settings: Settings, budget: TokenBudget) -> Admission:
