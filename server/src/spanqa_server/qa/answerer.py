@@ -29,7 +29,7 @@ from spanqa_server.qa.requests import (
 )
 from spanqa_server.qa.results import AnswerSet, Cost, FoundAnswer, LogitSet, StageSeconds
 from spanqa_server.qa.text_cache import TextCache
-from spanqa_server.qa.tokenizer import CallTexts, TextTokenizer, TokenizedText
+from spanqa_server.qa.tokenizer import TokenizedText
 from spanqa_server.qa.windows import PackedWindows, pack_windows
 
 T = TypeVar("T")
@@ -80,27 +80,22 @@ class Answerer:
 
     def __init__(
         self,
-        tokenizer: TextTokenizer,
+        texts: TextCache,
         model: ModelDefaults,
         limits: Limits,
         inference: Inference,
         threads: Executor,
-        cache: TextCache[TokenizedText],
         stage: Stage = no_stage,
     ) -> None:
         self.model = model
         self.limits = limits
-        self._tokenizer = tokenizer
+        self._texts = texts
+        self._tokenizer = texts.tokenizer
         self._inference = inference
         self._threads = threads
-        self._cache = cache
         self._stage = stage
 
-    def texts(self) -> CallTexts:
-        """For the requests of one call: texts that they share are tokenized once."""
-        return CallTexts(self._tokenizer, self._threads, self._cache)
-
-    async def answer(self, request: Question, texts: CallTexts) -> AnswerSet:
+    async def answer(self, request: Question) -> AnswerSet:
         """Answer one question.
 
         Raises:
@@ -109,7 +104,7 @@ class Answerer:
         """
         begin = perf_counter()
         with self._stage("tokenize"):
-            prepared = await self.prepare(request, texts)
+            prepared = await self.prepare(request)
         tokenized = perf_counter()
         logits = await self._inference.infer(prepared.packed)
         inferred = perf_counter()
@@ -123,11 +118,11 @@ class Answerer:
             answers, decoded.no_answer, decoded.null_probability, cost(prepared, logits, *seconds)
         )
 
-    async def compute_logits(self, request: Question, texts: CallTexts) -> LogitSet:
+    async def compute_logits(self, request: Question) -> LogitSet:
         """The raw results for a question about one text; raises as `answer` does."""
         begin = perf_counter()
         with self._stage("tokenize"):
-            prepared = await self.prepare(request, texts)
+            prepared = await self.prepare(request)
             check_logits_tokens(len(prepared.packed.input_ids), self.limits)
         tokenized = perf_counter()
         logits = await self._inference.infer(prepared.packed)
@@ -146,12 +141,12 @@ class Answerer:
             )
         return LogitSet(windows, cost(prepared, logits, tokenized - begin, 0.0))
 
-    async def prepare(self, request: Question, texts: CallTexts) -> PreparedQuestion:
+    async def prepare(self, request: Question) -> PreparedQuestion:
         """Check the request, tokenize it and cut its windows."""
         check_request(request, self.limits, self.model)
-        (question,) = await texts.encode(request.question)
+        (question,) = await self._texts.encode(request.question)
         check_question_tokens(len(question), self.limits)
-        tokenized = await texts.encode(*request.texts)
+        tokenized = await self._texts.encode(*request.texts)
         size = resolve_windows(
             request.options,
             self.limits,

@@ -7,7 +7,7 @@ from typing import Literal
 
 from spanqa_server.errors import FieldViolation, InvalidRequestError
 from spanqa_server.qa.offsets import OffsetUnit
-from spanqa_server.qa.windows import SPECIAL_TOKENS, count_windows
+from spanqa_server.qa.windows import SPECIAL_TOKENS, window_starts
 
 DEFAULT_MAX_ANSWER_TOKENS = 30
 # Refuses absurd questions before they are tokenized; no real word piece is that long.
@@ -196,7 +196,7 @@ def resolve_windows(
                 f"tokens here ({sequence} - {question_tokens} - {SPECIAL_TOKENS})",
             )
         )
-    windows = sum(count_windows(tokens, room, doc_stride) for tokens in text_tokens if tokens)
+    windows = sum(len(window_starts(tokens, room, doc_stride)) for tokens in text_tokens if tokens)
     if windows > limits.max_windows:
         raise InvalidRequestError(
             FieldViolation(

@@ -14,12 +14,13 @@ from spanqa.v1 import question_answering_pb2 as pb
 from spanqa_server.grpc_api.items import ServedModel
 from spanqa_server.qa.answerer import Answerer, Logits
 from spanqa_server.qa.requests import ModelDefaults
+from spanqa_server.qa.text_cache import TextCache
 from spanqa_server.qa.windows import PackedWindows
 from spanqa_server.telemetry import metrics
 from spanqa_server.triton.client import VersionInference
 from spanqa_server.versions.repository import ModelVersion, Readiness
 from spanqa_server.versions.rollout import Rollout
-from unit.server.qa.played import NoThreads, make_limits, no_cache
+from unit.server.qa.played import NoThreads, make_limits
 from unit.server.version_files import write_version
 
 
@@ -95,12 +96,11 @@ class Stage:
 
     def build(self, version: ModelVersion) -> ServedModel:
         answerer = Answerer(
-            version.tokenizer,
+            TextCache(version.tokenizer, NoThreads(), 0),
             ModelDefaults(384, 128, has_no_answer=False),
             make_limits(),
             VersionInference(self.no_triton, version.number, version.tensor_limits),
             NoThreads(),
-            no_cache(),
         )
         description = pb.GetModelResponse(name=version.manifest.name, version=version.number)
         return ServedModel(answerer, description)
