@@ -1,4 +1,4 @@
-"""The service: messages in, messages out. Everything else is the core's."""
+"""The methods of the service: messages in, messages out. The work is done in `qa/`."""
 
 from __future__ import annotations  # grpc's classes are generic in its stubs alone
 
@@ -29,7 +29,7 @@ Response = TypeVar("Response")
 
 
 class HasCost(Protocol):
-    """Whatever was found."""
+    """A result that knows its cost."""
 
     @property
     def cost(self) -> Cost: ...
@@ -43,13 +43,13 @@ STAGES = {
 
 
 class Models(Protocol):
-    """Whoever knows which version serves."""
+    """Knows which version serves."""
 
     def current(self) -> ServedModel:
         """The version that serves; raises ModelUnavailableError while there is none."""
 
     async def run(self, work: Callable[[ServedModel], Awaitable[T]]) -> T:
-        """Do work with the version that serves, again with its successor if that goes away."""
+        """Do work with the version that serves; once more with the next one if it goes away."""
 
 
 class QuestionAnsweringServicer(QuestionAnsweringServiceServicer):

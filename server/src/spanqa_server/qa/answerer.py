@@ -41,13 +41,13 @@ MANY_WINDOWS = 16
 
 
 def no_stage(name: str) -> AbstractContextManager[object]:
-    """What a stage of a request runs in where nobody wants to know."""
+    """A stage that is not traced."""
     return nullcontext()
 
 
 @dataclass(frozen=True, slots=True)
 class Logits:
-    """What the model gave: float32 [T] each, and the seconds spent waiting and at Triton."""
+    """What the model computed, float32 [T] each, and the seconds of waiting and at Triton."""
 
     starts: npt.NDArray[np.float32]
     ends: npt.NDArray[np.float32]
@@ -56,7 +56,7 @@ class Logits:
 
 
 class Inference(Protocol):
-    """Whoever computes logits for packed windows."""
+    """Computes logits for packed windows."""
 
     async def infer(self, packed: PackedWindows) -> Logits:
         """Compute the logits; raises a ServerError where that is not possible."""
@@ -64,7 +64,7 @@ class Inference(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PreparedQuestion:
-    """A request on its way to the model."""
+    """A request that is ready for the model."""
 
     question: TokenizedText
     layout: Layout
@@ -74,8 +74,8 @@ class PreparedQuestion:
 class Answerer:
     """Answers questions with one model version: its tokenizer, its defaults, its inference.
 
-    Long work goes to `threads`: few of them, since they share the interpreter with the event
-    loop, and a queue in front of them costs nobody else.
+    Long work goes to `threads`. A few of them are enough, since they share the interpreter with
+    the event loop.
     """
 
     def __init__(
@@ -220,7 +220,7 @@ def find_answers(
 def locate(
     texts: tuple[str, ...], layout: Layout, spans: list[Span], unit: OffsetUnit
 ) -> list[FoundAnswer]:
-    """The spans as their callers count, in the same order."""
+    """The spans as answers, with offsets in the caller's unit, in the same order."""
     bases = layout.bases.tolist()
     documents = [layout.text_at(span.start) for span in spans]
     places = [

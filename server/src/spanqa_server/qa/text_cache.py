@@ -1,4 +1,4 @@
-"""The tokens of texts: each text is tokenized once, however many calls ask for it together."""
+"""The tokens of texts: a text that several calls use at the same time is tokenized once."""
 
 import asyncio
 from collections import OrderedDict
@@ -22,25 +22,26 @@ class Job:
 
     def __init__(self, texts: list[str], tokenizer: TextTokenizer, threads: Executor) -> None:
         self.texts = texts
-        # Not the future's result: futures of threads are cycles, which would hold it for a while.
+        # Not the result of the future, which is part of a cycle and would hold it for a while.
         self.tokens: Tokens = {}
         self.waiting = 0
         self.work = threads.submit(self._run, tokenizer)
         self.done = asyncio.wrap_future(self.work)
 
     def _run(self, tokenizer: TextTokenizer) -> None:
-        self.tokens |= {text: tokenizer.encode(text) for text in self.texts}
+        self.tokens = {text: tokenizer.encode(text) for text in self.texts}
 
 
 class TextCache:
     """Tokenizes texts for one model version, and keeps the tokens of those that were used last.
 
-    All that is kept takes at most `capacity` bytes: texts, tokens, and the words that the
-    tokenizer remembers, which get up to half of it. Tokens that a call still uses are found even
-    if they are not kept. So calls that use a text at the same time share its tokens in any case.
+    All that is kept takes at most `capacity` bytes: texts, their tokens, and the words that the
+    tokenizer remembers, which get up to half of it. Tokens that some call still uses are found
+    even if they are not kept. So only calls that come one after the other, about a text that is
+    not kept, tokenize it again.
 
     `on_lookup` is called for each text of at least `SHORTEST_TEXT` characters, with whether its
-    tokens were there already, or being made.
+    tokens were there, or being made, already.
     """
 
     def __init__(
@@ -54,8 +55,9 @@ class TextCache:
         self.capacity = capacity
         self._threads = threads
         self._on_lookup = on_lookup
+        # All tokens that someone uses or that are kept.
         self._alive: WeakValueDictionary[str, TokenizedText] = WeakValueDictionary()
-        # What is kept, with its size, in the order of its last use.
+        # Those that are kept, with their sizes, in the order of their last use.
         self._kept: OrderedDict[TokenizedText, int] = OrderedDict()
         self._kept_bytes = 0
         self._jobs: dict[str, Job] = {}
@@ -145,10 +147,12 @@ class TextCache:
 def in_groups(texts: Iterable[str]) -> Iterator[list[str]]:
     """The texts in order, together where they are short: each group is worth a thread's while."""
     group: list[str] = []
+    size = 0
     for text in texts:
         group.append(text)
-        if sum(map(len, group)) > LONG_TEXT:
+        size += len(text)
+        if size > LONG_TEXT:
             yield group
-            group = []
+            group, size = [], 0
     if group:
         yield group

@@ -78,7 +78,7 @@ class TextTokenizer:
         return TokenizedText(ids, starts, ends)
 
     def _encode_whole(self, text: str) -> Arrays:
-        # Only this form lets other threads run meanwhile.
+        # encode_batch, unlike encode, lets other threads run meanwhile.
         (encoding,) = self._tokenizer.encode_batch([text], add_special_tokens=False)
         offsets = encoding.offsets
         starts, ends = (np.empty(len(offsets), dtype=np.int64) for _ in range(2))
@@ -125,5 +125,5 @@ def cover_marks(text: str, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.i
 
 
 def extends_a_letter(character: str) -> bool:
-    """Whether it is nothing of its own, but changes how the character before it looks."""
+    """Whether it only changes how the character before it looks."""
     return unicodedata.category(character)[0] == "M" or ord(character) in TAGS

@@ -1,9 +1,9 @@
-"""A shortcut through BERT's tokenizer: words come again and again, their pieces do not change.
+"""A faster way through BERT's tokenizer, which remembers the pieces of words.
 
-BERT cuts a text at white space and around each punctuation mark, and takes each word by itself. So
-the pieces of a word are asked of the tokenizer once and kept; what is left to do for a text is to
-find its words and where they lie. Only ASCII's spaces and marks are cut at here: what lies between
-them, a word of any script or many of them, is the tokenizer's to cut.
+BERT cuts a text at white space and around each punctuation mark, and cuts each word by itself. So
+the tokenizer is asked for the pieces of a word once. What is left to do for a text is to find its
+words and their places. Here a text is cut only at the spaces and marks of ASCII: what lies between
+them, one word or many, of any script, is given to the tokenizer as one word.
 """
 
 import json
@@ -37,20 +37,18 @@ ENTRY_BYTES = 44
 NUMBER_BYTES = 28
 SMALL_NUMBER = 256
 
-# For each piece its number in the vocabulary, and from where to where it lies in the word.
+# For each piece three numbers: its id, and where it begins and ends in the word.
 Pieces = tuple[int, ...]
 Integers = npt.NDArray[np.int64]
 
 
 class WordTokenizer:
-    """Gives what the tokenizer gives, from the pieces of words that it has seen before.
+    """Gives the same tokens as the tokenizer, and remembers words in `capacity` bytes.
 
-    The words that it remembers take at most `capacity` bytes. They are in two tables: when the
-    recent words fill half of it, they become the earlier ones, and those that were the earlier
-    ones until then, and were not used since, are forgotten.
-
-    They are not entries of the text cache because one order of use for all words would make a
-    text take a tenth longer.
+    A word that is used moves from the earlier words to the recent ones. When the recent words
+    fill half of the capacity, they become the earlier ones, and what is left of those is
+    forgotten. This costs nothing while all words of a text are recent. As entries of the text
+    cache, in order of use, words would make a text take a tenth longer.
     """
 
     def __init__(self, tokenizer: Tokenizer, capacity: int = WORD_BYTES) -> None:

@@ -1,6 +1,7 @@
 """The decoder against brute force: every pair of tokens of every window is tried."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -76,6 +77,13 @@ def test_spans_with_the_same_text_are_one_answer_but_every_term_of_the_sum() -> 
     assert (span.start, span.end, span.score) == (4, 5, 3.0)
     total = math.exp(1) + math.exp(3) + math.exp(2)
     assert span.probability == pytest.approx(math.exp(3) / total, abs=1e-12)
+
+
+def test_more_rows_are_read_where_the_best_are_one_answer() -> None:
+    problem = single([5.0, 5.0, 1.0], [0.0, 0.0, 0.0])
+    problem = replace(problem, token_starts=[4, 4, 6], token_ends=[5, 5, 7])
+    spans = run_decoder(problem, 2, 1).spans
+    assert [(span.start, span.end, span.score) for span in spans] == [(4, 5, 5.0), (6, 7, 1.0)]
 
 
 def test_no_token_with_text_means_no_span() -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from itertools import chain, pairwise
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -76,6 +77,7 @@ def test_packed_layout(question: list[int], cut: tuple[int, int, int]) -> None:
     assert packed.window_lengths.max() <= room + len(question) + SPECIAL_TOKENS
     for array in (packed.input_ids, packed.token_type_ids, packed.window_lengths):
         assert array.dtype == np.int32
+    assert not TensorLimits(vocabulary=2000, positions=80).defect(packed)
 
 
 @given(cuts(most=60), st.integers(1, 5), st.integers(1, 200))
@@ -99,29 +101,28 @@ def test_split_windows(cut: tuple[int, int, int], question: int, most: int) -> N
 LIMITS = TensorLimits(vocabulary=200, positions=64)
 
 
-@given(cuts(most=60), st.lists(st.integers(0, 199), max_size=20))
-def test_what_is_packed_has_no_defect(cut: tuple[int, int, int], question: list[int]) -> None:
-    tokens, room, stride = cut
-    packed = pack(question, [7] * tokens, room, stride)
-    fits = packed.window_lengths.max() <= LIMITS.positions
-    assert (LIMITS.defect(packed) == "") == fits
-
-
-@given(
-    st.lists(st.integers(-3, 203), max_size=12),
-    st.lists(st.integers(-1, 2), max_size=12),
-    st.lists(st.integers(-1, 70), max_size=3),
+@pytest.mark.parametrize(
+    ("ids", "types", "lengths", "told"),
+    [
+        ([199] * 64 + [0], [0, 1] * 32 + [1], [64, 1], ""),
+        ([1, 2], [0], [2], "token_type_ids has 1 entries, input_ids 2"),
+        ([], [], [], "at least one window"),
+        ([1], [0], [1, 0], "none may be empty"),
+        ([1, 2], [0, 0], [1], "sum to 1, input_ids has 2"),
+        ([1] * 65, [0] * 65, [65], "65 tokens, the model takes 64"),
+        ([200], [0], [1], "input_ids must be 0 to 199"),
+        ([-1], [0], [1], "input_ids must be 0 to 199"),
+        ([1], [2], [1], "token_type_ids must be 0 or 1"),
+        ([1], [-1], [1], "token_type_ids must be 0 or 1"),
+    ],
 )
-def test_every_defect_is_found(ids: list[int], types: list[int], lengths: list[int]) -> None:
+def test_every_defect_is_found(
+    ids: list[int], types: list[int], lengths: list[int], told: str
+) -> None:
     packed = PackedWindows(*(np.array(one, np.int32) for one in (ids, types, lengths)))
-    sound = (
-        len(ids) == len(types) == sum(lengths)
-        and len(lengths) > 0
-        and all(1 <= length <= LIMITS.positions for length in lengths)
-        and all(0 <= number < LIMITS.vocabulary for number in ids)
-        and all(kind in (0, 1) for kind in types)
-    )
-    assert (LIMITS.defect(packed) == "") == sound
+    defect = LIMITS.defect(packed)
+    assert told in defect
+    assert bool(defect) is bool(told)
 
 
 def test_a_window_is_repeated() -> None:
