@@ -92,6 +92,23 @@ def test_min_probability_leaves_out_what_is_below_it() -> None:
     assert ask(make_answerer(), "who ?", *texts, min_probability=1.0).answers == []
 
 
+@pytest.mark.parametrize(
+    ("above", "threshold", "no_answer"),
+    [(1.0, 0.5, True), (1.0, 1.5, False), (-1.0, 0.0, False), (-1.0, -1.5, True)],
+)
+def test_no_answer_wins_by_more_than_the_threshold(
+    above: float, threshold: float, no_answer: bool
+) -> None:
+    question = ("who ?", "the keeper was Anna")
+    [best] = ask(make_answerer(), *question).answers
+    answerer = make_answerer(model=PlayedModel(null=(best.span.score + above) / 2))
+    found = ask(answerer, *question, allow_no_answer=True, no_answer_threshold=threshold)
+    assert found.no_answer is no_answer
+    assert found.no_answer_probability > 0
+    assert [answer.text for answer in found.answers] == ([] if no_answer else [best.text])
+    assert ask(answerer, *question, no_answer_threshold=threshold).answers == [best]
+
+
 class ScoringModel:
     """Knows only some words: gives each a score, as a one-word answer."""
 
