@@ -17,7 +17,6 @@ from spanqa_server.processes.signals import stop_signal
 from spanqa_server.qa.answerer import Answerer
 from spanqa_server.qa.requests import Limits, ModelDefaults
 from spanqa_server.qa.text_cache import TextCache
-from spanqa_server.qa.tokenizer import TokenizedText
 from spanqa_server.scheduling.admission import Admission
 from spanqa_server.scheduling.token_budget import TokenBudget
 from spanqa_server.settings import Settings
@@ -176,12 +175,10 @@ def served_model(
     )
     limits = limits_of(settings, version)
     inference = VersionInference(triton, version.number, version.tensor_limits)
-    cache: TextCache[TokenizedText] = TextCache(
-        settings.text_cache_bytes, lambda kept: TEXTS_FROM[kept].inc()
+    texts = TextCache(
+        version.tokenizer, threads, settings.text_cache_bytes, lambda known: TEXTS_FROM[known].inc()
     )
-    answerer = Answerer(
-        version.tokenizer, defaults, limits, inference, threads, cache, tracing.stage
-    )
+    answerer = Answerer(texts, defaults, limits, inference, threads, tracing.stage)
     return ServedModel(answerer, describe_model(version, limits, settings))
 
 

@@ -1,4 +1,4 @@
-"""The service: messages in, messages out. Everything else is the core's."""
+"""The methods of the service: messages in, messages out. The work is done in `qa/`."""
 
 from __future__ import annotations  # grpc's classes are generic in its stubs alone
 
@@ -12,7 +12,7 @@ from spanqa.v1 import question_answering_pb2 as pb
 from spanqa.v1.question_answering_pb2_grpc import QuestionAnsweringServiceServicer
 from spanqa_server.errors import FieldViolation, InvalidRequestError
 from spanqa_server.grpc_api import converters
-from spanqa_server.grpc_api.items import ServedModel, SharedTexts, check_count, settle
+from spanqa_server.grpc_api.items import ServedModel, check_count, settle
 from spanqa_server.grpc_api.pipeline import pipeline
 from spanqa_server.qa.results import Cost
 from spanqa_server.scheduling.admission import Admission, estimate_tokens
@@ -29,7 +29,7 @@ Response = TypeVar("Response")
 
 
 class HasCost(Protocol):
-    """Whatever was found."""
+    """A result that knows its cost."""
 
     @property
     def cost(self) -> Cost: ...
@@ -43,13 +43,13 @@ STAGES = {
 
 
 class Models(Protocol):
-    """Whoever knows which version serves."""
+    """Knows which version serves."""
 
     def current(self) -> ServedModel:
         """The version that serves; raises ModelUnavailableError while there is none."""
 
     async def run(self, work: Callable[[ServedModel], Awaitable[T]]) -> T:
-        """Do work with the version that serves, again with its successor if that goes away."""
+        """Do work with the version that serves; once more with the next one if it goes away."""
 
 
 class QuestionAnsweringServicer(QuestionAnsweringServiceServicer):
@@ -72,8 +72,8 @@ class QuestionAnsweringServicer(QuestionAnsweringServiceServicer):
     async def Answer(self, request: pb.AnswerRequest, context: Context) -> pb.AnswerResponse:
         """Answer one question about one context."""
         deadline = self._deadline(context)
-        with self._admit(deadline, request.question, request.context), SharedTexts() as texts:
-            return await self._answer(request, deadline, texts)
+        with self._admit(deadline, request.question, request.context):
+            return await self._answer(request, deadline)
 
     async def BatchAnswer(
         self, request: pb.BatchAnswerRequest, context: Context
@@ -88,11 +88,11 @@ class QuestionAnsweringServicer(QuestionAnsweringServiceServicer):
                 yield pair
 
         tokens = sum(map(estimate_pair, request.requests))
-        with self._admission.admit_batch(tokens, deadline.remaining), SharedTexts() as texts:
+        with self._admission.admit_batch(tokens, deadline.remaining):
 
             async def work(pair: tuple[pb.AnswerRequest, pb.BatchAnswerItem]) -> bool:
                 one, item = pair
-                await settle(item, self._answer_pair(one, deadline, texts), "BatchAnswer")
+                await settle(item, self._answer_pair(one, deadline), "BatchAnswer")
                 return True
 
             async with aclosing(pipeline(pairs(), work, self._max_stream_pairs)) as done:
@@ -125,9 +125,9 @@ class QuestionAnsweringServicer(QuestionAnsweringServiceServicer):
         ids = [document.id for document in request.documents]
         deadline = self._deadline(context)
         given = (request.question, *(document.text for document in request.documents))
-        with self._admit(deadline, *given), SharedTexts() as texts:
+        with self._admit(deadline, *given):
             return await self._respond(
-                lambda model: model.answerer.answer(question, texts.of(model)),
+                lambda model: model.answerer.answer(question),
                 partial(converters.write_document_answers, document_ids=ids),
                 deadline,
             )
@@ -139,12 +139,9 @@ class QuestionAnsweringServicer(QuestionAnsweringServiceServicer):
         question = converters.read_logits_request(request)
         deadline = self._deadline(context)
         try:
-            with (
-                self._admit(deadline, request.question, request.context),
-                SharedTexts() as texts,
-            ):
+            with self._admit(deadline, request.question, request.context):
                 return await self._respond(
-                    lambda model: model.answerer.compute_logits(question, texts.of(model)),
+                    lambda model: model.answerer.compute_logits(question),
                     converters.write_logits,
                     deadline,
                 )
@@ -162,12 +159,10 @@ class QuestionAnsweringServicer(QuestionAnsweringServiceServicer):
     def _admit(self, deadline: Deadline, *texts: str) -> AbstractContextManager[None]:
         return self._admission.admit(estimate_tokens(*texts), deadline.remaining)
 
-    async def _answer(
-        self, request: pb.AnswerRequest, deadline: Deadline, texts: SharedTexts
-    ) -> pb.AnswerResponse:
+    async def _answer(self, request: pb.AnswerRequest, deadline: Deadline) -> pb.AnswerResponse:
         question = converters.read_question(request)
         return await self._respond(
-            lambda model: model.answerer.answer(question, texts.of(model)),
+            lambda model: model.answerer.answer(question),
             converters.write_answers,
             deadline,
         )
@@ -190,10 +185,10 @@ class QuestionAnsweringServicer(QuestionAnsweringServiceServicer):
             return await self._models.run(attempt)
 
     async def _answer_pair(
-        self, request: pb.AnswerRequest, deadline: Deadline, texts: SharedTexts
+        self, request: pb.AnswerRequest, deadline: Deadline
     ) -> pb.AnswerResponse:
         async with deadline.bounds(), self._admission.admit_pair(estimate_pair(request)):
-            return await self._answer(request, deadline, texts)
+            return await self._answer(request, deadline)
 
     async def _stream_answer(
         self, request: pb.StreamAnswerRequest, under_way: set[str], context: Context
@@ -206,8 +201,7 @@ class QuestionAnsweringServicer(QuestionAnsweringServiceServicer):
         seconds = self._default_timeout if remaining is None else remaining
         deadline = Deadline.after(min(seconds, self._default_timeout))
         try:
-            with SharedTexts() as texts:
-                return await self._answer_pair(request.request, deadline, texts)
+            return await self._answer_pair(request.request, deadline)
         except InvalidRequestError as error:
             raise error.moved("", "request.") from None
         finally:
