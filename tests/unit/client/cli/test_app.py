@@ -54,7 +54,7 @@ def test_info_shows_the_model_and_its_limits(service: FakeService) -> None:
     assert "fake version 1" in text
     assert "EM unknown  F1 88.25" in text
     for value in (*range(7001, 7001 + len(limits.DESCRIPTOR.fields) - 1), "77 s"):
-        assert str(value) in text
+        assert f"{value:,}" in text
     model = json.loads(run("info", "--json", target=service.target).stdout)
     assert (model["name"], model["exact_match"]) == ("fake", None)
     assert model["limits"]["default_timeout"] == 77.0
