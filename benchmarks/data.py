@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks import ROOT
 from benchmarks.common.squad import PLACE, PLACES, SOURCE, SQUAD_DEV, URL
-from spanqa.cli.squad import SquadFormatError, read_questions
+from spanqa.squad import SquadFormatError, read_questions
 
 # Of the file as it is published: 4,854,279 bytes, 10,570 questions.
 OFFICIAL_SHA256 = "95aa6a52d5d6a735563366753ca50492a658031da74f301ac5238b03966972c9"
@@ -40,7 +40,7 @@ def main() -> None:
     try:
         print(f"{file}: {describe(file)}")
     except (OSError, SquadFormatError) as error:
-        sys.exit(f"{file}: not a SQuAD v1.1 file: {error}")
+        sys.exit(f"not a SQuAD v1.1 file: {error}")
     if named and named.resolve() not in PLACES:
         print(f"to use it: copy it to {PLACE.relative_to(ROOT)}, or repeat DATA={named}")
 
@@ -53,7 +53,7 @@ def describe(file: Path) -> str:
     """
     questions = read_questions(file)
     if any(question.is_impossible is not None for question in questions):
-        raise SquadFormatError("it has is_impossible, as SQuAD v2 does")
+        raise SquadFormatError(f"{file}: has is_impossible, as SQuAD v2 does")
     content = file.read_bytes()
     sha256 = hashlib.sha256(UNPACK.get(file.suffix, bytes)(content)).hexdigest()
     if sha256 == OFFICIAL_SHA256:

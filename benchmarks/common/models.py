@@ -17,7 +17,7 @@ from benchmarks.common.padded import padded_module, write_padded_version
 from benchmarks.common.shapes import BERT_LARGE
 from parity.reference import embedded_reference
 from spanqa_model.checkpoints.presets import Source
-from spanqa_model.export import export
+from spanqa_model.export import Target, export
 from spanqa_model.packed_bert.devices import Dtype
 from spanqa_server.versions.repository import MODEL_NAME
 from support.tiny import copy_tokenizer
@@ -44,9 +44,8 @@ def prepared_weights(
         checkpoint = Path(directory) / "checkpoint"
         source = embedded(checkpoint) if shape == "embedded" else bert_large(checkpoint)
         packed = Path(directory) / "packed"
-        version = export(
-            source, packed, version=1, device="cpu", dtype=dtype, on_step=lambda step: None
-        ).directory
+        for_cpu = Target(dtype=dtype, device="cpu", attention="windowed")
+        version = export(source, packed, for_cpu, version=1).directory
         repositories = {"packed": packed}
         for name, pad_to in paddings.items():
             if pad_to is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import math
 import os
 import platform
 import statistics
@@ -15,7 +16,7 @@ from typing import Any
 from rich.table import Table
 
 SPANQA = "SpanQA, packed"
-PATHS = ("data", "json", "repository")
+PLACES = ("data", "json", "repository", "target")
 
 
 def machine() -> dict[str, object]:
@@ -66,12 +67,17 @@ def summary(name: str, concurrency: int, rounds: list[Measured], windows: int) -
         rate,
         rate * windows / rounds[0].requests,
         statistics.median(one.cpu / one.requests for one in rounds),
-        latencies[len(latencies) // 2],
-        latencies[len(latencies) * 99 // 100],
+        percentile(latencies, 50),
+        percentile(latencies, 99),
         {stage: statistics.fmean(one[stage] for one in stages) for stage in stages[0]}
         if stages
         else {},
     )
+
+
+def percentile(ordered: list[float], share: int) -> float:
+    """A value of a sorted list; not a number if it is empty."""
+    return ordered[len(ordered) * share // 100] if ordered else math.nan
 
 
 def reference_beside(row: Row, rows: list[Row]) -> Row:
@@ -105,7 +111,7 @@ def table(title: str, rows: list[Row]) -> Table:
 
 def write_result(path: Path, arguments: argparse.Namespace, **figures: Any) -> None:
     """Figures, the machine and the options, without names of this machine's directories."""
-    options = {name: value for name, value in vars(arguments).items() if name not in PATHS}
+    options = {name: value for name, value in vars(arguments).items() if name not in PLACES}
     result = {"machine": machine(), "data": arguments.data.name, "arguments": options, **figures}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(result, indent=1) + "\n")

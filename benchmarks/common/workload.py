@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from benchmarks.common.squad import SQUAD_DEV, how_to_get
-from spanqa.cli.squad import SquadFormatError, SquadQuestion, read_questions
+from spanqa.squad import Question, SquadFormatError, read_questions
 from spanqa.v1 import question_answering_pb2 as pb
 
 # Windows of a document, and how many of a hundred documents have so many.
@@ -64,14 +64,14 @@ def squad_in_order(data: Path) -> list[pb.AnswerRequest]:
     return [pb.AnswerRequest(question=one.question, context=one.context) for one in questions(data)]
 
 
-def questions(data: Path) -> list[SquadQuestion]:
+def questions(data: Path) -> list[Question]:
     """The questions of a SQuAD file; exits with a remedy where there are none."""
     if not data.is_file():
         sys.exit(how_to_get(data))
     try:
         return read_questions(data)
     except SquadFormatError as error:
-        sys.exit(f"{data}: {error}; `make data DATA={data}` checks a file")
+        sys.exit(f"{error}; `make data DATA={data}` checks a file")
 
 
 def long_tail_mix(data: Path, count: int, seed: int = 0) -> list[pb.AnswerRequest]:

@@ -15,7 +15,6 @@ class Options:
 
     device: str
     small: bool
-    windows: Path | None
     data: Path
 
 

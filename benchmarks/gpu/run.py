@@ -84,13 +84,10 @@ def parse_arguments() -> argparse.Namespace:
     add("--device", default="cuda", help="cuda, cuda:1, …, or cpu")
     add("--small", action="store_true", help="a tiny shape, to try the script")
     add("--json", type=Path, help="default: benchmarks/results/gpu.json, none with --small")
-    add("--windows", type=Path, help="FILE.npz of benchmarks.gpu.windows")
     add("--data", type=Path, default=SQUAD_DEV, help="SQuAD v1.1 JSON file")
     arguments = parser.parse_args()
     if not arguments.minutes >= 1:
         parser.error(f"--minutes {arguments.minutes:g}: must be at least 1")
-    if arguments.windows and not arguments.windows.is_file():
-        parser.error(f"--windows {arguments.windows}: no such file; benchmarks.gpu.windows makes")
     if arguments.device != "cpu" and not arguments.device.startswith("cuda"):
         parser.error(f"--device {arguments.device}: must be cuda, cuda:N or cpu")
     missing = [name for name in ("torch", "numpy") if importlib.util.find_spec(name) is None]
@@ -112,10 +109,7 @@ def run_section(name: str, seconds: float, arguments: argparse.Namespace) -> Res
         given = {
             **{"section": name, "file": str(file), "deadline": begin + MARGIN * seconds},
             **{"device": arguments.device, "small": arguments.small},
-            **{
-                key: str(value.resolve()) if (value := getattr(arguments, key)) else None
-                for key in ("windows", "data")
-            },
+            "data": str(arguments.data.resolve()),
         }
         command = [sys.executable, "-m", "benchmarks.gpu.section", json.dumps(given)]
         process = subprocess.Popen(command, cwd=ROOT)

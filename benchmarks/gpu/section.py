@@ -85,10 +85,9 @@ def machine(bench: Bench) -> dict[str, object]:
 
 if __name__ == "__main__":
     given = json.loads(sys.argv[1])
-    paths = {name: given[name] and Path(given[name]) for name in ("windows", "data")}
     main(
         given["section"],
         given["deadline"],
         Path(given["file"]),
-        Options(given["device"], given["small"], **paths),
+        Options(given["device"], given["small"], Path(given["data"])),
     )

@@ -55,17 +55,15 @@ def service(bench: Bench, deadline: Deadline) -> Iterator[Row]:
 def export_version(bench: Bench, directory: Path) -> Path:
     """A version with random weights in the bench's dtype, and the backend that knows CUDA."""
     from benchmarks.common.models import bert_large, link_configurations
-    from spanqa_model.export import export
+    from spanqa_model.export import Target, export
 
     source = bert_large(directory / "checkpoint", SMALL if bench.small else BERT_LARGE)
-    version = export(
-        source,
-        directory / "repository",
-        version=1,
-        device="cuda",
+    target = Target(
         dtype="float16" if bench.dtype == "float16" else "float32",
-        on_step=lambda step: None,
-    ).directory
+        device="cuda",
+        attention="grouped",
+    )
+    version = export(source, directory / "repository", target, version=1).directory
     link_configurations(version.parent)
     shutil.move(version / "model.py", version / "product_model.py")
     shutil.copyfile(BACKEND, version / "model.py")
@@ -100,12 +98,14 @@ def ask(
 
 
 def figures(measured: Measured) -> Row:
+    from benchmarks.common.report import percentile
+
     latencies = sorted(measured.latencies)
     return {
         "questions_per_second": measured.requests / measured.wall,
         "windows_per_second": measured.windows / measured.wall,
-        "p50_ms": latencies[len(latencies) // 2] * 1e3,
-        "p99_ms": latencies[len(latencies) * 99 // 100] * 1e3,
+        "p50_ms": percentile(latencies, 50) * 1e3,
+        "p99_ms": percentile(latencies, 99) * 1e3,
         "questions": measured.requests,
         "server_cores_busy": measured.cpu / measured.wall,
     }

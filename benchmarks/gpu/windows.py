@@ -1,13 +1,11 @@
 """The windows that go through the model: SQuAD's own, or made up with SQuAD's lengths.
 
-A GPU host may have neither tokenizer nor SQuAD, so `python -m benchmarks.gpu.windows FILE.npz`
-writes tokenized windows elsewhere for `run.py --windows FILE.npz`.
+A GPU host may have neither tokenizer nor SQuAD.
 """
 
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,28 +36,11 @@ class Windows:
 
 
 def load_windows(options: Options, count: int) -> Windows:
-    """`count` windows from the file that was named, from SQuAD, or made up."""
-    if options.windows:
-        return read_windows(options.windows)
+    """`count` windows from SQuAD, or made up."""
     try:
         return squad_windows(options.data, count)
     except (ImportError, MissingError):
         return made_up_windows(count)
-
-
-def read_windows(file: Path) -> Windows:
-    """Windows that `main` wrote.
-
-    Raises:
-        MissingError: it is no such file.
-    """
-    try:
-        with np.load(file) as arrays:
-            named = {name: arrays[name].astype(np.int32) for name in NAMES}
-    except (OSError, ValueError, KeyError) as error:
-        reason = f"--windows {file}: {error}; write it with benchmarks.gpu.windows"
-        raise MissingError(reason) from None
-    return Windows(f"file {file.name}", **named)
 
 
 def squad_windows(data: Path, count: int) -> Windows:
@@ -94,22 +75,3 @@ def made_up_windows(count: int) -> Windows:
     ids = random.integers(1000, VOCABULARY, int(lengths.sum()), dtype=np.int32)
     types = np.concatenate([np.arange(n) >= QUESTION_TOKENS for n in lengths]).astype(np.int32)
     return Windows("made up, SQuAD's lengths", ids, types, lengths)
-
-
-def main() -> None:
-    """Write windows of SQuAD."""
-    from benchmarks.common.workload import make_parser
-
-    parser = make_parser(__doc__)
-    parser.add_argument("file", type=Path, help="where to write them, .npz")
-    parser.add_argument("--count", type=int, default=256)
-    arguments = parser.parse_args()
-    try:
-        windows = squad_windows(arguments.data, arguments.count)
-    except MissingError as error:
-        sys.exit(str(error))
-    np.savez_compressed(arguments.file, **{name: getattr(windows, name) for name in NAMES})
-
-
-if __name__ == "__main__":
-    main()

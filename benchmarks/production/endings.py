@@ -10,21 +10,19 @@ import argparse
 import asyncio
 import contextlib
 import signal
-import tempfile
 from collections import Counter
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from time import monotonic
 
 import psutil
 from rich.progress import track
 
-from benchmarks import REPOSITORY
 from benchmarks.common.report import write_result
-from benchmarks.common.workload import make_parser, squad_mix
+from benchmarks.common.serving import load_parser, served
+from benchmarks.common.workload import squad_mix
 from spanqa.v1 import question_answering_pb2 as pb
 from support import health
-from support.processes import RunningServer, running_server
+from support.processes import RunningServer
 from support.steady import Known, Steady, connected, learn
 
 LOAD_SECONDS, LATER_SECONDS = 2.0, 0.5
@@ -47,14 +45,9 @@ class Ending:
 
 def main() -> None:
     """End a server so many times, half of them with two workers; print and write what came."""
-    parser = make_parser(__doc__)
-    add = parser.add_argument
-    add("--times", type=int, default=20)
-    add("--rate", type=float, default=76.0, help="calls a second")
-    add("--timeout", type=float, default=10.0, help="deadline of each call, s")
-    add("--drain", type=float, default=2.0, help="--drain-seconds of the server")
-    add("--repository", type=Path, default=REPOSITORY)
-    add("--json", type=Path, help="write the figures there")
+    parser = load_parser(__doc__, rate=76.0)
+    parser.add_argument("--times", type=int, default=20)
+    parser.add_argument("--drain", type=float, default=2.0, help="--drain-seconds of the server")
     arguments = parser.parse_args()
     requests = squad_mix(arguments.data, 200)
     known: list[Known] = []
@@ -81,10 +74,7 @@ async def end_once(
     known: list[Known],
 ) -> Ending:
     flags = ("--workers", str(workers), "--drain-seconds", str(arguments.drain))
-    with (
-        tempfile.TemporaryDirectory() as directory,
-        running_server(arguments.repository, Path(directory) / "log", *flags) as server,
-    ):
+    with served(arguments.repository, *flags) as server:
         server.wait_for_metrics(lambda _: server.log.read_text().count(" serving ") >= workers)
         known[:] = known or await learn(server.target, requests)
         async with connected(server.target, 8) as stubs:

@@ -24,10 +24,10 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import REPOSITORY
 from benchmarks.common.report import write_result
-from benchmarks.common.workload import make_parser, squad_mix
-from support.faulty_triton import Fault, faulty_triton
+from benchmarks.common.serving import load_parser
+from benchmarks.common.workload import squad_mix
+from support.fake_triton import Fault, fake_triton
 from support.processes import RunningServer, running_server, wait_until_serving
 from support.steady import HUNG, OK, WRONG, Steady, connected, learn
 from support.triton import address_of
@@ -112,13 +112,8 @@ FAULTS: dict[str, tuple[tuple[str, ...], bool, Action]] = {
 
 def main() -> None:
     """Do each fault, print a table, write JSON."""
-    parser = make_parser(__doc__)
-    add = parser.add_argument
-    add("--rate", type=float, default=76.0, help="calls a second: 80 %% of capacity")
-    add("--timeout", type=float, default=10.0, help="deadline of each call, s")
-    add("--repository", type=Path, default=REPOSITORY)
-    add("--only", default="", help="faults whose names hold this")
-    add("--json", type=Path, help="write the figures there")
+    parser = load_parser(__doc__, rate=76.0)
+    parser.add_argument("--only", default="", help="faults whose names hold this")
     arguments = parser.parse_args()
     results = []
     for name in (one for one in (*FAULTS, TWO_TRITONS) if arguments.only in one):
@@ -144,7 +139,7 @@ async def do_fault(name: str, arguments: argparse.Namespace) -> Result:
         async with AsyncExitStack() as aside:
             set_fault = None
             if proxied:
-                proxy = await aside.enter_async_context(faulty_triton(address_of(server)))
+                proxy = await aside.enter_async_context(fake_triton(behind=address_of(server)))
                 set_fault = partial(setattr, proxy, "fault")
                 front = start("front", "--triton", proxy.address, wait=False)
                 await asyncio.to_thread(wait_until_serving, front)

@@ -14,7 +14,6 @@ import asyncio
 import contextlib
 import statistics
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -26,12 +25,12 @@ import grpc
 import psutil
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from benchmarks import REPOSITORY
 from benchmarks.common.asking import ask_all
-from benchmarks.common.report import write_result
-from benchmarks.common.workload import make_parser, squad_mix
+from benchmarks.common.report import percentile, write_result
+from benchmarks.common.serving import load_parser, served
+from benchmarks.common.workload import squad_mix
 from benchmarks.production.sampling import Sampler
-from support.processes import RunningServer, running_server
+from support.processes import RunningServer
 from support.steady import OK, Asked, Steady, connected, learn
 
 REFUSED = "RESOURCE_EXHAUSTED"
@@ -44,22 +43,18 @@ USUAL_TIMES = 3.0
 
 def main() -> None:
     """Measure and print."""
-    parser = make_parser(__doc__)
+    parser = load_parser(__doc__, timeout=5.0)
     add = parser.add_argument
     add("--times", type=float, default=5.0, help="the capacity")
     add("--seconds", type=float, default=180.0)
-    add("--timeout", type=float, default=5.0, help="deadline of each call, s")
     add("--callers", type=int, default=64, help="when the capacity is measured")
     add("--capacity-seconds", type=float, default=20.0)
     add("--shape", choices=("embedded", "bert-large"), default="embedded")
-    add("--repository", type=Path, default=REPOSITORY, help="of the embedded shape")
     add("--flags", default="", help="more flags of the server, with spaces")
-    add("--json", type=Path, help="write the figures there")
     arguments = parser.parse_args()
     with (
-        tempfile.TemporaryDirectory() as directory,
         repository_of(arguments) as repository,
-        running_server(repository, Path(directory) / "log", *arguments.flags.split()) as server,
+        served(repository, *arguments.flags.split()) as server,
     ):
         report, curves = asyncio.run(measure(arguments, server))
     for name, value in report.items():
@@ -197,10 +192,6 @@ def cpu_of(sampler: Sampler) -> dict[str, float]:
 
 def times_of(calls: list[Asked], code: str) -> list[float]:
     return sorted(call.seconds for call in calls if call.code == code)
-
-
-def percentile(ordered: list[float], share: int) -> float:
-    return ordered[len(ordered) * share // 100] if ordered else float("nan")
 
 
 if __name__ == "__main__":

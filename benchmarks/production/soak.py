@@ -10,22 +10,19 @@ from __future__ import annotations
 import argparse
 import asyncio
 import itertools
-import tempfile
 from collections import Counter, defaultdict
 from dataclasses import asdict
-from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import grpc
 import numpy as np
 
-from benchmarks import REPOSITORY
 from benchmarks.common.report import write_result
-from benchmarks.common.workload import make_parser, squad_mix
+from benchmarks.common.serving import load_parser, served
+from benchmarks.common.workload import squad_mix
 from benchmarks.production.sampling import Curve, Sampler
 from spanqa.v1 import question_answering_pb2 as pb
-from support.processes import running_server
 from support.steady import OK, WRONG, Known, Steady, connected, learn, spans
 
 # One in so many seconds, besides the steady single questions.
@@ -36,14 +33,9 @@ LATENCY_SECONDS = 60.0
 
 def main() -> None:
     """Run, print slopes and latencies, write the curves."""
-    parser = make_parser(__doc__)
-    add = parser.add_argument
-    add("--minutes", type=float, default=30.0)
-    add("--rate", type=float, default=66.0, help="calls a second")
-    add("--timeout", type=float, default=10.0, help="deadline of each call, s")
-    add("--workers", type=int, default=1)
-    add("--repository", type=Path, default=REPOSITORY)
-    add("--json", type=Path, help="write the figures there")
+    parser = load_parser(__doc__, rate=66.0)
+    parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--workers", type=int, default=1)
     arguments = parser.parse_args()
     result = asyncio.run(soak(arguments))
     print(f"single questions: {result['codes']}; others: {result['others']}")
@@ -65,10 +57,7 @@ async def soak(arguments: argparse.Namespace) -> dict[str, Any]:
     seconds = arguments.minutes * 60
     requests = squad_mix(arguments.data, 2000)
     flags = ("--workers", str(arguments.workers))
-    with (
-        tempfile.TemporaryDirectory() as directory,
-        running_server(arguments.repository, Path(directory) / "log", *flags) as server,
-    ):
+    with served(arguments.repository, *flags) as server:
         known = await learn(server.target, requests)
         sampler, others = Sampler(server, SAMPLE_SECONDS), Counter[str]()
         async with connected(server.target, 8) as stubs:

@@ -222,7 +222,10 @@ async def idle(arguments: argparse.Namespace, repository: Path) -> dict[str, Any
             for name, server in (("busy", busy), ("idle", other))
         ]
         end = monotonic() + arguments.seconds
-        async with connected(busy.target, CONNECTIONS) as stubs, connected(other.target, 1) as [one]:
+        async with (
+            connected(busy.target, CONNECTIONS) as stubs,
+            connected(other.target, 1) as [one],
+        ):
             load = [
                 asyncio.create_task(until(end, stubs[at % CONNECTIONS], requests, 60))
                 for at in range(128)
@@ -255,7 +258,7 @@ async def storm(arguments: argparse.Namespace, repository: Path) -> dict[str, An
     attempts = sum(
         now[name] - before.get(name, 0.0)
         for name in now
-        if name.startswith('spanqa_calls_total{') and 'method="Answer"' in name
+        if name.startswith("spanqa_calls_total{") and 'method="Answer"' in name
     )
     return {"300 at once": told(calls, seconds) | {"attempts": attempts / len(requests)}}
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from multiprocessing.connection import Connection
@@ -18,10 +17,11 @@ import psutil
 from benchmarks.common.asking import ask_all, cpu_seconds
 from benchmarks.common.models import Weights
 from benchmarks.common.report import SPANQA, Measured
+from benchmarks.common.serving import served
 from benchmarks.service.mlserver import mlserver
 from benchmarks.service.pipeline import PIPELINE, run_pipeline
 from spanqa.v1 import question_answering_pb2 as pb
-from support.processes import RunningServer, running_server
+from support.processes import RunningServer
 
 SERVICES = {
     SPANQA: "packed",
@@ -70,10 +70,7 @@ def stage_seconds(timing: pb.Timing) -> dict[str, float]:
 @contextmanager
 def service(repository: Path) -> Iterator[Contender]:
     """A SpanQA server with its embedded Triton."""
-    with (
-        tempfile.TemporaryDirectory() as directory,
-        running_server(repository, Path(directory) / "log", "--default-timeout", "600") as server,
-    ):
+    with served(repository, "--default-timeout", "600") as server:
         yield Service(server)
 
 

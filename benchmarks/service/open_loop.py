@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import sys
 import tempfile
 from contextlib import ExitStack
@@ -25,7 +24,7 @@ from rich.table import Table
 
 from benchmarks import REPOSITORY
 from benchmarks.common.asking import ask_all
-from benchmarks.common.report import machine
+from benchmarks.common.report import write_result
 from benchmarks.common.workload import MIXES, make_parser, positive, positive_count
 from benchmarks.service.schedules import NOT_SENT, SCHEDULES, Call, Report, summary
 from spanqa.v1 import question_answering_pb2 as pb
@@ -34,7 +33,6 @@ from support.steady import connected
 
 WARM_UP = 64
 CONNECT_SECONDS = 30.0
-IN_JSON = ("arrivals", "seconds", "timeout", "connections", "max_outstanding", "mix", "seed")
 
 
 def main() -> None:
@@ -48,13 +46,9 @@ def main() -> None:
         model, reports = asyncio.run(offer_all(arguments, target, requests))
     show(arguments, model, reports)
     if arguments.json:
-        result = {
-            "machine": machine(),
-            "model": {"name": model.name, "version": model.version, "dtype": model.dtype},
-            "arguments": {name: getattr(arguments, name) for name in IN_JSON},
-            "rates": [asdict(report) for report in reports],
-        }
-        arguments.json.write_text(json.dumps(result, indent=1) + "\n")
+        served = {"name": model.name, "version": model.version, "dtype": model.dtype}
+        rates = [asdict(report) for report in reports]
+        write_result(arguments.json, arguments, model=served, rates=rates)
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -72,10 +66,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--questions", type=positive_count, default=5000, help="different ones, asked in turn")
     add("--seed", type=int, default=0, help="of the questions and of the arrivals")
     add("--json", type=Path, help="write the figures there")
-    arguments = parser.parse_args()
-    if arguments.json and not arguments.json.parent.is_dir():
-        parser.error(f"argument --json: there is no directory {arguments.json.parent}")
-    return arguments
+    return parser.parse_args()
 
 
 def rates(text: str) -> list[float]:

@@ -44,7 +44,7 @@ async def stub(alone: RunningServer) -> AsyncIterator[Any]:
 @asynccontextmanager
 async def busy_model(server: RunningServer) -> AsyncIterator[None]:
     """Triton takes calls, and queues them behind as many seconds of work as are needed."""
-    async with inference(server, chunk=1 << 20) as model:
+    async with inference(address_of(server), chunk=1 << 20) as model:
         begin = monotonic()
         await model.infer(make_windows(1, [384] * 20))
         windows = 1 + int(20 * BUSY_SECONDS / (monotonic() - begin))

@@ -13,7 +13,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from spanqa.v1 import question_answering_pb2 as pb
-from support.faulty_triton import Fault, FaultyTriton, faulty_triton
+from support.fake_triton import FakeTriton, Fault, fake_triton
 from support.processes import SERVING, RunningServer, running_server, wait_until_serving
 from support.steady import HUNG, OK, WRONG, Steady, connected, learn
 from support.triton import address_of
@@ -76,9 +76,9 @@ async def told(server: RunningServer, serving: bool, within: float = 30.0) -> No
 @pytest.fixture
 async def spoilt(
     server: RunningServer, model_repository: Path, tmp_path: Path
-) -> AsyncIterator[tuple[RunningServer, FaultyTriton]]:
+) -> AsyncIterator[tuple[RunningServer, FakeTriton]]:
     """A server, and the way to its Triton."""
-    async with faulty_triton(address_of(server)) as triton:
+    async with fake_triton(behind=address_of(server)) as triton:
         flags = ("--triton", triton.address, *ONE_WINDOW)
         with running_server(model_repository, tmp_path / "log", *flags, wait=False) as front:
             await told(front, serving=True)
@@ -93,17 +93,17 @@ async def spoilt(
     ],
 )
 async def test_a_triton_that_refuses_or_gives_garbage(
-    spoilt: tuple[RunningServer, FaultyTriton], fault: Fault, codes: set[str]
+    spoilt: tuple[RunningServer, FakeTriton], fault: Fault, codes: set[str]
 ) -> None:
     server, triton = spoilt
     async with load(server) as calls:
         triton.fault = fault
         # At once by what readiness says, or by the next canary.
-        await told(server, serving=False, within=15)
+        await told(server, serving=False)
         # Calls are tried again for a moment: a fault that is over by then fails none.
         await until(lambda: bool(calls.codes().keys() - {OK, HUNG}))
         triton.fault = Fault.NONE
-        await told(server, serving=True, within=10)
+        await told(server, serving=True)
         await answered(calls, 10)
     failed = calls.codes().keys() - {OK}
     assert failed
@@ -111,12 +111,12 @@ async def test_a_triton_that_refuses_or_gives_garbage(
 
 
 async def test_a_triton_that_computes_nonsense_is_out(
-    spoilt: tuple[RunningServer, FaultyTriton],
+    spoilt: tuple[RunningServer, FakeTriton],
 ) -> None:
     server, triton = spoilt
     known = await learn(server.target, REQUESTS)
     triton.fault = Fault.NONSENSE
-    await told(server, serving=False, within=15)
+    await told(server, serving=False)
     async with connected(server.target, 1) as stubs:
         calls = Steady(stubs, known, RATE, TIMEOUT)
         running = asyncio.create_task(calls.run())
@@ -125,7 +125,7 @@ async def test_a_triton_that_computes_nonsense_is_out(
         await running
         assert calls.codes().keys() == {"UNAVAILABLE"}
     triton.fault = Fault.NONE
-    await told(server, serving=True, within=10)
+    await told(server, serving=True)
     async with load(server):
         pass
 

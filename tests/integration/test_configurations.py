@@ -12,17 +12,14 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
-from spanqa_server.triton.embedded.process import (
-    pytriton_package,
+from spanqa_server.triton.embedded.command import (
+    BACKENDS,
+    REPOSITORY,
     triton_command,
     triton_environment,
 )
-from spanqa_server.triton.repository_view import (
-    link_backend,
-    link_configurations,
-    link_versions,
-    view_of,
-)
+from spanqa_server.triton.embedded.wheel import link_backend, pytriton_package
+from spanqa_server.triton.repository_view import RepositoryView
 from support.processes import free_port
 
 MODEL = Path(__file__).parents[2] / "model_repository" / "bert_qa"
@@ -80,9 +77,8 @@ def test_triton_takes_the_production_configuration(tiny_repository: Path, tmp_pa
     (model / "configs" / "embedded.pbtxt").write_text(config)
     package, address = pytriton_package(), f"127.0.0.1:{free_port()}"
     with tempfile.TemporaryDirectory() as directory, (tmp_path / "log").open("wb") as log:
-        link_backend(package, Path(directory))
-        link_configurations(view_of(Path(directory)), model)
-        link_versions(view_of(Path(directory)), {"1": model / "1"})
+        link_backend(package, Path(directory) / BACKENDS)
+        RepositoryView(Path(directory) / REPOSITORY, tmp_path).offer({"1": model / "1"})
         triton = subprocess.Popen(
             triton_command(package, Path(directory), address),
             env=triton_environment(package, 0),

@@ -10,6 +10,7 @@ import pytest
 
 from spanqa_server.qa.answerer import Logits
 from spanqa_server.qa.windows import PackedWindows
+from spanqa_server.scheduling.token_budget import TokenBudget
 from support.processes import BIN, RunningServer
 from support.triton import (
     address_of,
@@ -18,13 +19,14 @@ from support.triton import (
     inference,
     make_windows,
 )
+from support.windows import difference
 
 
 async def test_a_window_alone_and_in_a_batch_of_32(server: RunningServer) -> None:
     address = address_of(server)
     lengths = np.random.default_rng(7).integers(16, 385, 32).tolist()
     windows = [make_windows(i, [length]) for i, length in enumerate(lengths)]
-    async with inference(server) as model:
+    async with inference(address_of(server)) as model:
         alone = [await model.infer(window) for window in windows]
         before = batch_statistics(address)
         blocker = asyncio.create_task(model.infer(make_windows(99, [384] * 10)))
@@ -36,18 +38,12 @@ async def test_a_window_alone_and_in_a_batch_of_32(server: RunningServer) -> Non
     print(f"largest difference alone / in a batch: {difference(alone, together):.2e}")
 
 
-def difference(some: list[Logits], others: list[Logits]) -> float:
-    pairs = zip(some, others, strict=True)
-    return max(
-        float(max(abs(a.starts - b.starts).max(), abs(a.ends - b.ends).max())) for a, b in pairs
-    )
-
-
 async def test_chunks_of_a_long_text_are_put_together_in_order(server: RunningServer) -> None:
+    address = address_of(server)
     packed = make_windows(3, [384, 17, 300, 384, 5, 384, 200])
     results = []
     for chunk in (100_000, 700):
-        async with inference(server, in_flight=1000, chunk=chunk) as model:
+        async with inference(address, budget=TokenBudget(1000), chunk=chunk) as model:
             results.append(await model.infer(packed))
     assert difference(results[:1], results[1:]) <= 1e-4
 
@@ -65,7 +61,7 @@ async def test_a_bad_tensor_harms_nobody_else_in_the_batch(server: RunningServer
             good.input_ids * 1000, good.token_type_ids, good.window_lengths
         ),
     }[bad]
-    async with inference(server) as model:
+    async with inference(address_of(server)) as model:
         expected = await model.infer(good)
         # Past the frontend's own check, which would not send it.
         sent = model.triton.infer(wrong, "1")

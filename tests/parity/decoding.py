@@ -22,7 +22,7 @@ from parity.recipe import (
     question_windows,
 )
 from parity.reference import Logits, Pair, Prepared, packed_logits, prepare, version_tokenizer
-from spanqa.cli.squad import exact_match, f1_score
+from spanqa.squad import exact_match, f1_score
 from spanqa_server.qa.decoder import decode
 from spanqa_server.qa.tokenizer import TokenizedText
 

@@ -42,7 +42,7 @@ from parity.decoding import (
 )
 from parity.pipeline_reference import pipeline_answers, reference_pipeline
 from parity.reference import embedded_reference, exported_model
-from spanqa.cli.squad import SquadQuestion, read_questions
+from spanqa.squad import Question, read_questions
 from spanqa_model.checkpoints.presets import PRESETS
 
 LINES_WITHOUT_TERMINAL = 10
@@ -66,7 +66,7 @@ def main() -> None:
     recipe = [compare_recipe(case) for case in asked]
     pipeline = ask_pipeline(questions, asked)
     followed = sum(pair.followed for pair in pipeline)
-    golds = [question.gold_answers for question in questions]
+    golds = [question.answers for question in questions]
     several = [len(case.prepared.plan) > 1 for case in asked]
     print(f"{count:,} SQuAD v1.1 dev questions, {sum(several):,} of them in several windows;")
     print("embedded model, float32; scores of all, and of those in several windows")
@@ -93,7 +93,7 @@ def print_scores(
     print(f"{name}: {'; '.join(map(str, parts))}")
 
 
-def ask_exported_model(questions: list[SquadQuestion]) -> list[Case]:
+def ask_exported_model(questions: list[Question]) -> list[Case]:
     """All logits, in float32."""
     with exported_model(PRESETS["minilm-squad"], "float32") as (module, version):
         pairs = [(question.question, question.context) for question in questions]
@@ -101,7 +101,7 @@ def ask_exported_model(questions: list[SquadQuestion]) -> list[Case]:
         return list(tracked("exported model", asked, len(questions)))
 
 
-def ask_pipeline(questions: list[SquadQuestion], asked: list[Case]) -> list[ComparedPipeline]:
+def ask_pipeline(questions: list[Question], asked: list[Case]) -> list[ComparedPipeline]:
     """The pipeline's answers beside ours."""
     pipeline = reference_pipeline(embedded_reference())
     pairs = ((question.question, question.context) for question in questions)

@@ -15,10 +15,10 @@ from torch import Tensor
 from transformers import BertConfig, BertForQuestionAnswering
 
 from benchmarks.common.squad import SQUAD_DEV
-from spanqa.cli.squad import read_questions
+from spanqa.squad import read_questions
 from spanqa_model.checkpoints.fetching import fetch
 from spanqa_model.checkpoints.presets import PRESETS, Source
-from spanqa_model.export import export
+from spanqa_model.export import Target, export
 from spanqa_model.packed_bert.devices import Dtype
 from spanqa_model.packed_bert.torchscript import torchscript_deprecation_accepted
 from spanqa_server.qa.tokenizer import TextTokenizer, TokenizedText
@@ -161,9 +161,8 @@ def exported_model(
 ) -> Iterator[tuple[torch.jit.ScriptModule, Path]]:
     """Export to a repository of its own; yields the reloaded model.pt and the version."""
     with tempfile.TemporaryDirectory() as repository:
-        exported = export(
-            source, Path(repository), version=None, device="cpu", dtype=dtype, on_step=on_step
-        )
+        target = Target(dtype=dtype, device="cpu", attention="windowed")
+        exported = export(source, Path(repository), target, on_step=on_step)
         with torchscript_deprecation_accepted():
             module = torch.jit.load(str(exported.directory / "model.pt"), map_location="cpu")
         yield module, exported.directory

@@ -33,7 +33,7 @@ from parity.reference import (
     squad_pairs,
 )
 from parity.texts import generated, pairs
-from spanqa.cli.squad import read_questions
+from spanqa.squad import read_questions
 from spanqa_model.checkpoints.presets import PRESETS
 
 Say = Callable[[str], None]
@@ -155,7 +155,7 @@ def test_all_squad_questions_score_as_with_the_recipe(exported: Exported, say: S
     questions = read_questions(SQUAD_DEV)
     asked = run(exported, [(question.question, question.context) for question in questions])
     compared = [compare_recipe(case) for case in asked]
-    golds = [question.gold_answers for question in questions]
+    golds = [question.answers for question in questions]
     ours = scores([pair.ours for pair in compared], golds)
     theirs = scores([pair.theirs for pair in compared], golds)
     counted = agreement(compared)

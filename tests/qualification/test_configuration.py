@@ -7,7 +7,8 @@ import numpy as np
 
 import spanqa
 from support.qualified import Qualified
-from support.windows import TEXT, difference, text_windows, together, triton_at
+from support.triton import triton_at
+from support.windows import TEXT, difference, text_windows, together
 
 Say = Callable[[str], None]
 DEMO = TEXT.with_name("demo.py")

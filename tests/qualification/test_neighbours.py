@@ -11,7 +11,8 @@ from spanqa_server.qa.answerer import Logits
 from spanqa_server.qa.windows import PackedWindows
 from spanqa_server.triton.client import VersionInference
 from support.qualified import Qualified
-from support.windows import difference, text_windows, triton_at
+from support.triton import triton_at
+from support.windows import difference, text_windows
 
 Say = Callable[[str], None]
 GOOD, PLACE = 8, 3

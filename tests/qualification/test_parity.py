@@ -13,8 +13,8 @@ from spanqa_server.qa.windows import PackedWindows
 from support.given import Given
 from support.processes import running_server
 from support.qualified import Qualified
-from support.triton import address_of
-from support.windows import difference, mixed_windows, together, triton_at
+from support.triton import address_of, triton_at
+from support.windows import difference, mixed_windows, together
 
 # A large model's embedded Triton takes its time, on a CPU.
 pytestmark = pytest.mark.timeout(1800)

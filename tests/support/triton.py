@@ -1,4 +1,4 @@
-"""What tests ask the embedded Triton itself."""
+"""What tests ask Triton itself, past the frontend."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -54,20 +54,25 @@ def canaries_of(server: RunningServer) -> int:
 
 
 @asynccontextmanager
-async def inference(
-    server: RunningServer,
-    *,
-    in_flight: int = 1 << 20,
-    chunk: int = 4096,
-    limits: TensorLimits | None = None,
-) -> AsyncIterator[VersionInference]:
-    """Version 1 on the server's Triton, past the frontend."""
-    budget = TokenBudget(in_flight)
-    triton = Triton([address_of(server)], "bert_qa", budget=budget, max_chunk_tokens=chunk)
+async def triton_at(
+    *addresses: str, budget: TokenBudget | None = None, chunk: int = 4096
+) -> AsyncIterator[Triton]:
+    """The frontend's own way to Tritons, without its frontend."""
+    budget = budget or TokenBudget(1 << 20)
+    triton = Triton(list(addresses), budget=budget, max_chunk_tokens=chunk)
     try:
-        yield VersionInference(triton, "1", limits or LIMITS)
+        yield triton
     finally:
         await triton.close()
+
+
+@asynccontextmanager
+async def inference(
+    *addresses: str, budget: TokenBudget | None = None, chunk: int = 4096
+) -> AsyncIterator[VersionInference]:
+    """The same, for version 1."""
+    async with triton_at(*addresses, budget=budget, chunk=chunk) as triton:
+        yield VersionInference(triton, "1", LIMITS)
 
 
 def make_windows(seed: int, lengths: list[int]) -> PackedWindows:

@@ -1,17 +1,15 @@
 """Windows of real text for a model version, of any lengths."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from spanqa_server.qa.answerer import Logits
 from spanqa_server.qa.windows import PackedWindows
-from spanqa_server.scheduling.token_budget import TokenBudget
 from spanqa_server.triton.client import Triton
-from spanqa_server.versions.repository import MODEL_NAME, ModelVersion
+from spanqa_server.versions.repository import ModelVersion
 
 TEXT = Path(__file__).parents[2] / "client" / "examples" / "lighthouse.txt"
 QUESTION = "Who designed the first lighthouse?"
@@ -50,16 +48,6 @@ def mixed_windows(version: ModelVersion, count: int, seed: int) -> list[PackedWi
             lengths[0] = (8, longest)[number]
         requests.append(text_windows(version, lengths, seed + number))
     return requests
-
-
-@asynccontextmanager
-async def triton_at(address: str) -> AsyncIterator[Triton]:
-    """The frontend's own way to a Triton, without its frontend."""
-    triton = Triton([address], MODEL_NAME, budget=TokenBudget(1 << 20), max_chunk_tokens=4096)
-    try:
-        yield triton
-    finally:
-        await triton.close()
 
 
 async def together(triton: Triton, number: str, requests: Sequence[PackedWindows]) -> list[Logits]:

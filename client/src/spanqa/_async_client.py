@@ -9,13 +9,14 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from functools import partial
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self, TypeVar, Unpack
 
 import grpc
 
 from spanqa import _async_streams, _channel, _replies, _requests
+from spanqa._base_client import BaseClient
 from spanqa._errors import CallCancelledError, SpanQAError, error_from_rpc
-from spanqa._inputs import DocumentsLike, Options, PairLike
+from spanqa._inputs import DocumentsLike, OptionArguments, Options, PairLike
 from spanqa._results import AnswerResult, DocumentsResult, LogitsResult, ModelInfo, StreamItem
 from spanqa.v1 import question_answering_pb2 as pb
 from spanqa.v1.question_answering_pb2_grpc import QuestionAnsweringServiceStub
@@ -24,45 +25,25 @@ _Request = TypeVar("_Request")
 _Response = TypeVar("_Response")
 
 
-class AsyncClient:
+class AsyncClient(BaseClient):
     """``Client`` for asyncio: the same arguments, results and errors.
 
     Belongs to the event loop in which it was created. Any number of calls may run concurrently.
     """
 
-    def __init__(
+    def _open(
         self,
-        target: str = _channel.DEFAULT_TARGET,
-        *,
-        credentials: grpc.ChannelCredentials | None = None,
-        timeout: float | None = _channel.DEFAULT_TIMEOUT_SECONDS,
-        token: str | None = None,
-        metadata: Iterable[tuple[str, str | bytes]] = (),
-        max_message_bytes: int = _channel.DEFAULT_MAX_MESSAGE_BYTES,
-        options: _channel.ChannelOptions = (),
+        target: str,
+        credentials: grpc.ChannelCredentials | None,
+        options: _channel.ChannelOptions,
     ) -> None:
-        """Makes a client with the arguments of ``Client``.
-
-        Raises:
-            TypeError, ValueError: An argument cannot be used; the message names it.
-            RuntimeError: No event loop is running.
-        """
-        self._settings = _channel.settings(
-            target,
-            timeout=timeout,
-            token=token,
-            metadata=metadata,
-            max_message_bytes=max_message_bytes,
-            options=options,
-        )
-        asyncio.get_running_loop()
+        asyncio.get_running_loop()  # or raises RuntimeError
         self._channel = (
-            grpc.aio.insecure_channel(target, self._settings.options)
+            grpc.aio.insecure_channel(target, options)
             if credentials is None
-            else grpc.aio.secure_channel(target, credentials, self._settings.options)
+            else grpc.aio.secure_channel(target, credentials, options)
         )
         self._stub = QuestionAnsweringServiceStub(self._channel)
-        self._closed = False
 
     async def __aenter__(self) -> Self:
         return self
@@ -85,26 +66,11 @@ class AsyncClient:
         question: str,
         context: str,
         *,
-        top_k: int = 1,
-        max_answer_tokens: int | None = None,
-        allow_no_answer: bool = False,
-        no_answer_threshold: float = 0.0,
-        max_sequence_tokens: int | None = None,
-        doc_stride_tokens: int | None = None,
-        min_probability: float = 0.0,
         timeout: float | None = None,
+        **options: Unpack[OptionArguments],
     ) -> AnswerResult:
         """Finds the spans of ``context`` that answer ``question``; see ``Client.answer``."""
-        options = Options(
-            top_k=top_k,
-            max_answer_tokens=max_answer_tokens,
-            allow_no_answer=allow_no_answer,
-            no_answer_threshold=no_answer_threshold,
-            max_sequence_tokens=max_sequence_tokens,
-            doc_stride_tokens=doc_stride_tokens,
-            min_probability=min_probability,
-        )
-        request = _requests.answer_request(question, context, options)
+        request = _requests.answer_request(question, context, Options(**options))
         return _replies.answer_result(await self._call(self._stub.Answer, request, timeout))
 
     async def answer_batch(
@@ -144,26 +110,11 @@ class AsyncClient:
         question: str,
         documents: DocumentsLike,
         *,
-        top_k: int = 1,
-        max_answer_tokens: int | None = None,
-        allow_no_answer: bool = False,
-        no_answer_threshold: float = 0.0,
-        max_sequence_tokens: int | None = None,
-        doc_stride_tokens: int | None = None,
-        min_probability: float = 0.0,
         timeout: float | None = None,
+        **options: Unpack[OptionArguments],
     ) -> DocumentsResult:
         """Finds the answers in many texts; see ``Client.answer_from_documents``."""
-        options = Options(
-            top_k=top_k,
-            max_answer_tokens=max_answer_tokens,
-            allow_no_answer=allow_no_answer,
-            no_answer_threshold=no_answer_threshold,
-            max_sequence_tokens=max_sequence_tokens,
-            doc_stride_tokens=doc_stride_tokens,
-            min_probability=min_probability,
-        )
-        request = _requests.documents_request(question, documents, options)
+        request = _requests.documents_request(question, documents, Options(**options))
         response = await self._call(self._stub.AnswerFromDocuments, request, timeout)
         return _replies.documents_result(response)
 
@@ -197,9 +148,9 @@ class AsyncClient:
         timeout: float | None,
     ) -> _Response:
         self._check_open()
-        seconds = _channel.checked_timeout(timeout) or self._settings.timeout
+        seconds = self._seconds(timeout)
         try:
-            return await method(request, timeout=seconds, metadata=self._settings.metadata)
+            return await method(request, timeout=seconds, metadata=self._metadata)
         except grpc.RpcError as error:
             raise error_from_rpc(error) from error
         except asyncio.CancelledError as error:
@@ -209,8 +160,4 @@ class AsyncClient:
 
     def _start_stream(self, timeout: float | None) -> _async_streams.AsyncCall:
         self._check_open()
-        return self._stub.StreamAnswer(timeout=timeout, metadata=self._settings.metadata)
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise RuntimeError("this client is closed")
+        return self._stub.StreamAnswer(timeout=timeout, metadata=self._metadata)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 DEFAULT_TARGET = "localhost:50051"
@@ -36,34 +35,6 @@ _SERVICE_CONFIG = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """The validated arguments of a client."""
-
-    target: str
-    timeout: float | None
-    metadata: Metadata
-    options: ChannelOptions
-
-
-def settings(
-    target: str,
-    *,
-    timeout: float | None,
-    token: str | None,
-    metadata: Iterable[tuple[str, str | bytes]],
-    max_message_bytes: int,
-    options: ChannelOptions,
-) -> Settings:
-    """Validates the arguments of a client; raises TypeError or ValueError, naming the wrong one."""
-    return Settings(
-        target=_checked_target(target),
-        timeout=checked_timeout(timeout),
-        metadata=_call_metadata(metadata, token),
-        options=_channel_options(max_message_bytes, options),
-    )
-
-
 def checked_timeout(timeout: float | None) -> float | None:
     """Returns the timeout, in seconds; raises ValueError unless it is positive and finite."""
     if timeout is not None and not (math.isfinite(timeout) and timeout > 0):
@@ -71,7 +42,8 @@ def checked_timeout(timeout: float | None) -> float | None:
     return timeout
 
 
-def _checked_target(target: str) -> str:
+def checked_target(target: str) -> str:
+    """Returns the target; raises TypeError or ValueError if it cannot be one."""
     if not isinstance(target, str):
         raise TypeError(f"target must be a str, not {type(target).__name__}")
     if not target or any(character.isspace() for character in target):
@@ -85,7 +57,8 @@ def _checked_target(target: str) -> str:
     return target
 
 
-def _call_metadata(metadata: Iterable[tuple[str, str | bytes]], token: str | None) -> Metadata:
+def call_metadata(metadata: Iterable[tuple[str, str | bytes]], token: str | None) -> Metadata:
+    """The metadata of each call, with the bearer token; raises ValueError for a bad token."""
     pairs = tuple((key.lower(), value) for key, value in metadata)
     if token is None:
         return pairs
@@ -94,7 +67,8 @@ def _call_metadata(metadata: Iterable[tuple[str, str | bytes]], token: str | Non
     return (*pairs, ("authorization", f"Bearer {token}"))
 
 
-def _channel_options(max_message_bytes: int, extra: ChannelOptions) -> ChannelOptions:
+def channel_options(max_message_bytes: int, extra: ChannelOptions) -> ChannelOptions:
+    """The channel's options, with those of the caller, which win."""
     if max_message_bytes <= 0:
         raise ValueError(f"max_message_bytes is {max_message_bytes}: it must be positive")
     defaults: dict[str, Any] = {

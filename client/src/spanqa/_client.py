@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator
 from functools import partial
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self, TypeVar, Unpack
 
 import grpc
 
 from spanqa import _channel, _replies, _requests, _streams
+from spanqa._base_client import BaseClient
 from spanqa._errors import SpanQAError, error_from_rpc
-from spanqa._inputs import DocumentsLike, Options, PairLike
+from spanqa._inputs import DocumentsLike, OptionArguments, Options, PairLike
 from spanqa._results import AnswerResult, DocumentsResult, LogitsResult, ModelInfo, StreamItem
 from spanqa.v1 import question_answering_pb2 as pb
 from spanqa.v1.question_answering_pb2_grpc import QuestionAnsweringServiceStub
@@ -20,53 +21,25 @@ _Request = TypeVar("_Request")
 _Response = TypeVar("_Response")
 
 
-class Client:
+class Client(BaseClient):
     """Talks to a SpanQA server over one channel; safe to share between threads.
 
     Keep one client for the life of the program, or use it as a context manager. If the server is
     unavailable, a call is tried up to four times within its timeout; streams are not retried.
     """
 
-    def __init__(
+    def _open(
         self,
-        target: str = _channel.DEFAULT_TARGET,
-        *,
-        credentials: grpc.ChannelCredentials | None = None,
-        timeout: float | None = _channel.DEFAULT_TIMEOUT_SECONDS,
-        token: str | None = None,
-        metadata: Iterable[tuple[str, str | bytes]] = (),
-        max_message_bytes: int = _channel.DEFAULT_MAX_MESSAGE_BYTES,
-        options: _channel.ChannelOptions = (),
+        target: str,
+        credentials: grpc.ChannelCredentials | None,
+        options: _channel.ChannelOptions,
     ) -> None:
-        """Makes a client, which connects at the first call.
-
-        Args:
-            target: ``HOST:PORT``, or any other gRPC target name.
-            credentials: The channel's credentials (TLS); None means plain text.
-            timeout: Seconds that a call may take, unless the call has its own; None means no limit.
-            token: Sent with each call as ``authorization: Bearer TOKEN``.
-            metadata: More metadata, sent with each call.
-            max_message_bytes: The largest message sent or received.
-            options: gRPC channel options, which override the client's own.
-
-        Raises:
-            TypeError, ValueError: An argument cannot be used; the message names it.
-        """
-        self._settings = _channel.settings(
-            target,
-            timeout=timeout,
-            token=token,
-            metadata=metadata,
-            max_message_bytes=max_message_bytes,
-            options=options,
-        )
         self._channel = (
-            grpc.insecure_channel(target, self._settings.options)
+            grpc.insecure_channel(target, options)
             if credentials is None
-            else grpc.secure_channel(target, credentials, self._settings.options)
+            else grpc.secure_channel(target, credentials, options)
         )
         self._stub = QuestionAnsweringServiceStub(self._channel)
-        self._closed = False
 
     def __enter__(self) -> Self:
         return self
@@ -89,22 +62,17 @@ class Client:
         question: str,
         context: str,
         *,
-        top_k: int = 1,
-        max_answer_tokens: int | None = None,
-        allow_no_answer: bool = False,
-        no_answer_threshold: float = 0.0,
-        max_sequence_tokens: int | None = None,
-        doc_stride_tokens: int | None = None,
-        min_probability: float = 0.0,
         timeout: float | None = None,
+        **options: Unpack[OptionArguments],
     ) -> AnswerResult:
         """Finds the spans of ``context`` that answer ``question``.
 
         Args:
             question: The question.
             context: The text to search, of any length up to the server's limit.
-            top_k ... min_probability: How to answer: the fields of ``Options``.
             timeout: Seconds that the call may take, retries included; None means the client's.
+            options: How to answer, as keyword arguments: the fields of ``Options`` (``top_k``,
+                ``max_answer_tokens``, ``min_probability`` and so on), which says what each means.
 
         Raises:
             TypeError, ValueError: An argument cannot be sent (a lone surrogate in a text, say);
@@ -112,16 +80,7 @@ class Client:
             SpanQAError: The call failed; the subclass tells the kind of failure.
             RuntimeError: The client is closed.
         """
-        options = Options(
-            top_k=top_k,
-            max_answer_tokens=max_answer_tokens,
-            allow_no_answer=allow_no_answer,
-            no_answer_threshold=no_answer_threshold,
-            max_sequence_tokens=max_sequence_tokens,
-            doc_stride_tokens=doc_stride_tokens,
-            min_probability=min_probability,
-        )
-        request = _requests.answer_request(question, context, options)
+        request = _requests.answer_request(question, context, Options(**options))
         return _replies.answer_result(self._call(self._stub.Answer, request, timeout))
 
     def answer_batch(
@@ -171,32 +130,17 @@ class Client:
         question: str,
         documents: DocumentsLike,
         *,
-        top_k: int = 1,
-        max_answer_tokens: int | None = None,
-        allow_no_answer: bool = False,
-        no_answer_threshold: float = 0.0,
-        max_sequence_tokens: int | None = None,
-        doc_stride_tokens: int | None = None,
-        min_probability: float = 0.0,
         timeout: float | None = None,
+        **options: Unpack[OptionArguments],
     ) -> DocumentsResult:
         """Finds the answers to one question in many texts, ranked jointly.
 
         Args:
             question: The question.
             documents: Texts, ``Document`` values, or a mapping from ids to texts.
-            top_k ... timeout: As for ``answer``, which also raises the same errors.
+            timeout, options: As for ``answer``, which also raises the same errors.
         """
-        options = Options(
-            top_k=top_k,
-            max_answer_tokens=max_answer_tokens,
-            allow_no_answer=allow_no_answer,
-            no_answer_threshold=no_answer_threshold,
-            max_sequence_tokens=max_sequence_tokens,
-            doc_stride_tokens=doc_stride_tokens,
-            min_probability=min_probability,
-        )
-        request = _requests.documents_request(question, documents, options)
+        request = _requests.documents_request(question, documents, Options(**options))
         response = self._call(self._stub.AnswerFromDocuments, request, timeout)
         return _replies.documents_result(response)
 
@@ -232,9 +176,9 @@ class Client:
         timeout: float | None,
     ) -> _Response:
         self._check_open()
-        seconds = _channel.checked_timeout(timeout) or self._settings.timeout
+        seconds = self._seconds(timeout)
         try:
-            return method(request, timeout=seconds, metadata=self._settings.metadata)
+            return method(request, timeout=seconds, metadata=self._metadata)
         except grpc.RpcError as error:
             raise error_from_rpc(error) from error
 
@@ -242,8 +186,4 @@ class Client:
         self, timeout: float | None, requests: Iterator[pb.StreamAnswerRequest]
     ) -> _streams.SyncCall:
         self._check_open()
-        return self._stub.StreamAnswer(requests, timeout, metadata=self._settings.metadata)
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise RuntimeError("this client is closed")
+        return self._stub.StreamAnswer(requests, timeout, metadata=self._metadata)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import TypeAlias, TypedDict
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,18 @@ class Options:
     """How many tokens of the text neighbouring windows share; None means the model's default."""
     min_probability: float = 0.0
     """Answers with a smaller probability, from 0 to 1, are left out."""
+
+
+class OptionArguments(TypedDict, total=False):
+    """The fields of ``Options``, as keyword arguments of a call."""
+
+    top_k: int
+    max_answer_tokens: int | None
+    allow_no_answer: bool
+    no_answer_threshold: float
+    max_sequence_tokens: int | None
+    doc_stride_tokens: int | None
+    min_probability: float
 
 
 @dataclass(frozen=True, slots=True)

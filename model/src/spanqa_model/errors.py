@@ -1,4 +1,9 @@
-"""All errors of this package."""
+"""All errors of this package, and those of libraries in one line."""
+
+
+def first_line(error: Exception) -> str:
+    """The first line of what a library says; the others are advice for programmers."""
+    return str(error).partition("\n")[0] or type(error).__name__
 
 
 class ModelError(Exception):

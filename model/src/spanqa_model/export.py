@@ -14,7 +14,7 @@ from spanqa_model.checkpoints.reader import load_checkpoint
 from spanqa_model.checkpoints.training_facts import check_limits, settle_facts
 from spanqa_model.packed_bert.build import build_module
 from spanqa_model.packed_bert.devices import Device, Dtype
-from spanqa_model.packed_bert.forms import FORMS, Attention, check_form, default_attention
+from spanqa_model.packed_bert.forms import FORMS, Attention, check_form
 from spanqa_model.packed_bert.model import PackedBertForQuestionAnswering
 from spanqa_model.packed_bert.parity import ParityReport, check_agreement, compare, sample_windows
 from spanqa_model.packed_bert.synchronization import check_waits
@@ -29,8 +29,8 @@ STEPS = 7
 class Target:
     """What a version is exported for."""
 
-    device: Device
     dtype: Dtype
+    device: Device
     attention: Attention
 
 
@@ -40,36 +40,30 @@ class Exported:
 
     version: int
     directory: Path
-    dtype: str
     parity: ParityReport
 
 
 def export(
     source: Source,
     repository: Path,
+    target: Target,
     *,
-    version: int | None,
-    device: Device,
-    dtype: Dtype,
-    attention: Attention | None = None,
-    on_step: Callable[[str], None],
+    version: int | None = None,
+    on_step: Callable[[str], None] = lambda _: None,
 ) -> Exported:
     """Make a model version, complete or not at all.
 
     Args:
         source: where the checkpoint comes from.
         repository: Triton's model repository.
+        target: what the version is for.
         version: the number of the version; None means the next free one.
-        device: where it will run.
-        dtype: the type of its weights.
-        attention: the form of attention; None means the default of the device.
         on_step: called at the start of each of `STEPS` steps, with its name.
 
     Raises:
         ModelError: a step failed; the repository has no new version.
     """
-    target = Target(device, dtype, attention or default_attention(device))
-    check_form(target.attention, device, dtype)
+    check_form(target.attention, target.device, target.dtype)
     number = version if version is not None else next_version(repository)
     with staged_version(repository, number) as staging:
         on_step(f"fetching {source.repository}")
@@ -85,7 +79,7 @@ def export(
         if source.adapter is not None:
             weights = merge_adapter(weights, source.adapter)
         module = build_module(checkpoint.config, weights)
-        on_step(f"scripting and saving as {dtype}")
+        on_step(f"scripting and saving as {target.dtype}")
         model_file = staging / "model.pt"
         save_module(checkpoint.config, module, target, model_file)
         checkpoint.tokenizer.save(str(staging / "tokenizer.json"))
@@ -102,9 +96,7 @@ def export(
                 "revision": fetched.revision,
                 "weights_sha256": weights_sha256,
                 "model_sha256": sha256_of(model_file),
-                "dtype": dtype,
-                "device": device,
-                "attention": target.attention,
+                **asdict(target),
                 **asdict(facts),
                 "max_position_embeddings": checkpoint.config.max_position_embeddings,
                 "vocab_size": checkpoint.config.vocab_size,
@@ -113,7 +105,7 @@ def export(
                 "f1": source.f1,
             },
         )
-    return Exported(number, repository / MODEL_NAME / str(number), dtype, parity)
+    return Exported(number, repository / MODEL_NAME / str(number), parity)
 
 
 def save_module(

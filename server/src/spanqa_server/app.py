@@ -17,7 +17,6 @@ from spanqa_server.processes.signals import stop_signal
 from spanqa_server.qa.answerer import Answerer
 from spanqa_server.qa.requests import Limits, ModelDefaults
 from spanqa_server.qa.text_cache import TextCache
-from spanqa_server.qa.tokenizer import TokenizedText
 from spanqa_server.scheduling.admission import Admission
 from spanqa_server.scheduling.token_budget import TokenBudget
 from spanqa_server.settings import Settings
@@ -30,7 +29,7 @@ from spanqa_server.triton.host import TritonHost
 from spanqa_server.triton.repository_view import writable_view
 from spanqa_server.triton_settings import GateSettings, TritonSettings
 from spanqa_server.versions.monitor import POLL_SECONDS, VersionMonitor
-from spanqa_server.versions.repository import MODEL_NAME, ModelVersion
+from spanqa_server.versions.repository import ModelVersion
 from spanqa_server.versions.rollout import Rollout
 
 logger = logging.getLogger(__name__)
@@ -152,7 +151,7 @@ async def open_backend(
 
 
 def open_triton(settings: TritonSettings, addresses: list[str], budget: TokenBudget) -> Triton:
-    return Triton(addresses, MODEL_NAME, budget=budget, max_chunk_tokens=settings.max_chunk_tokens)
+    return Triton(addresses, budget=budget, max_chunk_tokens=settings.max_chunk_tokens)
 
 
 def open_admission(settings: Settings, budget: TokenBudget) -> Admission:
@@ -169,12 +168,10 @@ def served_model(
     )
     limits = limits_of(settings, version)
     inference = VersionInference(triton, version.number, version.tensor_limits)
-    cache: TextCache[TokenizedText] = TextCache(
-        settings.text_cache_bytes, lambda kept: TEXTS_FROM[kept].inc()
+    texts = TextCache(
+        version.tokenizer, threads, settings.text_cache_bytes, lambda known: TEXTS_FROM[known].inc()
     )
-    answerer = Answerer(
-        version.tokenizer, defaults, limits, inference, threads, cache, tracing.stage
-    )
+    answerer = Answerer(texts, defaults, limits, inference, threads, tracing.stage)
     return ServedModel(answerer, describe_model(version, limits, settings))
 
 

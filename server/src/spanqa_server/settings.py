@@ -156,7 +156,8 @@ class Settings(TritonSettings):
     text_cache_bytes: int = setting(
         "limits",
         32 << 20,
-        "Memory in which a worker caches the tokens of recent texts; 0 turns the cache off.",
+        "Memory in which a worker caches the tokens of recent texts and words, for each model "
+        "version; 0 turns the cache off.",
         metavar="BYTES",
         ge=0,
     )

@@ -1,11 +1,12 @@
-"""A real gRPC server on a free port, and both clients behind one way of calling them."""
+"""A fake server on a free port, and both clients behind one interface that blocks."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 import grpc
@@ -13,7 +14,68 @@ import pytest
 
 import spanqa
 from spanqa.v1 import question_answering_pb2 as pb
-from unit.client.fake_service import Call, FakeService, Handler, Read, running, until_gone
+from unit.client.fake_service import FakeService, Handler, running, until_gone
+
+
+class Blocking:
+    """Calls the methods of an ``AsyncClient`` in its event loop, which runs in another thread."""
+
+    def __init__(self, client: spanqa.AsyncClient) -> None:
+        self._client = client
+        self._loop = asyncio.get_running_loop()
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        method = getattr(self._client, name)
+        return lambda *args, **kwargs: self._wait(method(*args, **kwargs))
+
+    def answer_stream(self, pairs: Any, **kwargs: Any) -> Iterator[spanqa.StreamItem]:
+        return self._items(self._client.answer_stream(pairs, **kwargs))
+
+    def _items(self, stream: Any) -> Iterator[spanqa.StreamItem]:
+        async def following() -> spanqa.StreamItem | None:
+            return await anext(stream, None)
+
+        while (item := self._wait(following())) is not None:
+            yield item
+
+    def _wait(self, awaitable: Awaitable[Any]) -> Any:
+        async def outcome() -> tuple[Any, BaseException | None]:
+            try:
+                return await awaitable, None
+            except BaseException as error:  # a future would change a CancelledError
+                return None, error
+
+        result, error = asyncio.run_coroutine_threadsafe(outcome(), self._loop).result()
+        if error is not None:
+            raise error
+        return result
+
+
+@contextmanager
+def blocking_async_client(target: str, **arguments: Any) -> Iterator[Blocking]:
+    made: Future[Blocking] = Future()
+    over = asyncio.Event()
+
+    async def run() -> None:
+        async with spanqa.AsyncClient(target, **arguments) as client:
+            made.set_result(Blocking(client))
+            await over.wait()
+
+    with ThreadPoolExecutor(1) as executor:
+        ended = executor.submit(asyncio.run, run())
+        client = made.result(timeout=20)
+        try:
+            yield client
+        finally:
+            client._loop.call_soon_threadsafe(over.set)
+            ended.result(timeout=20)
+
+
+Connect = Callable[..., Any]
+KINDS: dict[str, Callable[..., AbstractContextManager[Any]]] = {
+    "Client": spanqa.Client,
+    "AsyncClient": blocking_async_client,
+}
 
 
 @pytest.fixture
@@ -23,81 +85,22 @@ def service() -> Iterator[FakeService]:
         yield fake
 
 
-def call_sync(method: str, *args: object, client: dict[str, Any], **kwargs: object) -> Any:
-    with spanqa.Client(**client) as made:
-        return getattr(made, method)(*args, **kwargs)
+@pytest.fixture(params=KINDS)
+def connect(request: pytest.FixtureRequest, service: FakeService) -> Iterator[Connect]:
+    """Makes a client of either kind, by default of the running server."""
+    with ExitStack() as stack:
+
+        def make(target: str = "", **arguments: Any) -> Any:
+            kind = KINDS[request.param]
+            return stack.enter_context(kind(target or service.target, **arguments))
+
+        yield make
 
 
-def call_async(method: str, *args: object, client: dict[str, Any], **kwargs: object) -> Any:
-    async def run() -> Any:
-        async with spanqa.AsyncClient(**client) as made:
-            return await getattr(made, method)(*args, **kwargs)
-
-    return asyncio.run(run())
-
-
-@pytest.fixture(params=[call_sync, call_async], ids=["Client", "AsyncClient"])
-def call(request: pytest.FixtureRequest, service: FakeService) -> Call:
-    """Calls a method of a new client of the running server."""
-
-    def run(
-        method: str, *args: object, client: dict[str, Any] | None = None, **kwargs: object
-    ) -> Any:
-        options = {"target": service.target, **(client or {})}
-        return request.param(method, *args, client=options, **kwargs)
-
-    return run
-
-
-def read_sync(
-    target: str,
-    pairs: Any,
-    on_item: Callable[[Any], object],
-    over: threading.Event | None,
-    client: Any,
-    **kwargs: Any,
-) -> None:
-    with spanqa.Client(target, **client) as made:
-        try:
-            for item in made.answer_stream(pairs, **kwargs):
-                if on_item(item) == "stop":
-                    break
-        finally:
-            assert over is None or over.wait(20)
-
-
-def read_async(
-    target: str,
-    pairs: Any,
-    on_item: Callable[[Any], object],
-    over: threading.Event | None,
-    client: Any,
-    **kwargs: Any,
-) -> None:
-    async def run() -> None:
-        async with spanqa.AsyncClient(target, **client) as made:
-            try:
-                async for item in made.answer_stream(pairs, **kwargs):
-                    if on_item(item) == "stop":
-                        break
-            finally:
-                assert over is None or await asyncio.to_thread(over.wait, 20)
-
-    asyncio.run(run())
-
-
-@pytest.fixture(params=[read_sync, read_async], ids=["Client", "AsyncClient"])
-def read(request: pytest.FixtureRequest, service: FakeService) -> Read:
-    def run(
-        pairs: object,
-        on_item: Callable[[Any], object] = lambda item: None,
-        over: threading.Event | None = None,
-        client: Any = None,
-        **kwargs: Any,
-    ) -> None:
-        request.param(service.target, pairs, on_item, over, client or {}, **kwargs)
-
-    return run
+@pytest.fixture
+def client(connect: Connect) -> Any:
+    """A client of either kind."""
+    return connect()
 
 
 @pytest.fixture

@@ -7,11 +7,13 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import count
 from typing import Any
 
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
 from google.rpc import (  # type: ignore[import-untyped,unused-ignore]
     error_details_pb2,
     status_pb2,
@@ -24,10 +26,6 @@ from spanqa.v1.question_answering_pb2_grpc import (
     add_QuestionAnsweringServiceServicer_to_server,
 )
 
-Call = Callable[..., Any]  # a client's method of the fixture ``call``
-# Hands each item of a stream to a function, which may say "stop". With ``over`` the client stays
-# open until the server knows that the call is over.
-Read = Callable[..., None]
 Handler = Callable[[pb.AnswerRequest, grpc.ServicerContext], pb.AnswerResponse]
 Requests = Iterator[pb.StreamAnswerRequest]
 Responses = Iterator[pb.StreamAnswerResponse]
@@ -182,6 +180,18 @@ def numbered(total: int) -> Iterator[tuple[str, str]]:
     return (("Who?", f"Ada{index} did.") for index in range(total))
 
 
+def endless() -> Iterator[tuple[str, str]]:
+    """Pairs without end, too large to fit all into the buffers of a connection."""
+    return (("Who?", f"Ada{index} " + "x" * 4096) for index in count())
+
+
+def never(requests: Requests, context: grpc.ServicerContext) -> Responses:
+    """Reads one pair, and answers none."""
+    next(requests)
+    until_gone(context)
+    return iter(())
+
+
 def until_gone(context: grpc.ServicerContext) -> None:
     """Returns when the caller has gone."""
     gone = threading.Event()
@@ -217,13 +227,16 @@ def refuse(context: grpc.ServicerContext, status: status_pb2.Status) -> Any:
 def refusal(field: str, description: str) -> status_pb2.Status:
     """INVALID_ARGUMENT with every detail that the client reads."""
     violation = error_details_pb2.BadRequest.FieldViolation(field=field, description=description)
-    status = status_pb2.Status(code=3, message=f"{field}: {description}")
-    for detail in (
+    details = packed(
         error_details_pb2.BadRequest(field_violations=[violation]),
         error_details_pb2.ErrorInfo(domain="spanqa.v1", reason="NOT_VALID"),
         error_details_pb2.RetryInfo(retry_delay=Duration(seconds=1, nanos=500_000_000)),
-    ):
-        packed = AnyMessage()
-        packed.Pack(detail)
-        status.details.append(packed)
-    return status
+    )
+    return status_pb2.Status(code=3, message=f"{field}: {description}", details=details)
+
+
+def packed(*messages: Message) -> list[AnyMessage]:
+    boxes = [AnyMessage() for _ in messages]
+    for box, message in zip(boxes, messages, strict=True):
+        box.Pack(message)
+    return boxes

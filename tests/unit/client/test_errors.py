@@ -8,7 +8,6 @@ import grpc
 import pytest
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.message import Message
 from google.rpc import (  # type: ignore[import-untyped,unused-ignore]
     error_details_pb2,
     status_pb2,
@@ -16,6 +15,7 @@ from google.rpc import (  # type: ignore[import-untyped,unused-ignore]
 
 import spanqa
 from spanqa._errors import error_from_rpc, error_from_status
+from unit.client.fake_service import packed
 
 DETAILS_KEY = "grpc-status-details-bin"
 
@@ -25,15 +25,6 @@ def rpc_error(
 ) -> grpc.aio.AioRpcError:
     trailing = () if details is None else ((DETAILS_KEY, details),)
     return grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata(*trailing), message)
-
-
-def packed(*messages: Message) -> list[AnyMessage]:
-    boxes = []
-    for message in messages:
-        box = AnyMessage()
-        box.Pack(message)
-        boxes.append(box)
-    return boxes
 
 
 @pytest.mark.parametrize("code", [code for code in grpc.StatusCode if code.name != "OK"])
@@ -81,14 +72,10 @@ def test_details_that_cannot_be_trusted_are_left_out(details: bytes) -> None:
 def test_a_broken_detail_does_not_hide_the_others() -> None:
     broken = AnyMessage(type_url="type.googleapis.com/google.rpc.ErrorInfo", value=b"\xff")
     retry = error_details_pb2.RetryInfo(retry_delay=Duration(seconds=2))
-    status = status_pb2.Status(code=14, message="down", details=[broken, *packed(retry)])
-    error = error_from_status(status)
+    error = error_from_status(status_pb2.Status(code=14, details=[broken, *packed(retry)]))
     assert (error.reason, error.retry_delay) == ("", 2.0)
-
-
-def test_retry_info_without_a_delay_is_none() -> None:
-    status = status_pb2.Status(code=14, details=packed(error_details_pb2.RetryInfo()))
-    assert error_from_status(status).retry_delay is None
+    no_delay = status_pb2.Status(code=14, details=packed(error_details_pb2.RetryInfo()))
+    assert error_from_status(no_delay).retry_delay is None
 
 
 def test_missing_message_is_said() -> None:

@@ -6,8 +6,10 @@ import dataclasses
 import importlib.metadata
 import inspect
 import pkgutil
+import typing
 
 import spanqa
+from spanqa._inputs import OptionArguments
 
 PUBLIC = [
     "Answer",
@@ -49,9 +51,9 @@ def test_public_names_are_these() -> None:
 
 def test_all_other_modules_are_private() -> None:
     modules = {module.name for module in pkgutil.iter_modules(spanqa.__path__)}
-    assert {name for name in modules if not name.startswith("_")} == {"cli", "v1"}
+    assert {name for name in modules if not name.startswith("_")} == {"cli", "squad", "v1"}
     reachable = {name for name in vars(spanqa) if not name.startswith("_")}
-    assert reachable - {"cli", "v1"} == set(PUBLIC)
+    assert reachable - {"cli", "squad", "v1"} == set(PUBLIC)
 
 
 def test_the_version_is_that_of_the_distribution() -> None:
@@ -81,17 +83,17 @@ def test_both_clients_take_the_same_arguments() -> None:
 
 
 def test_the_options_are_the_keywords_of_every_answer() -> None:
-    options = {f.name: f.default for f in dataclasses.fields(spanqa.Options)}
+    options = typing.get_type_hints(spanqa.Options)
+    assert typing.get_type_hints(OptionArguments) == options
     for method in (spanqa.Client.answer, spanqa.Client.answer_from_documents):
-        keywords = {
-            name: parameter.default
-            for name, parameter in inspect.signature(method).parameters.items()
-            if parameter.kind is parameter.KEYWORD_ONLY
-        }
-        assert keywords == {**options, "timeout": None}
+        keywords = inspect.signature(method, eval_str=True).parameters["options"]
+        assert keywords.kind is keywords.VAR_KEYWORD
+        assert keywords.annotation == typing.Unpack[OptionArguments]
 
 
-def test_inputs_and_results_have_no_dict() -> None:
-    values = [getattr(spanqa, name) for name in PUBLIC]
-    for cls in filter(dataclasses.is_dataclass, values):
+def test_inputs_and_results_are_immutable() -> None:
+    values = [cls for cls in map(vars(spanqa).get, PUBLIC) if dataclasses.is_dataclass(cls)]
+    assert len(values) == 14
+    for cls in values:
         assert "__slots__" in vars(cls)
+        assert vars(cls)["__dataclass_params__"].frozen

@@ -10,9 +10,8 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 
-from spanqa import Answer, InternalError, InvalidArgumentError, _replies
+from spanqa import _replies
 from spanqa.v1 import question_answering_pb2 as pb
-from unit.client.fake_service import refusal
 
 
 def filled(message: Message, number: int = 0) -> int:
@@ -73,46 +72,6 @@ def test_no_answer_has_no_best() -> None:
     assert _replies.documents_result(pb.AnswerFromDocumentsResponse(no_answer=True)).best is None
 
 
-def test_the_document_of_an_answer_is_found() -> None:
-    response = pb.AnswerFromDocumentsResponse(
-        answers=[pb.Answer(text="x", document_index=1), pb.Answer(text="y", document_index=0)],
-        document_ids=["first", "second"],
-    )
-    result = _replies.documents_result(response)
-    assert result.best == result.answers[0]
-    assert [result.document_id(answer) for answer in result.answers] == ["second", "first"]
-
-
 def test_accuracy_that_was_not_measured_is_none() -> None:
     info = _replies.model_info(pb.GetModelResponse(f1=0.0))
     assert (info.exact_match, info.f1) == (None, 0.0)
-
-
-def test_items_of_a_batch_are_results_or_errors_in_their_order() -> None:
-    answered = pb.AnswerResponse(answers=[pb.Answer(text="Ada")])
-    response = pb.BatchAnswerResponse(
-        items=[
-            pb.BatchAnswerItem(error=refusal("context", "is empty")),
-            pb.BatchAnswerItem(response=answered),
-            pb.BatchAnswerItem(response=pb.AnswerResponse()),
-            pb.BatchAnswerItem(),
-        ]
-    )
-    refused, right, empty, neither = _replies.batch_outcomes(response, 4)
-    assert isinstance(refused, InvalidArgumentError)
-    assert refused.field_violations[0].field == "context"
-    assert right == _replies.answer_result(answered)
-    assert empty == _replies.answer_result(pb.AnswerResponse())
-    assert isinstance(neither, InternalError)
-
-
-def test_a_batch_with_items_missing_is_an_error() -> None:
-    response = pb.BatchAnswerResponse(items=[pb.BatchAnswerItem()])
-    with pytest.raises(InternalError, match="1 items to 2 pairs"):
-        _replies.batch_outcomes(response, 2)
-
-
-def test_results_are_immutable() -> None:
-    answer = Answer("Ada", 0, 3, 1.0, 0.5, 0.5, 0.5, 0)
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        answer.text = "Bob"  # type: ignore[misc]

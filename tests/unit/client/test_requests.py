@@ -9,28 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spanqa import Document, Options, Pair, _requests
-from spanqa._inputs import PairLike
 from spanqa.v1 import question_answering_pb2 as pb
 
-ALL = Options(
-    top_k=3,
-    max_answer_tokens=7,
-    allow_no_answer=True,
-    no_answer_threshold=-1.5,
-    max_sequence_tokens=128,
-    doc_stride_tokens=64,
-    min_probability=0.25,
-)
-SENT = pb.AnswerOptions(
-    top_k=3,
-    max_answer_tokens=7,
-    allow_no_answer=True,
-    no_answer_threshold=-1.5,
-    offset_encoding=pb.OFFSET_ENCODING_UTF32,
-    max_sequence_tokens=128,
-    doc_stride_tokens=64,
-    min_probability=0.25,
-)
 DEFAULT = pb.AnswerOptions(top_k=1, offset_encoding=pb.OFFSET_ENCODING_UTF32)
 
 
@@ -76,21 +56,6 @@ def test_wrong_options_are_named(name: str, value: object, error: type[Exception
         _requests.batch_request([("q", "c"), Pair("q", "c", options)])
 
 
-def test_a_batch_takes_pairs_and_tuples_in_their_order() -> None:
-    pairs: list[PairLike] = [Pair("q", "c", ALL), ("r", "d")]
-    request = _requests.batch_request(iter(pairs))
-    assert list(request.requests) == [
-        pb.AnswerRequest(question="q", context="c", options=SENT),
-        pb.AnswerRequest(question="r", context="d", options=DEFAULT),
-    ]
-
-
-def test_a_message_of_a_stream_has_its_index_as_id() -> None:
-    request = _requests.stream_request(7, Pair("q", "c", ALL))
-    sent = pb.AnswerRequest(question="q", context="c", options=SENT)
-    assert request == pb.StreamAnswerRequest(id="7", request=sent)
-
-
 @pytest.mark.parametrize(
     ("pair", "error", "message"),
     [
@@ -116,20 +81,6 @@ def test_one_text_in_place_of_many_is_refused(several: Any) -> None:
         _requests.batch_request(several)
     with pytest.raises(TypeError, match=f"^documents must be a list or .* not {kind}"):
         _requests.documents_request("q", several, Options())
-
-
-@pytest.mark.parametrize(
-    "documents",
-    [
-        [Document("one", id="1"), Document("two", id="2")],
-        {"1": "one", "2": "two"},
-    ],
-    ids=["Document", "mapping"],
-)
-def test_documents_keep_ids_and_order(documents: Any) -> None:
-    request = _requests.documents_request("q", documents, ALL)
-    assert (request.question, request.options) == ("q", SENT)
-    assert [(d.id, d.text) for d in request.documents] == [("1", "one"), ("2", "two")]
 
 
 def test_documents_may_be_plain_texts() -> None:

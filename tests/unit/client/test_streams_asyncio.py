@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import aclosing
-from itertools import count, islice
 
 import grpc
 import pytest
 import pytest_asyncio
 
 import spanqa
-from unit.client.fake_service import FakeService, Requests, Responses, stream_response, until_gone
+from unit.client.fake_service import (
+    FakeService,
+    Requests,
+    Responses,
+    endless,
+    never,
+    stream_response,
+)
 
 
 @pytest_asyncio.fixture
@@ -21,37 +27,26 @@ async def client(service: FakeService) -> AsyncIterator[spanqa.AsyncClient]:
         yield made
 
 
-def endless() -> Iterator[tuple[str, str]]:
-    return (("Who?", f"Ada{index} " + "x" * 4096) for index in count())
-
-
 async def over(service: FakeService) -> bool:
     return await asyncio.to_thread(service.stream_over.wait, 20)
-
-
-def never(requests: Requests, context: grpc.ServicerContext) -> Responses:
-    next(requests)
-    until_gone(context)
-    return iter(())
 
 
 async def test_pairs_may_be_an_async_iterable_that_depends_on_items(
     client: spanqa.AsyncClient,
 ) -> None:
-    follow_up: asyncio.Queue[str | None] = asyncio.Queue()
+    follow_up: asyncio.Queue[str] = asyncio.Queue()
+    follow_up.put_nowait("Ada")
 
     async def pairs() -> AsyncIterator[tuple[str, str]]:
-        context: str | None = "Ada"
-        while context is not None:
+        while context := await follow_up.get():
             yield "Who?", context
-            context = await follow_up.get()
 
     seen: list[str] = []
     async for item in client.answer_stream(pairs()):
         assert isinstance(item.outcome, spanqa.AnswerResult)
         assert item.outcome.best is not None
         seen.append(item.outcome.best.text)
-        follow_up.put_nowait(f"{seen[-1]}!" if len(seen) < 4 else None)
+        follow_up.put_nowait(f"{seen[-1]}!" if len(seen) < 4 else "")
     assert seen == ["Ada", "Ada!", "Ada!!", "Ada!!!"]
 
 
@@ -116,26 +111,6 @@ async def test_a_timeout_of_asyncio_is_one(
     assert await over(service)
 
 
-async def test_closing_the_client_ends_its_streams_with_an_error(
-    client: spanqa.AsyncClient, service: FakeService
-) -> None:
-    stream = client.answer_stream(endless())
-    await anext(stream)
-    await client.close()
-    with pytest.raises(spanqa.CallCancelledError, match="closed"):
-        async for _ in stream:
-            pass
-
-
-async def test_a_closed_client_says_so(client: spanqa.AsyncClient) -> None:
-    early = client.answer_stream(endless())
-    await client.close()
-    with pytest.raises(RuntimeError, match="closed"):
-        client.answer_stream(endless())
-    with pytest.raises(RuntimeError, match="closed"):
-        await anext(early)
-
-
 async def test_an_iterable_that_waits_does_not_hold_up_an_abort(
     client: spanqa.AsyncClient, service: FakeService
 ) -> None:
@@ -154,10 +129,3 @@ async def test_an_iterable_that_waits_does_not_hold_up_an_abort(
         await anext(stream)
     # No task is left behind that waits for more pairs.
     assert asyncio.all_tasks() == {asyncio.current_task()}
-
-
-async def test_streams_run_side_by_side_on_one_client(client: spanqa.AsyncClient) -> None:
-    async def indices() -> list[int]:
-        return [item.index async for item in client.answer_stream(islice(endless(), 5))]
-
-    assert await asyncio.gather(*(indices() for _ in range(3))) == [[0, 1, 2, 3, 4]] * 3

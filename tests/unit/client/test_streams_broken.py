@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,10 +15,11 @@ import pytest
 
 import spanqa
 from spanqa import _async_streams
+from unit.client.fake_service import endless
 
 SERVER = """
 import threading
-from unit.client.fake_service import FakeService, Requests, Responses, running
+from unit.client.fake_service import FakeService, running
 with running(FakeService()) as service:
     print(service.target, flush=True)
     threading.Event().wait()
@@ -34,10 +34,6 @@ def mortal() -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         yield process
         process.kill()
-
-
-def endless() -> Iterator[tuple[str, str]]:
-    return (("Who?", f"Ada{index} " + "x" * 4096) for index in count())
 
 
 def test_a_server_that_dies_is_unavailable(mortal: subprocess.Popen[str]) -> None:

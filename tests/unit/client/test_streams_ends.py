@@ -3,59 +3,62 @@
 from __future__ import annotations
 
 import asyncio
+import queue
+import threading
 from collections.abc import Iterator
 from itertools import count, islice
+from typing import Any
 
 import grpc
 import pytest
 
 import spanqa
-from spanqa import Pair
+from unit.client.conftest import Connect
 from unit.client.fake_service import (
     FakeService,
-    Read,
     Requests,
     Responses,
+    StreamHandler,
+    endless,
+    in_order,
+    never,
     numbered,
     stream_response,
     until_gone,
 )
 
 
-def test_an_abort_raises_after_the_items_before_it(read: Read, service: FakeService) -> None:
-    def abort_after_three(requests: Requests, context: grpc.ServicerContext) -> Responses:
-        yield from map(stream_response, islice(requests, 3))
-        context.abort(grpc.StatusCode.UNAVAILABLE, "going away")
+def abort_after(answered: int, code: grpc.StatusCode) -> StreamHandler:
+    def abort(requests: Requests, context: grpc.ServicerContext) -> Responses:
+        yield from map(stream_response, islice(requests, answered))
+        context.abort(code, "going away")
 
-    service.stream = abort_after_three
-    items: list[spanqa.StreamItem] = []
+    return abort
+
+
+def test_an_abort_raises_after_the_items_before_it(client: Any, service: FakeService) -> None:
+    service.stream = abort_after(3, grpc.StatusCode.UNAVAILABLE)
+    stream = client.answer_stream(numbered(10))
+    assert [next(stream).index for _ in range(3)] == [0, 1, 2]
     with pytest.raises(spanqa.UnavailableError, match="going away") as caught:
-        read(numbered(10), items.append)
-    assert [item.index for item in items] == [0, 1, 2]
+        next(stream)
     assert isinstance(caught.value.__cause__, grpc.RpcError)
 
 
-def test_an_abort_while_pairs_are_sent_keeps_its_status(read: Read, service: FakeService) -> None:
-    def abort_after_three(requests: Requests, context: grpc.ServicerContext) -> Responses:
-        yield from map(stream_response, islice(requests, 3))
-        context.abort(grpc.StatusCode.ABORTED, "going away")
-
-    def endless() -> Iterator[tuple[str, str]]:
-        return (("Who?", "Ada " + "x" * 30_000) for _ in count())
-
-    service.stream = abort_after_three
+def test_an_abort_while_pairs_are_sent_keeps_its_status(client: Any, service: FakeService) -> None:
+    service.stream = abort_after(3, grpc.StatusCode.ABORTED)
     # What comes first, the status or the failed write, is chance.
     for _ in range(20):
-        items: list[spanqa.StreamItem] = []
+        stream = client.answer_stream(("Who?", "Ada " + "x" * 30_000) for _ in count())
+        assert [next(stream).index for _ in range(3)] == [0, 1, 2]
         with pytest.raises(spanqa.SpanQAError, match="ABORTED: going away"):
-            read(endless(), items.append)
-        assert [item.index for item in items] == [0, 1, 2]
+            next(stream)
 
 
-def test_a_stream_is_not_retried(read: Read, service: FakeService) -> None:
+def test_a_stream_is_not_retried(client: Any, service: FakeService) -> None:
     service.failures = [(grpc.StatusCode.UNAVAILABLE, "starting")]
     with pytest.raises(spanqa.UnavailableError, match="starting"):
-        read(numbered(10))
+        list(client.answer_stream(numbered(10)))
     assert len(service.requests) == 1
 
 
@@ -66,7 +69,7 @@ class Broken(BaseException):
 @pytest.mark.parametrize("error", [LookupError("no more"), Broken(), asyncio.CancelledError()])
 @pytest.mark.parametrize("before", [0, 2])
 def test_what_the_iterable_raises_reaches_the_caller_as_it_is(
-    read: Read, service: FakeService, error: BaseException, before: int
+    client: Any, service: FakeService, error: BaseException, before: int
 ) -> None:
     def wait_after_two(requests: Requests, context: grpc.ServicerContext) -> Responses:
         yield from map(stream_response, islice(requests, 2))
@@ -77,116 +80,100 @@ def test_what_the_iterable_raises_reaches_the_caller_as_it_is(
         raise error
 
     service.stream = wait_after_two
-    # With no pair before it, the call may end before the server hears of it.
-    over = service.stream_over if before else None
     with pytest.raises(type(error)) as caught:
-        read(failing(), over=over)
+        list(client.answer_stream(failing()))
     assert caught.value is error
+    # With no pair before it, the call may end before the server hears of it.
+    assert service.stream_over.wait(20 if before else 0) or not before
 
 
-def test_a_pair_that_cannot_be_sent_is_named_and_ends_the_stream(
-    read: Read, service: FakeService
-) -> None:
+def test_a_pair_that_cannot_be_sent_is_named_and_ends_the_stream(client: Any) -> None:
     with pytest.raises(ValueError, match=r"^pairs\[3\]\.context holds a lone surrogate"):
-        read([*numbered(3), ("Who?", "\udc80")])
+        list(client.answer_stream([*numbered(3), ("Who?", "\udc80")]))
     with pytest.raises(TypeError, match=r"^pairs\[0\] must be a spanqa\.Pair"):
-        read(["Who?"])
+        list(client.answer_stream(["Who?"]))
 
 
-@pytest.mark.parametrize("pairs", ["text", 7])
-def test_what_is_no_iterable_of_pairs_is_refused_at_once(
-    read: Read, service: FakeService, pairs: object
+def test_leaving_the_loop_cancels_a_stream_without_end(client: Any, service: FakeService) -> None:
+    for item in client.answer_stream(endless()):
+        if item.index == 2:
+            break
+    assert service.stream_over.wait(20)
+
+
+def test_closing_the_iterator_cancels_the_call(client: Any, service: FakeService) -> None:
+    stream = client.answer_stream(endless())
+    assert next(stream).index == 0
+    stream.close()
+    assert service.stream_over.wait(20)
+    with pytest.raises(StopIteration):
+        next(stream)
+
+
+def test_the_iterable_is_left_alone_after_the_stream(client: Any, service: FakeService) -> None:
+    pairs = endless()
+    service.stream = lambda requests, context: in_order(islice(requests, 1), context)
+    with pytest.raises(spanqa.InternalError, match="before it had answered every pair"):
+        list(client.answer_stream(pairs))
+    assert next(pairs)[0] == "Who?"
+
+
+def test_closing_the_client_ends_its_streams_with_an_error(
+    client: Any, service: FakeService
 ) -> None:
-    with pytest.raises(TypeError, match=r"^pairs must be a list"):
-        read(pairs)
-    with pytest.raises(ValueError, match="timeout is 0"):
-        read([], timeout=0)
-    assert service.requests == []
+    stream = client.answer_stream(endless())
+    next(stream)
+    client.close()
+    with pytest.raises(spanqa.CallCancelledError, match="closed"):
+        list(stream)
 
 
-class Tracked(str):
-    """A text that knows how many of its kind are alive."""
-
-    alive = 0
-
-    def __new__(cls, text: str) -> Tracked:
-        cls.alive += 1
-        return super().__new__(cls, text)
-
-    def __del__(self) -> None:
-        type(self).alive -= 1
-
-
-def test_pairs_are_taken_as_the_server_reads_and_not_kept(read: Read) -> None:
-    total, taken, ahead, alive = 5_000, 0, 0, 0
-
-    def pairs() -> Iterator[Pair]:
-        nonlocal taken
-        for index in range(total):
-            taken += 1
-            yield Pair("Who?", Tracked(f"Ada{index} " + "x" * 4096))
-
-    items = 0
-
-    def on_item(item: spanqa.StreamItem) -> None:
-        nonlocal items, ahead, alive
-        items += 1
-        ahead = max(ahead, taken - items)
-        alive = max(alive, Tracked.alive)
-
-    read(pairs(), on_item)
-    assert items == taken == total
-    assert ahead <= 128
-    assert alive < 5
-
-
-def test_as_many_pairs_as_may_be_are_under_way_at_once(read: Read, service: FakeService) -> None:
-    taken, under_way = 0, []
-
-    def pairs() -> Iterator[tuple[str, str]]:
-        nonlocal taken
-        for pair in numbered(300):
-            taken += 1
-            yield pair
-
-    def answer_all_together(requests: Requests, context: grpc.ServicerContext) -> Responses:
-        while together := list(islice(requests, 128)):
-            under_way.append(taken)
-            yield from map(stream_response, together)
-
-    service.stream = answer_all_together
-    items: list[spanqa.StreamItem] = []
-    read(pairs(), items.append)
-    assert sorted(item.index for item in items) == list(range(300))
-    assert under_way == [128, 256, 300]
-
-
-def test_leaving_the_loop_cancels_a_stream_without_end(read: Read, service: FakeService) -> None:
-    items: list[spanqa.StreamItem] = []
-
-    def stop_at_three(item: spanqa.StreamItem) -> str | None:
-        items.append(item)
-        return "stop" if len(items) == 3 else None
-
-    endless = (("Who?", f"Ada{index}") for index in count())
-    read(endless, stop_at_three, over=service.stream_over)
-    assert [item.index for item in items] == [0, 1, 2]
-
-
-def test_a_stream_has_no_deadline_but_its_own(read: Read, service: FakeService) -> None:
-    read(numbered(1), client={"timeout": 7.0})
-    read(numbered(1), client={"timeout": 7.0}, timeout=3600)
+def test_a_stream_has_no_deadline_but_its_own(connect: Connect, service: FakeService) -> None:
+    client = connect(timeout=7.0)
+    list(client.answer_stream(numbered(1)))
+    list(client.answer_stream(numbered(1), timeout=3600))
     without, with_timeout = service.time_remaining
     assert without is None or without > 1e6
     assert with_timeout is not None
     assert 3000 < with_timeout < 4000
 
 
-def test_a_stream_over_its_time_fails(read: Read, service: FakeService) -> None:
-    def never(requests: Requests, context: grpc.ServicerContext) -> Responses:
-        until_gone(context)
-        return iter(())
-
+def test_a_stream_over_its_time_fails(client: Any, service: FakeService) -> None:
     service.stream = never
     with pytest.raises(spanqa.DeadlineExceededError):
-        read(numbered(2), timeout=0.2)
+        list(client.answer_stream(numbered(2), timeout=0.2))
+
+
+def test_pairs_may_depend_on_items_that_the_loop_has_got(service: FakeService) -> None:
+    follow_up: queue.SimpleQueue[str] = queue.SimpleQueue()
+    follow_up.put("Ada")
+
+    def pairs() -> Iterator[tuple[str, str]]:
+        while context := follow_up.get(timeout=20):
+            yield "Who?", context
+
+    seen: list[str] = []
+    with spanqa.Client(service.target) as client:
+        for item in client.answer_stream(pairs()):
+            assert isinstance(item.outcome, spanqa.AnswerResult)
+            assert item.outcome.best is not None
+            seen.append(item.outcome.best.text)
+            follow_up.put(f"{seen[-1]}!" if len(seen) < 4 else "")
+    assert seen == ["Ada", "Ada!", "Ada!!", "Ada!!!"]
+
+
+def test_an_iterable_that_waits_does_not_hold_up_an_abort(service: FakeService) -> None:
+    released = threading.Event()
+
+    def pairs() -> Iterator[tuple[str, str]]:
+        yield "Who?", "Ada"
+        released.wait(60)
+
+    service.stream = abort_after(1, grpc.StatusCode.ABORTED)
+    with spanqa.Client(service.target) as client:
+        stream = client.answer_stream(pairs())
+        next(stream)
+        with pytest.raises(spanqa.SpanQAError, match="ABORTED: going away"):
+            next(stream)
+    assert not released.is_set()
+    released.set()

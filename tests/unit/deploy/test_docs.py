@@ -9,7 +9,7 @@ import pytest
 
 from spanqa_server.settings import Settings
 from spanqa_server.triton_settings import GateSettings
-from support.board import ROOT
+from support.board import ROOT, declared
 
 PAGES = [
     *sorted(ROOT.glob("*.md")),
@@ -56,21 +56,34 @@ def test_the_index_has_every_page() -> None:
     assert {page for page in PAGES if page.parent.name == "docs"} - {index} <= linked
 
 
-@pytest.mark.parametrize("path", ["README.md", "server/README.md", "SECURITY.md"])
-def test_every_flag_that_it_names_exists(path: str) -> None:
-    fields = {*Settings.model_fields, *GateSettings.model_fields}
-    flags = {f"--{name.replace('_', '-')}" for name in fields}
-    named = set(re.findall(r"`(--[a-z-]+)", text_of(ROOT / path)))
+SETTINGS = {*Settings.model_fields, *GateSettings.model_fields}
+PATHS = re.compile(r"`((?:client|server|model|docker|docs|protos|tests)/[\w./-]+)`")
+
+
+@pytest.mark.parametrize(
+    "path", ["README.md", "server/README.md", "SECURITY.md", "docs/operations.md"]
+)
+def test_every_setting_that_it_names_exists(path: str) -> None:
+    page = text_of(ROOT / path)
+    flags = {f"--{name.replace('_', '-')}" for name in SETTINGS}
+    named = set(re.findall(r"`(--[a-z-]+)", page))
     assert named
     assert named <= flags | {"--some-name", "--profile"}, "--profile is Docker's"
+    variables = {name.lower() for name in re.findall(r"SPANQA_([A-Z_]+)", page)}
+    assert variables <= SETTINGS | {"some_name"}
 
 
-def test_every_path_that_contributors_are_sent_to_exists() -> None:
-    page = text_of(ROOT / "CONTRIBUTING.md")
-    paths = re.findall(r"`((?:client|server|model|docker|docs|protos|tests)/[\w./-]*)`", page)
+@pytest.mark.parametrize("path", ["CONTRIBUTING.md", "docs/operations.md"])
+def test_every_path_that_it_names_exists(path: str) -> None:
+    paths = PATHS.findall(text_of(ROOT / path))
     assert paths
-    for path in paths:
-        assert (ROOT / path).exists(), path
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_operations_has_every_metric_and_no_others() -> None:
+    ours = {f"{name}_total" if kind == "Counter" else name for name, kind in declared().items()}
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"`(spanqa_\w+)", page)) - {"spanqa_server"} == ours
 
 
 @pytest.mark.parametrize("name", DISTRIBUTIONS)

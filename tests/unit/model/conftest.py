@@ -10,7 +10,7 @@ import torch
 from transformers import BertForQuestionAnswering
 
 from spanqa_model.cli import main
-from unit.model.finetune.runs import Shell
+from unit.model.finetune.runs import Outcome, Shell
 from unit.model.finetune.squad import document, write
 from unit.model.tiny import reference_model, write_checkpoint, write_vocabulary
 
@@ -67,13 +67,15 @@ def questions_v2(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def shell(monkeypatch: pytest.MonkeyPatch) -> Shell:
-    """Run `spanqa-model` as from a shell; returns what the process would exit with."""
+def shell(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
+    """Run `spanqa-model` as from a shell."""
 
-    def start(*arguments: str | Path) -> object:
+    def run(*arguments: str | Path) -> Outcome:
         monkeypatch.setattr(sys, "argv", ["spanqa-model", *map(str, arguments)])
+        monkeypatch.setenv("COLUMNS", "1000")
         with pytest.raises(SystemExit) as caught:
             main()
-        return caught.value.code
+        captured = capsys.readouterr()
+        return Outcome(caught.value.code, captured.out, captured.err)
 
-    return start
+    return run

@@ -1,19 +1,18 @@
 """Exports of the tiny checkpoint."""
 
-from collections.abc import Callable
+import json
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from spanqa_model.checkpoints.presets import Source
-from spanqa_model.export import Exported
+from spanqa_model.export import Exported, Target
 from spanqa_model.export import export as export_version
 from spanqa_model.packed_bert.devices import Device, Dtype
 from spanqa_model.packed_bert.forms import Attention
 from spanqa_model.packed_bert.parity import CPU
 from spanqa_model.packed_bert.torchscript import load_torchscript
-from spanqa_model.repository.configurations import CONFIGURATION_FILES
-from spanqa_model.repository.versions import MODEL_NAME
 
 
 def tiny_source(directory: Path) -> Source:
@@ -32,27 +31,17 @@ def export(
     source: Source,
     repository: Path,
     *,
-    version: int | None = None,
-    device: Device = "cpu",
     dtype: Dtype = "float32",
-    attention: Attention | None = None,
-    on_step: Callable[[str], None] = lambda _: None,
+    device: Device = "cpu",
+    attention: Attention = "windowed",
 ) -> Exported:
-    return export_version(
-        source,
-        repository,
-        version=version,
-        device=device,
-        dtype=dtype,
-        attention=attention,
-        on_step=on_step,
-    )
+    return export_version(source, repository, Target(dtype, device, attention))
 
 
-def load(exported: Exported) -> torch.jit.ScriptModule:
-    return load_torchscript(exported.directory / "model.pt", CPU)
+def load(version: Path) -> torch.jit.ScriptModule:
+    return load_torchscript(version / "model.pt", CPU)
 
 
-def versions_in(repository: Path) -> list[str]:
-    ours = {Path(name).parts[0] for name in CONFIGURATION_FILES}
-    return [p.name for p in (repository / MODEL_NAME).iterdir() if p.name not in ours]
+def manifest_of(version: Path) -> dict[str, Any]:
+    manifest: dict[str, Any] = json.loads((version / "model.json").read_text(encoding="utf-8"))
+    return manifest

@@ -13,10 +13,11 @@ JAMO = sorted(set(unicodedata.normalize("NFD", HANGUL)) - {" "})
 CHARACTERS = [*string.ascii_letters, *string.digits, *"éüñßжשا東京😀", *JAMO]
 
 
-def make_tokenizer(*, lowercase: bool) -> Tokenizer:
-    """Cased, or uncased with accents stripped."""
+def make_tokenizer(*, lowercase: bool, more_words: int = 0) -> Tokenizer:
+    """Cased, or uncased with accents stripped; `more_words` are w0, w1, …"""
     pieces = [*SPECIAL, *string.punctuation, *WORDS, *map(str.lower, WORDS), *CHARACTERS]
     pieces += [f"##{character}" for character in CHARACTERS]
+    pieces += [f"w{number}" for number in range(more_words)]
     numbers = {piece: number for number, piece in enumerate(dict.fromkeys(pieces))}
     tokenizer = Tokenizer(models.WordPiece(numbers, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)

@@ -22,7 +22,7 @@ from spanqa.cli.rendering import (
     info_lines,
     report_lines,
 )
-from spanqa.cli.squad import SquadFormatError, SquadQuestion, read_questions
+from spanqa.squad import read_questions
 
 app = typer.Typer(
     help="Ask a SpanQA server questions about texts.",
@@ -37,10 +37,10 @@ Target = Annotated[
     typer.Option(envvar="SPANQA_TARGET", metavar="HOST:PORT", help="The address of the server."),
 ]
 Timeout = Annotated[
-    float, typer.Option(min=0.001, metavar="SECONDS", help="The longest time of a call.")
+    float, typer.Option(min=0.001, metavar="SECONDS", help="The time limit of each call.")
 ]
 NoAnswer = Annotated[
-    bool, typer.Option("--no-answer", help="Allow the reply that the text has no answer.")
+    bool, typer.Option("--no-answer", help='Allow "no answer in this text" as a reply.')
 ]
 Threshold = Annotated[
     float,
@@ -133,11 +133,11 @@ def info(
 @app.command()
 def evaluate(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="SQuAD v1.1 or v2: JSON, plain or .xz or .gz.")
+        Path, typer.Argument(metavar="FILE", help="A SQuAD v1.1 or v2 file, plain, .xz or .gz.")
     ],
     concurrency: Annotated[
         int,
-        typer.Option(min=1, max=4096, metavar="N", help="The number of questions at a time."),
+        typer.Option(min=1, max=4096, metavar="N", help="How many questions to ask at a time."),
     ] = 32,
     limit: Annotated[
         int | None,
@@ -158,7 +158,8 @@ def evaluate(
     Failed questions are counted and score 0; the exit status is then 1.
     """
     options = _options(no_answer, no_answer_threshold)
-    questions = _read_squad(file)[:limit]
+    with file_failures(file, "read"):
+        questions = read_questions(file)[:limit]
     if predictions is not None:
         # Check that the file can be written before all questions are asked.
         with file_failures(predictions, "write"), predictions.open("a"):
@@ -216,14 +217,3 @@ def _read_text(file: str) -> str:
         return data.decode()
     except UnicodeDecodeError as error:
         fail(f"{where} is not UTF-8 at byte {error.start}: convert it, with iconv for instance")
-
-
-def _read_squad(file: Path) -> list[SquadQuestion]:
-    with file_failures(file, "read"):
-        try:
-            questions = read_questions(file)
-        except SquadFormatError as error:
-            fail(f"{file} {error}; give a SQuAD v1.1 or v2 file in the official JSON format")
-    if not questions:
-        fail(f"{file} holds no questions: give a SQuAD v1.1 or v2 file that does")
-    return questions

@@ -23,14 +23,14 @@ from rich.text import Text
 
 from spanqa import AnswerResult, AsyncClient, ModelInfo, Options, SpanQAError
 from spanqa._errors import InvalidArgumentError
-from spanqa.cli.squad import SquadQuestion, score
+from spanqa.squad import Accuracy, Question, score_all
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """The outcome of one question: a result or an error."""
 
-    question: SquadQuestion
+    question: Question
     seconds: float
     result: AnswerResult | None = None
     error: SpanQAError | None = None
@@ -50,15 +50,6 @@ class Evaluated:
     model: ModelInfo
     outcomes: Sequence[Outcome]
     seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Accuracy:
-    """Exact match and F1, in percent of `questions`; failed questions count as 0."""
-
-    questions: int
-    exact_match: float
-    f1: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +75,7 @@ class Report:
 
 
 async def evaluate(
-    questions: Sequence[SquadQuestion],
+    questions: Sequence[Question],
     target: str,
     *,
     options: Options,
@@ -119,7 +110,7 @@ async def evaluate(
 
 async def ask_all(
     client: AsyncClient,
-    questions: Iterable[SquadQuestion],
+    questions: Iterable[Question],
     options: Options,
     concurrency: int,
     on_done: Callable[[], object],
@@ -137,7 +128,7 @@ async def ask_all(
     return [outcomes[index] for index in sorted(outcomes)]
 
 
-async def _ask(client: AsyncClient, question: SquadQuestion, options: Options) -> Outcome:
+async def _ask(client: AsyncClient, question: Question, options: Options) -> Outcome:
     begin = time.perf_counter()
     try:
         result = await client.answer(question.question, question.context, **asdict(options))
@@ -155,33 +146,21 @@ def summarize(evaluated: Evaluated) -> Report:
     errors = Counter(o.error.code.name for o in outcomes if o.error is not None)
     best = [o.result.best for o in outcomes if o.result is not None]
     probabilities = [answer.probability for answer in best if answer is not None]
-    total = _accuracy(outcomes)
-    has_answer = [o for o in outcomes if not o.question.is_impossible]
-    no_answer = [o for o in outcomes if o.question.is_impossible]
-    both_kinds = bool(has_answer and no_answer)
+    scores = score_all([(o.question, o.prediction) for o in outcomes])
     return Report(
         model=evaluated.model.name,
         model_version=evaluated.model.version,
-        questions=total.questions,
+        questions=scores.total.questions,
         answered=len(probabilities),
         errors=dict(errors.most_common()),
-        exact_match=total.exact_match,
-        f1=total.f1,
-        has_answer=_accuracy(has_answer) if both_kinds else None,
-        no_answer=_accuracy(no_answer) if both_kinds else None,
-        questions_per_second=total.questions / evaluated.seconds,
+        exact_match=scores.total.exact_match,
+        f1=scores.total.f1,
+        has_answer=scores.has_answer,
+        no_answer=scores.no_answer,
+        questions_per_second=scores.total.questions / evaluated.seconds,
         seconds=evaluated.seconds,
         latency_seconds=latency_summary([o.seconds for o in outcomes if o.result is not None]),
         mean_probability=math.fsum(probabilities) / len(probabilities) if probabilities else None,
-    )
-
-
-def _accuracy(outcomes: Sequence[Outcome]) -> Accuracy:
-    scores = [score(o.question, o.prediction) for o in outcomes if o.prediction is not None]
-    return Accuracy(
-        questions=len(outcomes),
-        exact_match=100 * math.fsum(exact for exact, _ in scores) / len(outcomes),
-        f1=100 * math.fsum(f1 for _, f1 in scores) / len(outcomes),
     )
 
 

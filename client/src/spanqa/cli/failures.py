@@ -12,6 +12,7 @@ import typer
 
 from spanqa._errors import SpanQAError
 from spanqa.cli.rendering import printable
+from spanqa.squad import SquadFormatError
 
 
 def fail(message: str) -> NoReturn:
@@ -23,9 +24,11 @@ def fail(message: str) -> NoReturn:
 
 @contextmanager
 def file_failures(path: str | PathLike[str], verb: str) -> Iterator[None]:
-    """Reports a file that cannot be read or written."""
+    """Reports a file that cannot be read or written, or that is not a SQuAD file."""
     try:
         yield
+    except SquadFormatError as error:
+        fail(f"{error}")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         fail(f"cannot {verb} {path}: {reason}; check the path and its permissions")

@@ -7,13 +7,15 @@ import re
 import sys
 import unicodedata
 from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from typing import Any
 
 from rich.text import Text
 
 from spanqa._inputs import Document
 from spanqa._results import Answer, AnswerResult, DocumentsResult, ModelInfo
-from spanqa.cli.evaluation import Accuracy, Report
+from spanqa.cli.evaluation import Report
+from spanqa.squad import Accuracy
 
 _SENTENCE_END = re.compile(r"[.!?][\"')\]\u201d\u2019\xbb]*\s+|\n\s*\n")
 _REACH = 200
@@ -89,7 +91,6 @@ def _ends_sentence(context: str, position: int) -> bool:
 def info_lines(model: ModelInfo) -> Iterator[str]:
     """The model and its limits, one fact on each line."""
     source = f"{model.source} {model.revision}".strip()
-    limits = model.limits
     yield from _table(
         ("model", f"{model.name} version {model.version}"),
         ("source", source or "unknown"),
@@ -99,18 +100,14 @@ def info_lines(model: ModelInfo) -> Iterator[str]:
         ("SQuAD v1.1 dev", f"EM {_number(model.exact_match, 2)}  F1 {_number(model.f1, 2)}"),
         ("no-answer", "yes" if model.has_no_answer else "no"),
         ("window", f"{model.max_sequence_tokens} tokens, {model.doc_stride_tokens} shared"),
-        ("question", f"at most {limits.max_question_tokens} tokens"),
-        ("context", f"at most {limits.max_context_bytes} bytes"),
-        ("answers", f"at most {limits.max_top_k}, of {limits.max_answer_tokens} tokens each"),
-        ("longest window", f"{limits.max_sequence_tokens} tokens"),
-        ("windows", f"at most {limits.max_windows} in a context"),
-        ("batch", f"at most {limits.max_batch_items} pairs"),
-        ("documents", f"at most {limits.max_documents}, together as large as one context"),
-        ("stream", f"{limits.max_stream_pairs} pairs at a time; further ones wait"),
-        ("logits", f"at most {limits.max_logits_tokens} tokens in all windows"),
-        ("message", f"at most {limits.max_message_bytes} bytes"),
-        ("time", f"{limits.default_timeout:g} s for a call without a deadline"),
+        *(limit(field.name, getattr(model.limits, field.name)) for field in fields(model.limits)),
     )
+
+
+def limit(name: str, value: float) -> tuple[str, str]:
+    """A limit's name as people write it, and its value."""
+    seconds = name == "default_timeout"
+    return name.replace("_", " "), f"{value:g} s" if seconds else f"{value:,}"
 
 
 def report_lines(report: Report) -> Iterator[str]:

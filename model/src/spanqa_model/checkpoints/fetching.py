@@ -10,6 +10,7 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
 
 from spanqa_model.checkpoints.presets import Source
+from spanqa_model.checkpoints.reader import WEIGHT_FILES
 from spanqa_model.checkpoints.training_facts import FACTS
 from spanqa_model.errors import CheckpointError, HubError
 
@@ -52,7 +53,7 @@ def package_directory(package: str) -> Path | None:
 def download(repository: str, revision: str) -> Path:
     """Download configuration, tokenizer and weights: safetensors if available, otherwise .bin."""
     try:
-        for weights in ("model.safetensors", "pytorch_model.bin"):
+        for weights in WEIGHT_FILES:
             patterns = [*SMALL_FILES, weights]
             snapshot = snapshot_download(repository, revision=revision, allow_patterns=patterns)
             if (Path(snapshot) / weights).exists():
@@ -66,8 +67,8 @@ def download(repository: str, revision: str) -> Path:
             "use: spanqa-model export --checkpoint DIR"
         ) from None
     raise HubError(
-        f"{repository} has neither model.safetensors nor pytorch_model.bin, or the hub "
-        "cannot be reached and the local cache is incomplete"
+        f"{repository} has neither {' nor '.join(WEIGHT_FILES)}, or the hub cannot be reached "
+        "and the local cache is incomplete"
     )
 
 

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 
 from spanqa_model.checkpoints.config import read_json
-from spanqa_model.checkpoints.reader import read_weights
+from spanqa_model.checkpoints.reader import find_weights, read_weights
 from spanqa_model.errors import CheckpointError
 
+ADAPTER_FILES = ("adapter_model.safetensors", "adapter_model.bin")
 PREFIX = "base_model.model."
 # Options of LoRA variants that need another merge, with the only value that is supported.
 UNSUPPORTED = {
@@ -56,7 +57,7 @@ def merge_adapter(state_dict: dict[str, Tensor], directory: Path) -> dict[str, T
     scale = alpha / (rank**0.5 if config.get("use_rslora") else rank)
     adapter = {
         name.removeprefix(PREFIX): tensor.float()
-        for name, tensor in read_weights(adapter_weights(directory)).items()
+        for name, tensor in read_weights(find_weights(directory, ADAPTER_FILES)).items()
     }
     merged = dict(state_dict)
     for name, tensor in adapter.items():
@@ -77,10 +78,3 @@ def merged_weight(weights: dict[str, Tensor], name: str, delta: Tensor, director
     if name not in weights or weights[name].shape != delta.shape:
         raise CheckpointError(f"{directory}: made for another base model ({name} does not fit)")
     return weights[name].to(torch.float32) + delta
-
-
-def adapter_weights(directory: Path) -> Path:
-    for name in ("adapter_model.safetensors", "adapter_model.bin"):
-        if (directory / name).is_file():
-            return directory / name
-    raise CheckpointError(f"{directory}: holds no adapter_model.safetensors")

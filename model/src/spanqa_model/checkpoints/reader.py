@@ -12,7 +12,7 @@ from torch import Tensor
 
 from spanqa_model.checkpoints.config import BertConfig, parse_config, read_json
 from spanqa_model.checkpoints.tokenizer import check_tokenizer, load_tokenizer
-from spanqa_model.errors import CheckpointError
+from spanqa_model.errors import CheckpointError, first_line
 
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 # Checkpoints that were converted from TensorFlow use its names for LayerNorm's parameters.
@@ -39,8 +39,6 @@ def load_checkpoint(directory: Path) -> Checkpoint:
     Raises:
         CheckpointError: a file is missing or corrupt, or the model is not a BERT.
     """
-    if not directory.is_dir():
-        raise CheckpointError(f"{directory}: no such directory; give a checkpoint directory")
     config = parse_config(read_json(directory / "config.json"), directory)
     weights_file = find_weights(directory)
     tokenizer = load_tokenizer(directory)
@@ -53,11 +51,12 @@ def load_checkpoint(directory: Path) -> Checkpoint:
     )
 
 
-def find_weights(directory: Path) -> Path:
-    for name in WEIGHT_FILES:
+def find_weights(directory: Path, names: tuple[str, ...] = WEIGHT_FILES) -> Path:
+    """The first of these files that the directory has."""
+    for name in names:
         if (directory / name).is_file():
             return directory / name
-    raise CheckpointError(f"{directory}: holds neither {' nor '.join(WEIGHT_FILES)}")
+    raise CheckpointError(f"{directory}: holds neither {' nor '.join(names)}")
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -74,8 +73,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             f"{path}: corrupt, or a pickle of more than tensors; fetch it again or as safetensors"
         ) from None
     except Exception as error:  # torch.load raises errors of many types for damaged files
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"{path}: corrupt ({reason}); fetch it again") from None
+        raise CheckpointError(f"{path}: corrupt ({first_line(error)}); fetch it again") from None
     if not isinstance(state_dict, dict) or not all(
         isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in state_dict.items()
     ):

@@ -7,70 +7,66 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from typer import Option
 
 from spanqa_model.checkpoints.presets import PRESETS, Source
 from spanqa_model.cli.versions import DEFAULT_REPOSITORY, Repository, nothing_to_export
-from spanqa_model.export import STEPS, export
+from spanqa_model.export import STEPS, Target, export
 from spanqa_model.packed_bert.devices import Device, Dtype, default_device, default_dtype
-from spanqa_model.packed_bert.forms import Attention
+from spanqa_model.packed_bert.forms import Attention, default_attention
 
 
 def export_command(
     preset: Annotated[
-        str | None, typer.Option(metavar=f"<{'|'.join(PRESETS)}>", help="A known checkpoint.")
+        str | None,
+        Option(metavar=f"<{'|'.join(PRESETS)}>", help="A checkpoint that is known by name."),
     ] = None,
     checkpoint: Annotated[
-        str | None,
-        typer.Option(metavar="DIR|ID", help="A Hugging Face BERT: a directory or a hub id."),
+        str | None, Option(metavar="DIR|ID", help="A Hugging Face BERT: a directory or a hub id.")
     ] = None,
     revision: Annotated[
-        str, typer.Option(metavar="COMMIT", help="The hub revision of --checkpoint.")
+        str, Option(metavar="COMMIT", help="The hub revision of --checkpoint.")
     ] = "",
     adapter: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="A PEFT LoRA adapter to merge.")
+        Path | None, Option(metavar="DIR", help="A PEFT LoRA adapter to merge.")
     ] = None,
-    name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The model's name in replies.")
-    ] = None,
+    name: Annotated[str | None, Option(metavar="NAME", help="The model's name in replies.")] = None,
     repository: Repository = DEFAULT_REPOSITORY,
     version: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="The number of the version. Default: the next one."),
+        Option(min=1, metavar="N", help="The number of the version. Default: the next one."),
     ] = None,
     if_missing: Annotated[
-        bool, typer.Option("--if-missing", help="Do nothing if --version already exists.")
+        bool, Option("--if-missing", help="Do nothing if --version already exists.")
     ] = False,
     device: Annotated[
-        Device | None,
-        typer.Option(help="The device that will serve it. Default: cuda if there is one."),
+        Device | None, Option(help="The device that will serve it. Default: cuda if there is one.")
     ] = None,
     dtype: Annotated[
         Dtype | None,
-        typer.Option(
+        Option(
             help="The type of the weights. Default: float16 on cuda; on CPUs bfloat16 if it is "
             "native, otherwise float32."
         ),
     ] = None,
     attention: Annotated[
         Attention | None,
-        typer.Option(
+        Option(
             help="The form of attention. Default: windowed on cpu, grouped on cuda. flash and "
             "efficient need a GPU during the export and have not been run on one yet."
         ),
     ] = None,
     max_sequence_tokens: Annotated[
         int | None,
-        typer.Option(metavar="N", help="The length of a window. Default: as fine-tuned, or 384."),
+        Option(metavar="N", help="The length of a window. Default: as fine-tuned, or 384."),
     ] = None,
     doc_stride_tokens: Annotated[
         int | None,
-        typer.Option(
-            metavar="N", help="The overlap of two windows. Default: as fine-tuned, or 128."
-        ),
+        Option(metavar="N", help="The overlap of two windows. Default: as fine-tuned, or 128."),
     ] = None,
     no_answer: Annotated[
         bool,
-        typer.Option(
+        Option(
             "--no-answer",
             help="The checkpoint was also trained on unanswerable questions. Results of finetune "
             "record this themselves.",
@@ -79,26 +75,30 @@ def export_command(
 ) -> None:
     """Export a checkpoint as a model version.
 
-    Without --preset and --checkpoint it exports minilm-squad.
+    The default is --preset minilm-squad.
     """
-    if if_missing and version is None:
-        raise typer.BadParameter("--if-missing needs --version")
-    if if_missing and nothing_to_export(repository, version or 0):
-        return
+    if if_missing:
+        if version is None:
+            raise typer.BadParameter("--if-missing needs --version")
+        if nothing_to_export(repository, version):
+            return
     source = choose_source(preset, checkpoint, revision)
+    if adapter is not None:  # the preset's scores belong to its own adapter
+        source = replace(source, adapter=adapter, exact_match=None, f1=None)
     changes: dict[str, Any] = {
-        "adapter": adapter,
         "name": name,
         "max_sequence_tokens": max_sequence_tokens,
         "doc_stride_tokens": doc_stride_tokens,
         "has_no_answer": no_answer or None,
     }
-    if adapter is not None:  # the preset's scores belong to its own adapter
-        source = replace(source, exact_match=None, f1=None)
     source = replace(source, **{key: value for key, value in changes.items() if value is not None})
-    target = device or default_device()
-    dtype = dtype or default_dtype(target)
-    run_with_progress(source, repository, version, target, dtype, attention)
+    device = device or default_device()
+    target = Target(
+        device=device,
+        dtype=dtype or default_dtype(device),
+        attention=attention or default_attention(device),
+    )
+    run_with_progress(source, repository, version, target)
 
 
 def choose_source(preset: str | None, checkpoint: str | None, revision: str) -> Source:
@@ -116,12 +116,7 @@ def choose_source(preset: str | None, checkpoint: str | None, revision: str) -> 
 
 
 def run_with_progress(
-    source: Source,
-    repository: Path,
-    version: int | None,
-    device: Device,
-    dtype: Dtype,
-    attention: Attention | None,
+    source: Source, repository: Path, version: int | None, target: Target
 ) -> None:
     console = Console(stderr=True)
     columns = (
@@ -144,15 +139,7 @@ def run_with_progress(
             if not console.is_terminal:
                 console.print(f"[{started}/{STEPS}] {description}", markup=False)
 
-        exported = export(
-            source,
-            repository,
-            version=version,
-            device=device,
-            dtype=dtype,
-            attention=attention,
-            on_step=on_step,
-        )
+        exported = export(source, repository, target, version=version, on_step=on_step)
         progress.update(task, completed=STEPS, description="done")
     print(exported.parity)
-    print(f"{source.name} ({exported.dtype}, {device}) is version {exported.directory}")
+    print(f"{source.name} ({target.dtype}, {target.device}) is version {exported.directory}")

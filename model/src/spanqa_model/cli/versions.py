@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +20,7 @@ Repository = Annotated[
         metavar="DIR", envvar="SPANQA_MODEL_REPOSITORY", help="Triton's model repository."
     ),
 ]
-Number = Annotated[int, typer.Argument(min=1, metavar="N", help="The number of the version.")]
+Number = Annotated[int, typer.Argument(min=1, metavar="N", hidden=True)]
 DEFAULT_REPOSITORY = Path("model_repository")
 HEADER = ("version", "state", "name", "dtype", "device", "size", "exported (UTC)")
 
@@ -50,16 +51,17 @@ def withdraw_command(
         bool, typer.Option("--force", help="Withdraw it even if no other complete version is left.")
     ] = False,
 ) -> None:
-    """Take a version out of service.
+    """Take version N out of service.
 
-    It moves out of Triton's repository, and the version before it serves. Its number stays in use.
+    It moves out of Triton's repository, and the version before it serves again. No other version
+    gets its number.
     """
     moved = withdraw(repository, number, force=force)
     print(f"version {number} is now {moved}; bring it back with: spanqa-model restore {number}")
 
 
 def restore_command(number: Number, repository: Repository = DEFAULT_REPOSITORY) -> None:
-    """Bring a withdrawn version back."""
+    """Bring version N back into service."""
     print(f"version {number} is now {restore(repository, number)}")
 
 
@@ -84,16 +86,7 @@ def nothing_to_export(repository: Path, version: int) -> bool:
 
 
 def as_object(facts: VersionFacts) -> dict[str, Any]:
-    return {
-        "version": facts.version,
-        "state": facts.state,
-        "fault": facts.fault or None,
-        "name": facts.name or None,
-        "dtype": facts.dtype or None,
-        "device": facts.device or None,
-        "size_bytes": facts.size_bytes,
-        "exported": facts.exported.isoformat(timespec="seconds"),
-    }
+    return asdict(facts) | {"exported": facts.exported.isoformat(timespec="seconds")}
 
 
 def table(found: list[VersionFacts]) -> Iterator[str]:
@@ -106,6 +99,6 @@ def table(found: list[VersionFacts]) -> Iterator[str]:
 
 def row(facts: VersionFacts) -> tuple[str, ...]:
     state = f"{facts.state}: {facts.fault}" if facts.fault else facts.state
-    known = (text or "-" for text in (facts.name, facts.dtype, facts.device))
+    known = (str(text or "-") for text in (facts.name, facts.dtype, facts.device))
     size = f"{facts.size_bytes / 1e6:.1f} MB"
     return (str(facts.version), state, *known, size, f"{facts.exported:%Y-%m-%d %H:%M}")

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import nn
 
-from spanqa_model.finetune.data import Question
+from spanqa.squad import Question
 from spanqa_model.finetune.features import Window, collate, model_inputs
 from spanqa_model.finetune.scoring import WindowLogits, predict, score
 

@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
+from spanqa.squad import Question
 from spanqa_model.errors import DataError
-from spanqa_model.finetune.data import Question
 
 Ints = npt.NDArray[np.int32]
 SPECIAL_TOKENS = 3  # [CLS] question [SEP] context [SEP]

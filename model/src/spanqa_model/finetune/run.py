@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, distributed
 
+from spanqa.squad import Question
 from spanqa_model.checkpoints.fetching import fetch, sha256_of, verify_weights
 from spanqa_model.checkpoints.lora import merge_adapter
 from spanqa_model.checkpoints.reader import Checkpoint, load_checkpoint
 from spanqa_model.checkpoints.training_facts import TrainingFacts, check_limits
-from spanqa_model.finetune.data import Question, evaluation_questions, training_questions
+from spanqa_model.finetune.data import evaluation_questions, training_questions
 from spanqa_model.finetune.evaluation import evaluate
 from spanqa_model.finetune.features import TrainingWindows, Windows
 from spanqa_model.finetune.model import add_lora, build_model
@@ -65,7 +66,12 @@ def finetune(settings: Settings, reporter: Reporter) -> dict[str, Any] | None:
     with run.locked() if first else nullcontext():
         with arguments.main_process_first(local=False):
             if first:
-                run.begin(identity(inputs, arguments.world_size), restart=settings.restart)
+                identity = settings.identity(
+                    base_sha256=inputs.base_sha256,
+                    train_sha256=sha256_of(settings.train),
+                    processes=arguments.world_size,
+                )
+                run.begin(identity, restart=settings.restart)
             else:
                 run.load()
         if first and settings.eval_before and settings.dev and "before" not in run.state:
@@ -80,21 +86,21 @@ def finetune(settings: Settings, reporter: Reporter) -> dict[str, Any] | None:
 
 
 def read_inputs(settings: Settings) -> Inputs:
-    fetched = fetch(settings.base)
+    fetched = fetch(settings.source)
     base = load_checkpoint(fetched.directory)
     train_questions = training_questions(settings.train, settings.limit_train)
     dev_questions = evaluation_questions(settings.dev, settings.limit_dev) if settings.dev else []
     facts = TrainingFacts(
         settings.max_sequence_tokens,
         settings.doc_stride_tokens,
-        has_no_answer=not all(question.answerable for question in train_questions),
+        has_no_answer=not all(question.answers for question in train_questions),
     )
     check_limits(facts, base.config.max_position_embeddings)
     return Inputs(
         settings=settings,
         directory=fetched.directory,
         base=base,
-        base_sha256=verify_weights(base.weights_file, settings.base.weights_sha256),
+        base_sha256=verify_weights(base.weights_file, settings.source.weights_sha256),
         train_questions=train_questions,
         dev_questions=dev_questions,
         facts=facts,
@@ -104,14 +110,6 @@ def read_inputs(settings: Settings) -> Inputs:
             doc_stride_tokens=settings.doc_stride_tokens,
         ),
         device=default_device(),
-    )
-
-
-def identity(inputs: Inputs, processes: int) -> dict[str, Any]:
-    return inputs.settings.identity(
-        base_sha256=inputs.base_sha256,
-        train_sha256=sha256_of(inputs.settings.train),
-        processes=processes,
     )
 
 
@@ -150,7 +148,7 @@ def save(inputs: Inputs, run: RunDirectory, trained: Trained | None) -> None:
     save_result(
         checkpoint,
         run.path,
-        base=inputs.settings.base,
+        base=inputs.settings.source,
         tokenizer=inputs.base.tokenizer,
         facts=inputs.facts,
     )

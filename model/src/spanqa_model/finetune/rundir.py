@@ -16,8 +16,8 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from spanqa_model.errors import FinetuneError
-from spanqa_model.repository.files import sync
+from spanqa_model.errors import FinetuneError, first_line
+from spanqa_model.repository.files import sync, write_whole
 
 STATE = "finetune.json"
 METRICS = "metrics.json"
@@ -97,10 +97,8 @@ class RunDirectory:
 
     def write(self, name: str, content: dict[str, Any]) -> None:
         """Write a JSON file atomically."""
-        draft = self._draft(name)
-        draft.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        sync(draft)
-        draft.replace(self.path / name)
+        text = json.dumps(content, indent=2) + "\n"
+        write_whole(self.path / name, text.encode(), self._draft(name))
         sync(self.path)
 
     def _draft(self, name: str) -> Path:
@@ -123,9 +121,8 @@ class RunDirectory:
     def remove_checkpoints(self, keep: Path | None = None) -> None:
         for checkpoint in self.path.glob(CHECKPOINTS):
             if checkpoint != keep:
-                (checkpoint / MARKER).unlink(
-                    missing_ok=True
-                )  # first, so that a partly removed one is incomplete
+                # The marker goes first, so that a partly removed checkpoint is incomplete.
+                (checkpoint / MARKER).unlink(missing_ok=True)
                 shutil.rmtree(checkpoint)
 
     def _check_identity(self, identity: dict[str, Any]) -> None:
@@ -142,9 +139,9 @@ class RunDirectory:
 
 
 def cannot_write(directory: Path, error: Exception) -> FinetuneError:
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     return FinetuneError(
-        f"cannot write to {directory}: {reason}; once it can be written, the same command continues"
+        f"cannot write to {directory}: {first_line(error)}; once it can be written, the same "
+        "command continues"
     )
 
 

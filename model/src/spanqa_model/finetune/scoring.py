@@ -1,30 +1,18 @@
 """Decodes answers from logits as the SQuAD recipe does, and scores them: exact match and F1."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from types import SimpleNamespace
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import numpy.typing as npt
-from transformers.data.metrics.squad_metrics import squad_evaluate
 
-from spanqa_model.finetune.data import Question
+from spanqa.squad import Question, score_all
 from spanqa_model.finetune.features import Window
 
 Floats = npt.NDArray[np.float32]
 BEST = 20
 MAX_ANSWER_TOKENS = 30
 NO_ANSWER_THRESHOLD = 0.0
-SCORES = {
-    "exact": "exact_match",
-    "f1": "f1",
-    "total": "questions",
-    "HasAns_exact": "answerable_exact_match",
-    "HasAns_f1": "answerable_f1",
-    "HasAns_total": "answerable_questions",
-    "NoAns_exact": "unanswerable_exact_match",
-    "NoAns_total": "unanswerable_questions",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,20 +88,16 @@ def predict(
 
 
 def score(questions: Sequence[Question], predictions: Mapping[str, str]) -> dict[str, float]:
-    """Exact match and F1 in percent, normalized and computed as in the official script.
+    """Exact match and F1 in percent, normalized and computed as in the official scripts.
 
     Returns:
-        `exact_match`, `f1` and `questions`. If some questions are unanswerable, also the scores of
-        the answerable and of the unanswerable ones.
+        `exact_match`, `f1` and `questions`. If only some questions are unanswerable, also the
+        scores of the answerable and of the unanswerable ones.
     """
-    examples = [
-        SimpleNamespace(qas_id=q.id, answers=[{"text": text} for text in q.answers])
-        for q in questions
-    ]
-    scores = squad_evaluate(examples, dict(predictions))
-    split = "NoAns_total" in scores
-    return {
-        name: scores[key]
-        for key, name in SCORES.items()
-        if key in scores and (split or name in ("exact_match", "f1", "questions"))
-    }
+    scores = score_all([(question, predictions[question.id]) for question in questions])
+    result = asdict(scores.total)
+    if scores.has_answer and scores.no_answer:
+        result |= {f"answerable_{name}": value for name, value in asdict(scores.has_answer).items()}
+        result["unanswerable_exact_match"] = scores.no_answer.exact_match
+        result["unanswerable_questions"] = scores.no_answer.questions
+    return result

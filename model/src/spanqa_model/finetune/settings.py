@@ -1,47 +1,116 @@
-"""The settings of a fine-tuning run."""
+"""The options of `spanqa-model finetune`: names, defaults, limits and descriptions."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
+from typer import Option
 
-from spanqa_model.checkpoints.presets import Source
+from spanqa_model.checkpoints.presets import PRESETS, Source
 from spanqa_model.packed_bert.devices import default_dtype
 
-TrainingDtype = Literal["auto", "float32", "bfloat16"]
 LEARNING_RATE = 3e-5
 LORA_LEARNING_RATE = 1.5e-3
+# Fields that do not change the weights; --base and --train count by their content.
+NEUTRAL = {"output", "revision", "dev", "limit_dev", "save_steps", "eval_before", "restart"}
 
 
-@dataclass(frozen=True, slots=True)
+def count(description: str) -> Any:
+    """An option whose value is a whole number, 1 or more."""
+    return Option(metavar="N", min=1, help=description)
+
+
+def number(description: str, *, least: float = 0.0, most: float | None = None) -> Any:
+    """An option whose value is a number, 0 or more if nothing else is said."""
+    return Option(metavar="X", min=least, max=most, help=description)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """The options of `spanqa-model finetune`, with the same names."""
+    """Each field is an option of the command with the same name."""
 
-    base: Source
-    train: Path
-    output: Path
-    dev: Path | None = None
-    limit_train: int | None = None
-    limit_dev: int | None = None
-    max_sequence_tokens: int = 384
-    doc_stride_tokens: int = 128
-    epochs: float = 2.0
-    learning_rate: float | None = None
-    batch_size: int = 12
-    gradient_accumulation: int = 1
-    warmup_ratio: float = 0.0
-    weight_decay: float = 0.0
-    max_grad_norm: float = 1.0
-    dropout: float | None = None
-    seed: int = 0
-    lora: bool = False
-    lora_rank: int = 32
-    lora_alpha: float = 64.0
-    dtype: TrainingDtype = "auto"
-    save_steps: int = 500
-    eval_before: bool = False
-    restart: bool = False
+    train: Annotated[
+        Path,
+        Option(metavar="FILE", help="Training questions: SQuAD 1.1 or 2.0, plain or .xz or .gz."),
+    ]
+    output: Annotated[
+        Path, Option(metavar="DIR", help="The directory for checkpoints and the result.")
+    ]
+    base: Annotated[
+        str,
+        Option(
+            metavar="DIR|ID|PRESET",
+            help="The model to train: a directory, a hub id, or a preset (without its adapter).",
+        ),
+    ] = "minilm-squad"
+    revision: Annotated[str, Option(metavar="COMMIT", help="The hub revision of --base.")] = ""
+    dev: Annotated[
+        Path | None,
+        Option(metavar="FILE", help="Questions to evaluate on at the end, in the same formats."),
+    ] = None
+    limit_train: Annotated[
+        int | None, count("Use only N questions, evenly spread over --train.")
+    ] = None
+    limit_dev: Annotated[int | None, count("Use only N questions, evenly spread over --dev.")] = (
+        None
+    )
+    lora: Annotated[
+        bool, Option("--lora", help="Train only a LoRA adapter, the LayerNorms and the head.")
+    ] = False
+    lora_rank: Annotated[int, count("The rank of the LoRA matrices.")] = 32
+    lora_alpha: Annotated[float, number("LoRA's scale is alpha / rank.")] = 64.0
+    epochs: Annotated[float, number("Epochs; may be a fraction, such as 2.2.", least=0.01)] = 2.0
+    learning_rate: Annotated[
+        float | None,
+        number(
+            f"The peak learning rate. Default: {LEARNING_RATE:g}; with --lora "
+            f"{LORA_LEARNING_RATE:g}."
+        ),
+    ] = None
+    batch_size: Annotated[int, count("Windows in a batch of each process.")] = 12
+    gradient_accumulation: Annotated[int, count("Batches in one optimizer step.")] = 1
+    warmup_ratio: Annotated[
+        float, number("The share of the steps in which the learning rate rises.", most=1.0)
+    ] = 0.0
+    weight_decay: Annotated[float, number("AdamW's weight decay.")] = 0.0
+    max_grad_norm: Annotated[float, number("Gradients are clipped to this norm.")] = 1.0
+    dropout: Annotated[
+        float | None,
+        number("The dropout probability. Default: that of --base.", most=1.0),
+    ] = None
+    max_sequence_tokens: Annotated[
+        int, Option(metavar="N", help="The length of a window, in tokens.")
+    ] = 384
+    doc_stride_tokens: Annotated[
+        int, Option(metavar="N", help="The overlap of two windows, in tokens.")
+    ] = 128
+    dtype: Annotated[
+        Literal["auto", "float32", "bfloat16"],
+        Option(
+            help="The type of matrix products. auto means bfloat16 if the device has it natively."
+        ),
+    ] = "auto"
+    seed: Annotated[
+        int,
+        Option(
+            min=0,
+            metavar="N",
+            help="The seed of a new head's weights, of dropout and of the order of examples.",
+        ),
+    ] = 0
+    save_steps: Annotated[int, count("Steps between two checkpoints.")] = 500
+    eval_before: Annotated[
+        bool, Option("--eval-before", help="Also evaluate --base before the training.")
+    ] = False
+    restart: Annotated[bool, Option("--restart", help="Empty --output and start again.")] = False
+
+    @property
+    def source(self) -> Source:
+        """Where --base comes from; a preset stands for its base, without its adapter."""
+        if self.base in PRESETS:
+            return replace(PRESETS[self.base], adapter=None)
+        return Source(name=Path(self.base).name, repository=self.base, revision=self.revision)
 
     @property
     def peak_learning_rate(self) -> float:
@@ -59,25 +128,17 @@ class Settings:
 
     def identity(self, *, base_sha256: str, train_sha256: str, processes: int) -> dict[str, Any]:
         """Everything that determines the weights at each step, by the name of its option."""
-        lora = (self.lora_rank, self.lora_alpha) if self.lora else (None, None)
+        settled = asdict(self) | {
+            "base": base_sha256,
+            "train": train_sha256,
+            "learning_rate": self.peak_learning_rate,
+            "dtype": "bfloat16" if self.bfloat16 else "float32",
+            "nproc_per_node": processes,
+        }
+        if not self.lora:
+            settled |= {"lora_rank": None, "lora_alpha": None}
         return {
-            "--base": base_sha256,
-            "--train": train_sha256,
-            "--limit-train": self.limit_train,
-            "--max-sequence-tokens": self.max_sequence_tokens,
-            "--doc-stride-tokens": self.doc_stride_tokens,
-            "--epochs": self.epochs,
-            "--learning-rate": self.peak_learning_rate,
-            "--batch-size": self.batch_size,
-            "--gradient-accumulation": self.gradient_accumulation,
-            "--warmup-ratio": self.warmup_ratio,
-            "--weight-decay": self.weight_decay,
-            "--max-grad-norm": self.max_grad_norm,
-            "--dropout": self.dropout,
-            "--seed": self.seed,
-            "--lora": self.lora,
-            "--lora-rank": lora[0],
-            "--lora-alpha": lora[1],
-            "--dtype": "bfloat16" if self.bfloat16 else "float32",
-            "--nproc-per-node": processes,
+            f"--{name.replace('_', '-')}": value
+            for name, value in settled.items()
+            if name not in NEUTRAL
         }

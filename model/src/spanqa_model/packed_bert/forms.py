@@ -13,11 +13,7 @@ from spanqa_model.packed_bert.attention import (
 )
 from spanqa_model.packed_bert.grouping import GroupedPlanner
 from spanqa_model.packed_bert.plan import Planner, WindowedPlanner
-from spanqa_model.packed_bert.ragged import (
-    EfficientSelfAttention,
-    FlashSelfAttention,
-    RaggedPlanner,
-)
+from spanqa_model.packed_bert.ragged import EfficientSelfAttention, FlashSelfAttention
 
 Attention = Literal["windowed", "grouped", "flash", "efficient"]
 
@@ -35,8 +31,8 @@ class Form:
 FORMS: dict[str, Form] = {
     "windowed": Form(WindowedSelfAttention, WindowedPlanner),
     "grouped": Form(GroupedSelfAttention, GroupedPlanner),
-    "flash": Form(FlashSelfAttention, RaggedPlanner, True, ("bfloat16", "float16")),
-    "efficient": Form(EfficientSelfAttention, RaggedPlanner, True),
+    "flash": Form(FlashSelfAttention, WindowedPlanner, True, ("bfloat16", "float16")),
+    "efficient": Form(EfficientSelfAttention, WindowedPlanner, True),
 }
 
 

@@ -106,7 +106,7 @@ class GroupedPlanner(Planner):
         positions = packed_position_ids(window_lengths, tokens)
         back = positions + torch.repeat_interleave(first_row, window_lengths, output_size=tokens)
         nothing: list[int] = []
-        return Plan(positions, nothing, groups, back, positions, 0)
+        return Plan(positions, nothing, positions, groups, back)
 
 
 def pad_windows(starts: Tensor, lengths: Tensor, length: int, dtype: torch.dtype) -> Group:

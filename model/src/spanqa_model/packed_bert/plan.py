@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 
 class Group(NamedTuple):
@@ -25,25 +26,24 @@ class Group(NamedTuple):
 class Plan(NamedTuple):
     """Each form of attention fills and reads its own fields; the others are placeholders.
 
-    `position_ids` is int64 [T], for all forms. Windowed: `lengths` are the lengths of the windows,
-    on the host. Grouped: `groups` are padded rows, and `back` is int64 [T], the place of each token
-    in the rows of all groups end to end. Flash and efficient: `ends` is int32 [W + 1], 0 and the
-    end of each window, and `longest` is the length of the longest window.
+    `position_ids` is int64 [T], for all forms. Windowed, flash and efficient: `lengths` are the
+    lengths of the windows, on the host, and `ends` is int32 [W + 1], 0 and the end of each window.
+    Grouped: `groups` are padded rows, and `back` is int64 [T], the place of each token in the rows
+    of all groups end to end.
     """
 
     position_ids: Tensor
     lengths: list[int]
+    ends: Tensor
     groups: list[Group]
     back: Tensor
-    ends: Tensor
-    longest: int
 
 
 class Planner(nn.Module):
     """Reads a batch, and refuses one that the model cannot compute.
 
-    On CUDA an index out of range does not fail a single call: the process cannot use the device any
-    more.
+    On CUDA an index out of range fails more than its own call: the process can no longer use the
+    device.
     """
 
     def __init__(self, vocab_size: int, type_vocab_size: int, max_position_embeddings: int) -> None:
@@ -96,7 +96,7 @@ class Planner(nn.Module):
 
 
 class WindowedPlanner(Planner):
-    """Plans attention window by window, which needs the lengths on the host."""
+    """Plans attention that needs no padding: how long the windows are, and where they end."""
 
     def forward(
         self,
@@ -108,8 +108,9 @@ class WindowedPlanner(Planner):
         """The batch, integers [T], [T] and int64 [W], and the dtype of the hidden states."""
         lengths = self.read(input_ids, token_type_ids, window_lengths, window_lengths)
         positions = packed_position_ids(window_lengths, input_ids.size(0))
+        ends = functional.pad(torch.cumsum(window_lengths, 0), [1, 0]).int()
         groups: list[Group] = []
-        return Plan(positions, lengths, groups, positions, positions, 0)
+        return Plan(positions, lengths, ends, groups, positions)
 
 
 def packed_position_ids(window_lengths: Tensor, tokens: int) -> Tensor:

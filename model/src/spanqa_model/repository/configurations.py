@@ -61,8 +61,10 @@ def install_configurations(model: Path, files: Iterable[str], workspace: Path) -
         workspace: a directory on the same filesystem that Triton does not poll.
     """
     for relative in files:
-        (model / relative).parent.mkdir(exist_ok=True)
-        write_whole(model / relative, (CONFIGURATIONS / relative).read_bytes(), workspace)
+        installed = model / relative
+        installed.parent.mkdir(exist_ok=True)
+        content = (CONFIGURATIONS / relative).read_bytes()
+        write_whole(installed, content, workspace / installed.name)
 
 
 def read_if_there(path: Path) -> bytes | None:

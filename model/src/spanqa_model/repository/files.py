@@ -17,17 +17,14 @@ def explain(error: OSError) -> str:
     return f"{reason}; {REMEDY}" if error.errno == errno.EXDEV else reason
 
 
-def write_whole(path: Path, content: bytes, workspace: Path) -> None:
+def write_whole(path: Path, content: bytes, draft: Path) -> None:
     """Write a file atomically: readers see the old content or the new one.
 
-    `workspace` is a directory on the same filesystem, for the draft.
+    `draft` is a file on the same filesystem, which is written first and then renamed.
     """
-    temporary = workspace / path.name
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    draft.write_bytes(content)
+    sync(draft)
+    draft.replace(path)
 
 
 def sync(path: Path) -> None:

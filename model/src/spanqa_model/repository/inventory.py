@@ -14,14 +14,14 @@ VERSION_FILES = ("model.json", "model.pt", "tokenizer.json", "model.py")
 
 @dataclass(frozen=True, slots=True)
 class VersionFacts:
-    """One version directory; fields that model.json lacks are empty."""
+    """One version directory. `fault` says why it is incomplete; model.json may lack the others."""
 
     version: int
     state: State
-    fault: str  # why it is incomplete; "" for a complete one
-    name: str
-    dtype: str
-    device: str
+    fault: str | None
+    name: str | None
+    dtype: str | None
+    device: str | None
     size_bytes: int
     exported: datetime
 
@@ -29,21 +29,14 @@ class VersionFacts:
 def list_versions(repository: Path) -> list[VersionFacts]:
     """All versions, newest first. The state `newest` means that a server tries this one first."""
     served, withdrawn = served_versions(repository), withdrawn_versions(repository)
-    there = {number: fault_of(served / str(number)) for number in version_numbers(served)}
-    newest = max((number for number, fault in there.items() if not fault), default=0)
-    places = [(number, served) for number in there]
-    places += [(number, withdrawn) for number in version_numbers(withdrawn)]
+    faults = {number: fault_of(served / str(number)) for number in version_numbers(served)}
+    newest = max((number for number, fault in faults.items() if not fault), default=0)
     found = []
-    for number, parent in sorted(places, key=lambda place: place[0], reverse=True):
-        fault = there[number] if parent == served else ""
-        state: State = "newest" if number == newest else "available"
-        if parent == withdrawn:
-            state = "withdrawn"
-        elif fault:
-            state = "incomplete"
-        if facts := read_facts(parent, number, state, fault):
-            found.append(facts)
-    return found
+    for number, fault in faults.items():
+        state: State = "incomplete" if fault else "newest" if number == newest else "available"
+        found.append(read_facts(served, number, state, fault))
+    found += [read_facts(withdrawn, number, "withdrawn") for number in version_numbers(withdrawn)]
+    return sorted(filter(None, found), key=lambda facts: facts.version, reverse=True)
 
 
 def complete_versions(repository: Path) -> set[int]:
@@ -52,12 +45,12 @@ def complete_versions(repository: Path) -> set[int]:
     return {number for number in version_numbers(served) if not fault_of(served / str(number))}
 
 
-def fault_of(directory: Path) -> str:
-    """Why this version is incomplete, or "". Files are not read, except model.json."""
+def fault_of(directory: Path) -> str | None:
+    """Why this version is incomplete; None if it is complete. Only model.json is read."""
     missing = [name for name in VERSION_FILES if not (directory / name).is_file()]
     if missing:
         return f"no {', '.join(missing)}"
-    return "" if read_manifest(directory) else "model.json is not readable as JSON"
+    return None if read_manifest(directory) else "model.json is not readable as JSON"
 
 
 def read_manifest(directory: Path) -> dict[str, Any]:
@@ -68,11 +61,12 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def read_facts(parent: Path, number: int, state: State, fault: str) -> VersionFacts | None:
+def read_facts(
+    parent: Path, number: int, state: State, fault: str | None = None
+) -> VersionFacts | None:
     """The facts of one version; None if it disappeared meanwhile."""
     directory = parent / str(number)
     manifest = read_manifest(directory)
-    name, dtype, device = (str(manifest.get(key, "")) for key in ("name", "dtype", "device"))
     try:
         files = {path.name: path.stat() for path in directory.iterdir()}
         exported = files.get("model.json", directory.stat()).st_mtime
@@ -82,9 +76,9 @@ def read_facts(parent: Path, number: int, state: State, fault: str) -> VersionFa
         version=number,
         state=state,
         fault=fault,
-        name=name,
-        dtype=dtype,
-        device=device,
+        name=manifest.get("name"),
+        dtype=manifest.get("dtype"),
+        device=manifest.get("device"),
         size_bytes=sum(file.st_size for file in files.values()),
         exported=datetime.fromtimestamp(exported, UTC),
     )

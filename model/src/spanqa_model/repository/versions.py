@@ -1,9 +1,9 @@
 """Where the versions of a model repository lie, and which numbers are in use.
 
-Triton polls the whole repository. A directory in its root is a model to it, and any change in a
-model's directory, in hidden entries too, makes it reload what serves. So versions are made, and
-kept when they are withdrawn, in directories beside the repository on the same filesystem. They come
-and go by one rename.
+Triton polls the whole repository. It takes every directory in the root for a model, and after any
+change in a model's directory, even in a hidden entry, it reloads what serves. So new and withdrawn
+versions lie in directories beside the repository, on the same filesystem. One rename moves a
+version in or out.
 """
 
 import errno

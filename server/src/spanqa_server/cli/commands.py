@@ -66,8 +66,8 @@ def run() -> None:
 
 
 def work(settings: TritonSettings) -> Coroutine[Any, Any, None]:
-    """What these settings are for."""
-    # Not needed, and slow, for the other commands.
+    """The work of the command that has these settings."""
+    # Slow to import, and not needed for help.
     from spanqa_server.app import keep_gate, serve
     from spanqa_server.workers.parent import serve_with_workers
 
@@ -80,7 +80,7 @@ def work(settings: TritonSettings) -> Coroutine[Any, Any, None]:
 
 
 def describe(error: ValidationError) -> str:
-    """The settings that are wrong, each with its flag and what it must be."""
+    """The settings that are wrong: the flag of each, its value, and what it must be."""
     parts = []
     for item in error.errors():
         if not item["loc"]:  # of several settings together, which it names itself

@@ -22,7 +22,7 @@ LINK_VALUE = re.compile(r"(tcp|udp|sctp)://")
 
 
 def check_environment(environment: Mapping[str, str]) -> None:
-    """Raise StartupError where a variable has our prefix and no setting has its name."""
+    """Raise StartupError if a variable has our prefix and no setting has its name."""
     wrong = [describe(name) for name in unknown(environment)]
     if wrong:
         raise StartupError("; ".join(wrong))

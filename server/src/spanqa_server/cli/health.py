@@ -27,7 +27,7 @@ def add_health_options(parser: ArgumentParser) -> None:
 
 
 def check_health(arguments: Namespace) -> str | int:
-    """Ask the health service, over TLS if files are given: 0, or what is wrong."""
+    """Ask the health service, over TLS if --ca is given. Return 0, or what is wrong."""
     ca, key, certificate = arguments.ca, arguments.key, arguments.certificate
     if (key is None) != (certificate is None) or (key and not ca):
         return "spanqa-server: give --certificate and --key together, and with --ca"

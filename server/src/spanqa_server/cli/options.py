@@ -1,4 +1,4 @@
-"""Settings as command line options: grouped, with what stands for a value and its default."""
+"""Settings as command line options, in groups, each with its metavar and default."""
 
 from argparse import ArgumentParser
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What is noted of a call: metrics, its span where it is traced, and a line in the log at DEBUG."""
+"""What is recorded of each call: metrics, a span if it is traced, a line in the log at DEBUG."""
 
 from __future__ import annotations  # grpc's classes are generic in its stubs alone
 
@@ -26,7 +26,7 @@ OUTCOMES = {
     grpc.StatusCode.RESOURCE_EXHAUSTED: "refused",
     grpc.StatusCode.UNAUTHENTICATED: "refused",
 }
-# What OpenTelemetry's conventions call errors of a server; the others are its callers'.
+# By OpenTelemetry's conventions these are the server's errors; all others are the caller's.
 FAULTS = {
     grpc.StatusCode.UNKNOWN,
     grpc.StatusCode.DEADLINE_EXCEEDED,
@@ -38,7 +38,7 @@ FAULTS = {
 
 
 def note_call(method: str, context: Context) -> Callable[[grpc.StatusCode, str], None]:
-    """Note that a call begins; what comes back notes its end, with a status and its text."""
+    """Record that a call begins; the returned function records its end, with status and text."""
     begin = perf_counter()
     span = tracing.begin_call(SERVICE.full_name, method, lambda: context.invocation_metadata())
 

@@ -1,4 +1,4 @@
-"""What every call of the service passes through: parsing, errors, what is noted of it."""
+"""What every call of the service passes through: tokens, parsing, errors, records of calls."""
 
 from __future__ import annotations  # grpc's classes are generic in its stubs alone
 
@@ -76,7 +76,7 @@ async def refuse(_: object, context: Context) -> None:
     await context.abort(status.code, status.details, status.trailing_metadata)
 
 
-# Of the kind that waits for no message: right for every method.
+# A stream's handler need not wait for a message, so it fits every method.
 NO_ENTRY: grpc.RpcMethodHandler[Any, Any] = grpc.stream_stream_rpc_method_handler(refuse)
 
 
@@ -107,9 +107,9 @@ def wrap(handler: grpc.RpcMethodHandler[Any, Any], name: str) -> grpc.RpcMethodH
 
 @asynccontextmanager
 async def outcome(method: str, context: Context) -> AsyncIterator[None]:
-    """Give the call its status, whatever happens in the block, and note its end.
+    """Give the call its status, whatever happens in the block, and record its end.
 
-    It is counted before its caller hears of its end: who has seen an error finds it in the metrics.
+    It is counted before its caller hears of it: whoever has seen an error finds it in the metrics.
     """
     end = note_call(method, context)
     metadata = context.invocation_metadata() or ()

@@ -1,8 +1,7 @@
-"""One pair of a batch or a stream, from request to answer or status, and the texts of a call."""
+"""One pair of a batch or a stream: what becomes of it, an answer or a status."""
 
 import logging
 from collections.abc import Awaitable
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,14 +9,9 @@ import grpc
 from google.rpc import code_pb2, status_pb2
 
 from spanqa.v1 import question_answering_pb2 as pb
-from spanqa_server.errors import (
-    FieldViolation,
-    InvalidRequestError,
-    ServerError,
-)
+from spanqa_server.errors import FieldViolation, InvalidRequestError, ServerError
 from spanqa_server.grpc_api.statuses import to_status
 from spanqa_server.qa.answerer import Answerer
-from spanqa_server.qa.tokenizer import CallTexts
 from spanqa_server.telemetry.metrics import ITEMS
 
 logger = logging.getLogger(__name__)
@@ -31,21 +25,6 @@ class ServedModel:
 
     answerer: Answerer
     description: pb.GetModelResponse
-
-
-class SharedTexts(ExitStack):
-    """The texts of one call: those of several pairs are tokenized once a model version."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._texts: dict[Answerer, CallTexts] = {}
-
-    def of(self, model: ServedModel) -> CallTexts:
-        """The texts as this version tokenizes them."""
-        answerer = model.answerer
-        if answerer not in self._texts:
-            self._texts[answerer] = self.enter_context(answerer.texts())
-        return self._texts[answerer]
 
 
 class Item(Protocol):

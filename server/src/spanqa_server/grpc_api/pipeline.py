@@ -13,9 +13,9 @@ async def pipeline(
 ) -> AsyncGenerator[R, None]:
     """Yield the results of `work` on each pair, in the order in which they are ready.
 
-    At most `at_once` pairs have been read whose results the consumer has not taken: where it
-    is slow, or work is, no further pair is read. Close the iterator to end the work under way.
-    What `pairs` or `work` raise ends the pipeline.
+    At most `at_once` pairs are under way: a pair counts from when it is read until the consumer
+    takes its result, so a slow consumer holds back the reading. An error of `pairs` or `work`
+    ends the pipeline. Close the iterator to end the work under way.
     """
     slots = asyncio.Semaphore(at_once)
     results: asyncio.Queue[R | None] = asyncio.Queue()

@@ -1,4 +1,4 @@
-"""The gRPC server of this process, and what its health service says."""
+"""The gRPC server of this process, and its health service."""
 
 import asyncio
 import logging
@@ -70,7 +70,7 @@ class GrpcServer:
             enable_reflection(self._server, (SERVICE.full_name, health.SERVICE_NAME))
 
     def bind(self) -> None:
-        """Take the port, on which connections wait from now on.
+        """Take the port; connections wait there until `start`.
 
         Raises:
             StartupError: the port is in use, or the address is not of this machine.
@@ -99,7 +99,7 @@ class GrpcServer:
             await self._status.set(name, SERVING if serving else NOT_SERVING)
 
     async def stop(self, *, drain: bool) -> None:
-        """Say NOT_SERVING for good, take calls a while yet, and let those under way go on."""
+        """Say NOT_SERVING for good, take calls a while longer, then let those under way end."""
         await self._status.enter_graceful_shutdown()
         if drain and self.takes_calls:
             await asyncio.sleep(self._settings.drain_seconds)
@@ -114,5 +114,5 @@ def tls_files(settings: Settings) -> TlsFiles | None:
 
 
 def milliseconds(seconds: float) -> int:
-    """For gRPC, to which the largest number is for ever."""
+    """A time limit for gRPC, to which the largest number means none, as 0 does here."""
     return min(round(seconds * 1e3), INT32_MAX) if seconds else INT32_MAX

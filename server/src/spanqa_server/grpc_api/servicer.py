@@ -1,4 +1,4 @@
-"""The service: messages in, messages out. Everything else is the core's."""
+"""The methods of the service: messages in, messages out. The work is done in `qa/`."""
 
 from __future__ import annotations  # grpc's classes are generic in its stubs alone
 
@@ -13,7 +13,7 @@ from spanqa.v1 import question_answering_pb2 as pb
 from spanqa.v1.question_answering_pb2_grpc import QuestionAnsweringServiceServicer
 from spanqa_server.errors import FieldViolation, InvalidRequestError
 from spanqa_server.grpc_api import converters
-from spanqa_server.grpc_api.items import ServedModel, SharedTexts, check_count, settle
+from spanqa_server.grpc_api.items import ServedModel, check_count, settle
 from spanqa_server.grpc_api.pipeline import pipeline
 from spanqa_server.qa.requests import Question
 from spanqa_server.qa.results import Cost
@@ -32,7 +32,7 @@ Response = TypeVar("Response")
 
 
 class HasCost(Protocol):
-    """Whatever was found."""
+    """A result that knows its cost."""
 
     @property
     def cost(self) -> Cost: ...
@@ -46,13 +46,13 @@ STAGES = {
 
 
 class Models(Protocol):
-    """Whoever knows which version serves."""
+    """Knows which version serves."""
 
     def current(self) -> ServedModel:
         """The version that serves; raises ModelUnavailableError while there is none."""
 
     async def run(self, work: Callable[[ServedModel], Awaitable[T]]) -> T:
-        """Do work with the version that serves, again with its successor if that goes away."""
+        """Do work with the version that serves; once more with the next one if it goes away."""
 
 
 class QuestionAnsweringServicer(QuestionAnsweringServiceServicer):
@@ -75,8 +75,8 @@ class QuestionAnsweringServicer(QuestionAnsweringServiceServicer):
     async def Answer(self, request: pb.AnswerRequest, context: Context) -> pb.AnswerResponse:
         """Answer one question about one context."""
         question = converters.read_question(request)
-        with self._take(question, context) as (deadline, texts):
-            return await self._answer(question, deadline, texts)
+        with self._take(question, context) as deadline:
+            return await self._answer(question, deadline)
 
     async def BatchAnswer(
         self, request: pb.BatchAnswerRequest, context: Context
@@ -91,11 +91,11 @@ class QuestionAnsweringServicer(QuestionAnsweringServiceServicer):
                 yield pair
 
         given = (text for one in request.requests for text in (one.question, one.context))
-        with self._admission.admit_batch(call, given), SharedTexts() as texts:
+        with self._admission.admit_batch(call, given):
 
             async def work(pair: tuple[pb.AnswerRequest, pb.BatchAnswerItem]) -> bool:
                 one, item = pair
-                await settle(item, self._answer_pair(one, call, texts), "BatchAnswer")
+                await settle(item, self._answer_pair(one, call), "BatchAnswer")
                 return True
 
             async with aclosing(pipeline(pairs(), work, self._max_stream_pairs)) as done:
@@ -126,9 +126,9 @@ class QuestionAnsweringServicer(QuestionAnsweringServiceServicer):
         """Answer one question from many documents, ranked jointly."""
         question = converters.read_documents(request)
         ids = [document.id for document in request.documents]
-        with self._take(question, context) as (deadline, texts):
+        with self._take(question, context) as deadline:
             return await self._respond(
-                lambda model: model.answerer.answer(question, texts.of(model)),
+                lambda model: model.answerer.answer(question),
                 partial(converters.write_document_answers, document_ids=ids),
                 deadline,
             )
@@ -139,9 +139,9 @@ class QuestionAnsweringServicer(QuestionAnsweringServiceServicer):
         """The raw results for one question and one context."""
         question = converters.read_logits_request(request)
         try:
-            with self._take(question, context) as (deadline, texts):
+            with self._take(question, context) as deadline:
                 return await self._respond(
-                    lambda model: model.answerer.compute_logits(question, texts.of(model)),
+                    lambda model: model.answerer.compute_logits(question),
                     converters.write_logits,
                     deadline,
                 )
@@ -158,24 +158,19 @@ class QuestionAnsweringServicer(QuestionAnsweringServiceServicer):
         return Call(context.peer(), Deadline.after(min(seconds, most_seconds)))
 
     @contextmanager
-    def _take(self, question: Question, context: Context) -> Iterator[tuple[Deadline, SharedTexts]]:
+    def _take(self, question: Question, context: Context) -> Iterator[Deadline]:
         """Check a call and hold room for it; raises InvalidRequestError or OverloadedError."""
         call = self._call(context)
         self._check(question)
-        with (
-            self._admission.admit(call, question.question, *question.texts),
-            SharedTexts() as texts,
-        ):
-            yield call.deadline, texts
+        with self._admission.admit(call, question.question, *question.texts):
+            yield call.deadline
 
     def _check(self, question: Question) -> None:
         self._models.current().answerer.check(question)
 
-    async def _answer(
-        self, question: Question, deadline: Deadline, texts: SharedTexts
-    ) -> pb.AnswerResponse:
+    async def _answer(self, question: Question, deadline: Deadline) -> pb.AnswerResponse:
         return await self._respond(
-            lambda model: model.answerer.answer(question, texts.of(model)),
+            lambda model: model.answerer.answer(question),
             converters.write_answers,
             deadline,
         )
@@ -197,16 +192,14 @@ class QuestionAnsweringServicer(QuestionAnsweringServiceServicer):
         async with deadline.bounds():
             return await self._models.run(attempt)
 
-    async def _answer_pair(
-        self, request: pb.AnswerRequest, call: Call, texts: SharedTexts
-    ) -> pb.AnswerResponse:
+    async def _answer_pair(self, request: pb.AnswerRequest, call: Call) -> pb.AnswerResponse:
         question = converters.read_question(request)
         self._check(question)
         async with (
             call.deadline.bounds(),
             self._admission.admit_pair(call, request.question, request.context),
         ):
-            return await self._answer(question, call.deadline, texts)
+            return await self._answer(question, call.deadline)
 
     async def _stream_answer(
         self, request: pb.StreamAnswerRequest, under_way: set[str], context: Context
@@ -217,8 +210,7 @@ class QuestionAnsweringServicer(QuestionAnsweringServiceServicer):
         under_way.add(request.id)
         call = self._call(context, self._default_timeout)
         try:
-            with SharedTexts() as texts:
-                return await self._answer_pair(request.request, call, texts)
+            return await self._answer_pair(request.request, call)
         except InvalidRequestError as error:
             raise error.moved("", "request.") from None
         finally:

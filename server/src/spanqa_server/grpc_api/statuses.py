@@ -50,7 +50,7 @@ def to_status(error: ServerError) -> status_pb2.Status:
 
 
 def retry_metadata(error: ServerError) -> tuple[tuple[str, str], ...]:
-    """What tells gRPC's own retries when to come again."""
+    """The metadata that tells gRPC's own retries when to try again."""
     if isinstance(error, OverloadedError):
         return (("grpc-retry-pushback-ms", str(round(error.retry_seconds * 1e3))),)
     return ()

@@ -8,9 +8,10 @@ from typing import NoReturn
 
 
 def run_as_process(main: Callable[[], None]) -> NoReturn:
-    """Run `main` as this process, which ends with it.
+    """Run `main`, and end the process with it.
 
-    It does not wait for threads: one may be at a text of a million tokens that nobody wants.
+    It does not wait for threads: one may still tokenize a text of a million tokens that nobody
+    wants any more.
     """
     main()
     logging.shutdown()

@@ -1,4 +1,4 @@
-"""What a child process says, line by line, and that it has ended."""
+"""The output of a child process, line by line, and its end."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,8 +9,8 @@ LONGEST_LINE = 65_536
 class ProcessOutput(asyncio.SubprocessProtocol):
     """For `loop.subprocess_exec` with one pipe, or none.
 
-    `exited` is set when the process ends; `closed` when, besides, nobody can say any more: its
-    own children may hold the pipe open for longer, or for ever.
+    `exited` is set when the process ends, and `closed` when no more output can come: its own
+    children may hold the pipe open for longer, or for ever.
     """
 
     def __init__(self, on_line: Callable[[str], None] | None) -> None:

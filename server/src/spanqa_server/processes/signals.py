@@ -9,15 +9,16 @@ logger = logging.getLogger(__name__)
 
 
 class Stop(asyncio.Event):
-    """Set by SIGTERM, after which balancers get time to notice, and by SIGINT, from a terminal.
+    """Set by SIGTERM, and by SIGINT, which comes from a terminal.
 
     A second signal ends the process at once, and with it those that it has started.
     """
 
     drain = False
+    """Whether load balancers get time to notice: not after SIGINT."""
 
     def by_signal(self, number: signal.Signals) -> None:
-        """What a signal does."""
+        """Handle a signal."""
         if self.is_set():
             logger.warning("a second signal: ending at once")
             os._exit(128 + number)

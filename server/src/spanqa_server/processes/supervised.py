@@ -1,4 +1,4 @@
-"""A process of ours and its children, kept running: it ends with this one, and comes back."""
+"""A child process that is kept running: started again when it dies, ended with this one."""
 
 import asyncio
 import contextlib
@@ -44,12 +44,13 @@ class Supervised:
         """Nothing starts yet.
 
         Args:
-            name: what the log calls it.
-            prepare: called before each start.
-            stop_seconds: seconds from the request to stop until it is killed.
-            orphan_signal: what it gets when this process ends without having stopped it.
-            read_line: takes its output; without it the process writes where this one does.
-            last_words: why it ended, as far as that is known.
+            name: its name in the log.
+            prepare: called before each start, for the command.
+            stop_seconds: how long it may take to stop before it is killed.
+            orphan_signal: sent to it if this process ends without having stopped it.
+            read_line: called with each line of its output, which otherwise goes where this
+                process writes.
+            last_words: called for the reason when it has died; may be empty.
             on_end: called with its process id when it has died.
         """
         self._name = name
@@ -84,6 +85,7 @@ class Supervised:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._output.exited.wait(), self._stop_seconds)
             await self._kill()
+            self._process = None
 
     async def _spawn(self) -> None:
         program = self._prepare()
@@ -107,29 +109,36 @@ class Supervised:
         while True:
             started = clock()
             try:
-                how = await self._ended()
-                last_words = self._last_words()
-                ending = f". {last_words}" if last_words else ""
-                logger.error("%s ended (%s)%s", self._name, how, ending)
+                await self._wait_for_end()
             except Exception:
                 logger.exception("lost track of %s", self._name)
             backoff = FIRST_BACKOFF if clock() - started > 60 else min(2 * backoff, LAST_BACKOFF)
-            logger.info("starting %s again in %.1f s", self._name, backoff)
-            await asyncio.sleep(backoff)
-            try:
-                await self._spawn()
-            except Exception:
-                logger.exception("cannot start %s", self._name)
+            while not await self._started_again(backoff):
+                backoff = min(2 * backoff, LAST_BACKOFF)
 
-    async def _ended(self) -> str:
-        """Wait for the process's end, and end what it left; say how it ended."""
+    async def _wait_for_end(self) -> None:
+        """Wait until the process ends, end what it left, and log why it ended."""
         assert self._process is not None
         await self._output.exited.wait()
         code = self._process.get_returncode()
         assert code is not None
         await self._kill()
         self._on_end(self._process.get_pid())
-        return f"signal {-code}" if code < 0 else f"exit code {code}"
+        self._process = None
+        how = f"signal {-code}" if code < 0 else f"exit code {code}"
+        last_words = self._last_words()
+        logger.error("%s ended (%s)%s", self._name, how, f". {last_words}" if last_words else "")
+
+    async def _started_again(self, backoff: float) -> bool:
+        """Start it again after a pause; whether that was possible."""
+        logger.info("starting %s again in %.1f s", self._name, backoff)
+        await asyncio.sleep(backoff)
+        try:
+            await self._spawn()
+        except Exception:
+            logger.exception("cannot start %s", self._name)
+            return False
+        return True
 
     async def _kill(self) -> None:
         """End the process and its children, and hear their last words."""
@@ -142,6 +151,6 @@ class Supervised:
         self._process.close()
 
     def _signal_group(self, number: signal.Signals) -> None:
-        if self._process:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.get_pid(), number)
+        assert self._process is not None
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.get_pid(), number)

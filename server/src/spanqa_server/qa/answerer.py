@@ -29,7 +29,7 @@ from spanqa_server.qa.requests import (
 )
 from spanqa_server.qa.results import AnswerSet, Cost, FoundAnswer, LogitSet, StageSeconds
 from spanqa_server.qa.text_cache import TextCache
-from spanqa_server.qa.tokenizer import CallTexts, TextTokenizer, TokenizedText
+from spanqa_server.qa.tokenizer import TokenizedText
 from spanqa_server.qa.windows import PackedWindows, pack_windows
 
 T = TypeVar("T")
@@ -41,13 +41,13 @@ MANY_WINDOWS = 16
 
 
 def no_stage(name: str) -> AbstractContextManager[object]:
-    """What a stage of a request runs in where nobody wants to know."""
+    """A stage that is not traced."""
     return nullcontext()
 
 
 @dataclass(frozen=True, slots=True)
 class Logits:
-    """What the model gave: float32 [T] each, and the seconds spent waiting and at Triton."""
+    """What the model computed, float32 [T] each, and the seconds of waiting and at Triton."""
 
     starts: npt.NDArray[np.float32]
     ends: npt.NDArray[np.float32]
@@ -56,7 +56,7 @@ class Logits:
 
 
 class Inference(Protocol):
-    """Whoever computes logits for packed windows."""
+    """Computes logits for packed windows."""
 
     async def infer(self, packed: PackedWindows) -> Logits:
         """Compute the logits; raises a ServerError where that is not possible."""
@@ -64,7 +64,7 @@ class Inference(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PreparedQuestion:
-    """A request on its way to the model."""
+    """A request that is ready for the model."""
 
     question: TokenizedText
     layout: Layout
@@ -74,37 +74,32 @@ class PreparedQuestion:
 class Answerer:
     """Answers questions with one model version: its tokenizer, its defaults, its inference.
 
-    Long work goes to `threads`: few of them, since they share the interpreter with the event
-    loop, and a queue in front of them costs nobody else.
+    Long work goes to `threads`. A few of them are enough, since they share the interpreter with
+    the event loop.
     """
 
     def __init__(
         self,
-        tokenizer: TextTokenizer,
+        texts: TextCache,
         model: ModelDefaults,
         limits: Limits,
         inference: Inference,
         threads: Executor,
-        cache: TextCache[TokenizedText],
         stage: Stage = no_stage,
     ) -> None:
         self.model = model
         self.limits = limits
-        self._tokenizer = tokenizer
+        self._texts = texts
+        self._tokenizer = texts.tokenizer
         self._inference = inference
         self._threads = threads
-        self._cache = cache
         self._stage = stage
-
-    def texts(self) -> CallTexts:
-        """For the requests of one call: texts that they share are tokenized once."""
-        return CallTexts(self._tokenizer, self._threads, self._cache)
 
     def check(self, request: Question) -> None:
         """Check what needs no tokens; raises InvalidRequestError. `answer` checks it, too."""
         check_request(request, self.limits, self.model)
 
-    async def answer(self, request: Question, texts: CallTexts) -> AnswerSet:
+    async def answer(self, request: Question) -> AnswerSet:
         """Answer one question.
 
         Raises:
@@ -113,7 +108,7 @@ class Answerer:
         """
         begin = perf_counter()
         with self._stage("tokenize"):
-            prepared = await self.prepare(request, texts)
+            prepared = await self.prepare(request)
         tokenized = perf_counter()
         logits = await self._inference.infer(prepared.packed)
         inferred = perf_counter()
@@ -127,11 +122,11 @@ class Answerer:
             answers, decoded.no_answer, decoded.null_probability, cost(prepared, logits, *seconds)
         )
 
-    async def compute_logits(self, request: Question, texts: CallTexts) -> LogitSet:
+    async def compute_logits(self, request: Question) -> LogitSet:
         """The raw results for a question about one text; raises as `answer` does."""
         begin = perf_counter()
         with self._stage("tokenize"):
-            prepared = await self.prepare(request, texts)
+            prepared = await self.prepare(request)
             check_logits_tokens(len(prepared.packed.input_ids), self.limits)
         tokenized = perf_counter()
         logits = await self._inference.infer(prepared.packed)
@@ -150,12 +145,12 @@ class Answerer:
             )
         return LogitSet(windows, cost(prepared, logits, tokenized - begin, 0.0))
 
-    async def prepare(self, request: Question, texts: CallTexts) -> PreparedQuestion:
+    async def prepare(self, request: Question) -> PreparedQuestion:
         """Check the request, tokenize it and cut its windows."""
         self.check(request)
-        (question,) = await texts.encode(request.question)
+        (question,) = await self._texts.encode(request.question)
         check_question_tokens(len(question), self.limits)
-        tokenized = await texts.encode(*request.texts)
+        tokenized = await self._texts.encode(*request.texts)
         size = resolve_windows(
             request.options,
             self.limits,
@@ -229,7 +224,7 @@ def find_answers(
 def locate(
     texts: tuple[str, ...], layout: Layout, spans: list[Span], unit: OffsetUnit
 ) -> list[FoundAnswer]:
-    """The spans as their callers count, in the same order."""
+    """The spans as answers, with offsets in the caller's unit, in the same order."""
     bases = layout.bases.tolist()
     documents = [layout.text_at(span.start) for span in spans]
     places = [

@@ -9,7 +9,7 @@ Integers = npt.NDArray[np.int64]
 
 
 class OffsetUnit(Enum):
-    """What one step of an offset is."""
+    """What offsets count."""
 
     UTF8 = "utf-8"
     UTF16 = "utf-16"

@@ -54,9 +54,10 @@ def best_spans(
 ) -> list[Span]:
     """Read the best spans off the few rows (a row: one start in one window) that can hold them.
 
-    The first guess are the rows with the best bests. A row that was left out is worth
-    reading while its best is not behind the last span found; spans found twice (in two
-    windows, or with the same code points) make more rows necessary.
+    Begin with the `top_k` rows whose best spans score highest. If they hold fewer than `top_k`
+    distinct spans, since some are equal (from two windows, or with the same code points), take
+    twice as many rows. If they hold enough, look whether the best span of another row ranks
+    before the last of them; if so, read all rows that may compete.
     """
     best_of = row_best.ravel()
     if best_of.max() == -np.inf:
@@ -65,7 +66,7 @@ def best_spans(
         return best_span(table, rows, token_starts, token_ends, total)
     possible = int(np.count_nonzero(best_of > -np.inf))
     take = min(top_k, possible)
-    while take:
+    while True:
         rows = best_rows(best_of, take)
         spans = read_rows(table, rows, token_starts, token_ends, top_k, total)
         if len(spans) == top_k:
@@ -76,7 +77,6 @@ def best_spans(
         if take == possible:
             return spans
         take = min(2 * take, possible)
-    return []
 
 
 def best_span(

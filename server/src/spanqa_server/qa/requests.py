@@ -1,4 +1,4 @@
-"""What a caller asks for, the limits, and the checks that need no tokens yet."""
+"""What a caller asks for, and the checks of it, before and after it is tokenized."""
 
 import math
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from typing import Literal
 
 from spanqa_server.errors import FieldViolation, InvalidRequestError
 from spanqa_server.qa.offsets import OffsetUnit
-from spanqa_server.qa.windows import SPECIAL_TOKENS, count_windows
+from spanqa_server.qa.windows import SPECIAL_TOKENS, window_starts
 
 DEFAULT_MAX_ANSWER_TOKENS = 30
 # Refuses absurd questions before they are tokenized; no real word piece is that long.
@@ -17,7 +17,7 @@ UNREADABLE = "holds no character that the model reads; give some text"
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What this server takes with this model."""
+    """The most that this server accepts with this model."""
 
     max_question_tokens: int
     max_context_bytes: int
@@ -31,7 +31,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class ModelDefaults:
-    """What 0 means, and what the model can do."""
+    """What an option of 0 stands for, and what the model can do."""
 
     max_sequence_tokens: int
     doc_stride_tokens: int
@@ -56,7 +56,7 @@ class Options:
 class Question:
     """One question about the texts that are searched: one context, or documents.
 
-    `field` is what the caller knows the texts as.
+    `field` is the name of the texts in the caller's request.
     """
 
     question: str
@@ -152,7 +152,7 @@ def check_question_tokens(question_tokens: int, limits: Limits) -> None:
 
 @dataclass(frozen=True, slots=True)
 class WindowSize:
-    """A request's windows: context tokens of each, tokens shared by neighbours, how many."""
+    """A request's windows: room for context in each, tokens that neighbours share, how many."""
 
     room: int
     doc_stride: int
@@ -168,7 +168,7 @@ def resolve_windows(
     text_tokens: list[int],
     field: str = "context",
 ) -> WindowSize:
-    """Settle the window size, now that the tokens of each text are counted.
+    """Choose the window size, once the tokens of each text are counted.
 
     Raises:
         InvalidRequestError: no text has a token, or the windows do not work out.
@@ -196,7 +196,7 @@ def resolve_windows(
                 f"tokens here ({sequence} - {question_tokens} - {SPECIAL_TOKENS})",
             )
         )
-    windows = sum(count_windows(tokens, room, doc_stride) for tokens in text_tokens if tokens)
+    windows = sum(len(window_starts(tokens, room, doc_stride)) for tokens in text_tokens if tokens)
     if windows > limits.max_windows:
         raise InvalidRequestError(
             FieldViolation(

@@ -1,4 +1,4 @@
-"""What the core hands to the protocol layer: plain values, offsets as the caller counts."""
+"""What the core hands to the protocol layer: plain values, with offsets in the caller's unit."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from spanqa_server.qa.ranking import Span
 
 @dataclass(frozen=True, slots=True)
 class FoundAnswer:
-    """A span as the caller counts: text == texts[document][start:end] in the unit asked for."""
+    """An answer: text == texts[document][start:end], counted in the caller's unit."""
 
     text: str
     document: int
@@ -18,7 +18,7 @@ class FoundAnswer:
 
 @dataclass(frozen=True, slots=True)
 class StageSeconds:
-    """Where the time went."""
+    """The time of each stage."""
 
     tokenize: float
     queue: float

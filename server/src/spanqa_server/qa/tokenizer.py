@@ -1,19 +1,15 @@
 """Text to tokens: whole texts, no truncation, no padding, no special tokens added."""
 
-import asyncio
 import unicodedata
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from itertools import chain
-from types import TracebackType
-from typing import Self
+from sys import getsizeof
 
 import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
-from spanqa_server.qa.text_cache import TextCache
-from spanqa_server.qa.words import WordTokenizer, takes_words_apart
+from spanqa_server.qa.words import WORD_BYTES, WordTokenizer, takes_words_apart
 
 # Texts over this many characters are tokenized in a thread, with the interpreter free.
 LONG_TEXT = 20_000
@@ -27,7 +23,7 @@ TAGS = range(0xE0020, 0xE0080)
 Arrays = tuple[npt.NDArray[np.int32], npt.NDArray[np.int64], npt.NDArray[np.int64]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class TokenizedText:
     """A text's tokens.
 
@@ -45,12 +41,12 @@ class TokenizedText:
 
     @property
     def nbytes(self) -> int:
-        """Memory of the arrays."""
-        return self.ids.nbytes + self.starts.nbytes + self.ends.nbytes
+        """The memory that it takes; no array is a view of a larger one."""
+        return getsizeof(self) + sum(map(getsizeof, (self.ids, self.starts, self.ends)))
 
 
 class TextTokenizer:
-    """A model version's tokenizer. Set up once here and never changed after that."""
+    """A model version's tokenizer; threads may share it."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         tokenizer.no_truncation()
@@ -58,7 +54,8 @@ class TextTokenizer:
         # "[SEP]" written by a user is text, not structure.
         tokenizer.encode_special_tokens = True
         self._tokenizer = tokenizer
-        self._words = WordTokenizer(tokenizer) if takes_words_apart(tokenizer) else None
+        self._takes_words_apart = takes_words_apart(tokenizer)
+        self.limit_words(WORD_BYTES)
         self._pieces = {number: piece for piece, number in tokenizer.get_vocab().items()}
         self.vocabulary = max(self._pieces, default=0) + 1
         self.cls_id = self._special("[CLS]")
@@ -81,15 +78,26 @@ class TextTokenizer:
         return TokenizedText(ids, starts, ends)
 
     def _encode_whole(self, text: str) -> Arrays:
-        # Only this form lets other threads run meanwhile.
+        # encode_batch, unlike encode, lets other threads run meanwhile.
         (encoding,) = self._tokenizer.encode_batch([text], add_special_tokens=False)
         offsets = encoding.offsets
-        array = np.empty((len(offsets), 2), dtype=np.int64)
+        starts, ends = (np.empty(len(offsets), dtype=np.int64) for _ in range(2))
         for begin in range(0, len(offsets), SLICE):
             part = offsets[begin : begin + SLICE]
             places = np.fromiter(chain.from_iterable(part), np.int64, 2 * len(part))
-            array[begin : begin + SLICE] = places.reshape(-1, 2)
-        return np.array(encoding.ids, dtype=np.int32), array[:, 0], array[:, 1]
+            starts[begin : begin + SLICE] = places[::2]
+            ends[begin : begin + SLICE] = places[1::2]
+        return np.array(encoding.ids, dtype=np.int32), starts, ends
+
+    @property
+    def word_bytes(self) -> int:
+        """The memory of the words that it remembers."""
+        return self._words.nbytes if self._words else 0
+
+    def limit_words(self, capacity: int) -> None:
+        """Remember words, in so many bytes, from now on; those known so far are forgotten."""
+        by_words = capacity and self._takes_words_apart
+        self._words = WordTokenizer(self._tokenizer, capacity) if by_words else None
 
     def pieces(self, ids: npt.NDArray[np.int32]) -> list[str]:
         """The tokens as text (word pieces)."""
@@ -117,63 +125,5 @@ def cover_marks(text: str, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.i
 
 
 def extends_a_letter(character: str) -> bool:
-    """Whether it is nothing of its own, but changes how the character before it looks."""
+    """Whether it only changes how the character before it looks."""
     return unicodedata.category(character)[0] == "M" or ord(character) in TAGS
-
-
-class CallTexts:
-    """Tokenizes the texts of one call, those that `cache` holds not again, long ones in a thread.
-
-    A context manager: at its end, long texts that nobody waits for any more are dropped.
-    """
-
-    def __init__(
-        self, tokenizer: TextTokenizer, threads: Executor, cache: TextCache[TokenizedText]
-    ) -> None:
-        self._tokenizer = tokenizer
-        self._threads = threads
-        self._cache = cache
-        self._done: dict[str, TokenizedText] = {}
-        self._under_way: dict[str, asyncio.Future[TokenizedText]] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        for future in self._under_way.values():
-            future.cancel()
-
-    async def encode(self, *texts: str) -> list[TokenizedText]:
-        """Tokenize texts."""
-        new = [text for text in dict.fromkeys(texts) if not self._recall(text)]
-        if sum(map(len, new)) <= LONG_TEXT:
-            for text in new:
-                self._keep(text, self._tokenizer.encode(text))
-        else:
-            await self._encode_in_thread(new)
-        return [self._done[text] for text in texts]
-
-    async def _encode_in_thread(self, texts: list[str]) -> None:
-        loop = asyncio.get_running_loop()
-        for text in texts:
-            if text not in self._under_way:
-                self._under_way[text] = loop.run_in_executor(
-                    self._threads, self._tokenizer.encode, text
-                )
-        for text in texts:
-            # One request that gives up must not take the text from the others.
-            self._keep(text, await asyncio.shield(self._under_way[text]))
-
-    def _recall(self, text: str) -> bool:
-        if text not in self._done and (tokens := self._cache.get(text)) is not None:
-            self._done[text] = tokens
-        return text in self._done
-
-    def _keep(self, text: str, tokens: TokenizedText) -> None:
-        self._done[text] = tokens
-        self._cache.put(text, tokens)

@@ -64,21 +64,19 @@ class TensorLimits:
         return ""
 
 
-def count_windows(context_tokens: int, room: int, doc_stride: int) -> int:
-    """How many windows `plan_windows` would make, without making them."""
-    if context_tokens <= room:
-        return 1
-    step = room - doc_stride
-    return 1 + -(-(context_tokens - room) // step)
+def window_starts(context_tokens: int, room: int, doc_stride: int) -> range:
+    """Where in a context its windows begin, each with `room` context tokens.
+
+    Requires 0 ≤ doc_stride < room; `doc_stride` is the overlap, not the step. The length of the
+    range, the number of windows, costs nothing to know.
+    """
+    return range(0, max(context_tokens - doc_stride, 1), room - doc_stride)
 
 
 def plan_windows(context_tokens: int, room: int, doc_stride: int) -> WindowPlan:
-    """Divide a context among windows with `room` context tokens each.
-
-    Requires 0 ≤ doc_stride < room; `doc_stride` is the overlap, not the step.
-    """
-    windows = count_windows(context_tokens, room, doc_stride)
-    starts = np.arange(windows, dtype=np.int64) * (room - doc_stride)
+    """Divide a context among windows."""
+    places = window_starts(context_tokens, room, doc_stride)
+    starts = np.arange(places.start, places.stop, places.step, dtype=np.int64)
     return WindowPlan(starts, np.minimum(starts + room, context_tokens))
 
 

@@ -1,16 +1,17 @@
-"""A shortcut through BERT's tokenizer: words come again and again, their pieces do not change.
+"""A faster way through BERT's tokenizer, which remembers the pieces of words.
 
-BERT cuts a text at white space and around each punctuation mark, and takes each word by itself. So
-the pieces of a word are asked of the tokenizer once and kept; what is left to do for a text is to
-find its words and where they lie. Only ASCII's spaces and marks are cut at here: what lies between
-them, a word of any script or many of them, is the tokenizer's to cut.
+BERT cuts a text at white space and around each punctuation mark, and cuts each word by itself. So
+the tokenizer is asked for the pieces of a word once. What is left to do for a text is to find its
+words and their places. Here a text is cut only at the spaces and marks of ASCII: what lies between
+them, one word or many, of any script, is given to the tokenizer as one word.
 """
 
 import json
 import re
 import string
-from collections.abc import Iterable
 from itertools import chain
+from sys import getsizeof
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -28,53 +29,86 @@ KINDS = np.array(
     ],
     np.uint8,
 )
-# Some 15 MB; longer words come once.
-MOST_PIECES = 100_000
-LONGEST_WORD = 32
+LONGEST_WORD = 32  # longer ones come once
+WORD_BYTES = 16 << 20
+# What a word takes beside its characters and the tuple: at most so much in a dictionary, and the
+# numbers that Python has not made in advance.
+ENTRY_BYTES = 44
+NUMBER_BYTES = 28
+SMALL_NUMBER = 256
 
-# For each piece its number in the vocabulary, and from where to where it lies in the word.
+# For each piece three numbers: its id, and where it begins and ends in the word.
 Pieces = tuple[int, ...]
 Integers = npt.NDArray[np.int64]
 
 
 class WordTokenizer:
-    """Gives what the tokenizer gives, from the pieces of words that it has seen before."""
+    """Gives the same tokens as the tokenizer, and remembers words in `capacity` bytes.
 
-    def __init__(self, tokenizer: Tokenizer, most_pieces: int = MOST_PIECES) -> None:
+    A word that is used moves from the earlier words to the recent ones. When the recent words
+    fill half of the capacity, they become the earlier ones, and what is left of those is
+    forgotten. This costs nothing while all words of a text are recent. As entries of the text
+    cache, in order of use, words would make a text take a tenth longer.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, capacity: int = WORD_BYTES) -> None:
+        self.capacity = capacity
         self._tokenizer = tokenizer
-        self._most_pieces = self._room = most_pieces
-        self._known: dict[str, Pieces] = {}
+        self._recent: dict[str, Pieces] = {}
+        self._earlier: dict[str, Pieces] = {}
+        self._recent_bytes = self._earlier_bytes = 0
+        self._changes = Lock()
+
+    @property
+    def nbytes(self) -> int:
+        """The memory of the words that are remembered."""
+        return self._recent_bytes + self._earlier_bytes
 
     def encode(self, text: str) -> tuple[npt.NDArray[np.int32], Integers, Integers]:
         """The vocabulary numbers, starts and ends, in code points, of a text's tokens, [n] each."""
-        words, known = WORD.findall(text), self._known
+        words = WORD.findall(text)
         try:
-            pieces = list(map(known.__getitem__, words))
+            pieces = list(map(self._recent.__getitem__, words))
         except KeyError:
-            learned = self._learn({word for word in words if word not in known})
-            pieces = [learned[word] if word in learned else known[word] for word in words]
+            found = self._look_up(set(words))
+            pieces = [found[word] for word in words]
         counts = np.fromiter(map(len, pieces), np.int64, len(words)) // 3
         flat = np.fromiter(chain.from_iterable(pieces), np.int64).reshape(-1, 3)
         begins = word_begins(text).repeat(counts)
         return flat[:, 0].astype(np.int32), flat[:, 1] + begins, flat[:, 2] + begins
 
-    def _learn(self, words: Iterable[str]) -> dict[str, Pieces]:
-        """Ask the tokenizer, and keep what it says as long as there is room."""
-        asked = list(words)
-        encoding = self._tokenizer.encode(asked, is_pretokenized=True, add_special_tokens=False)
-        found: list[list[int]] = [[] for _ in asked]
+    def _look_up(self, words: set[str]) -> dict[str, Pieces]:
+        recent, earlier = self._recent, self._earlier
+        known = {word: recent.get(word, earlier.get(word)) for word in words}
+        found = {word: pieces for word, pieces in known.items() if pieces is not None}
+        found |= self._ask([word for word in words if word not in found])
+        with self._changes:
+            for word in words:
+                self._remember(word, found[word])
+        return found
+
+    def _ask(self, words: list[str]) -> dict[str, Pieces]:
+        encoding = self._tokenizer.encode(words, is_pretokenized=True, add_special_tokens=False)
+        found: list[list[int]] = [[] for _ in words]
         for number, at, place in zip(
             encoding.ids, encoding.word_ids, encoding.offsets, strict=True
         ):
             found[at] += (number, *place)
-        learned = dict(zip(asked, map(tuple, found), strict=True))
-        for word, pieces in learned.items():
-            if len(word) <= LONGEST_WORD:
-                if self._room <= 0:
-                    self._known, self._room = {}, self._most_pieces
-                self._known[word] = pieces
-                self._room -= 1 + len(pieces) // 3
-        return learned
+        return dict(zip(words, map(tuple, found), strict=True))
+
+    def _remember(self, word: str, pieces: Pieces) -> None:
+        numbers = sum(number > SMALL_NUMBER for number in pieces)
+        size = getsizeof(word) + getsizeof(pieces) + NUMBER_BYTES * numbers + ENTRY_BYTES
+        room = self.capacity // 2
+        if word in self._recent or len(word) > LONGEST_WORD or size > room:
+            return
+        if self._earlier.pop(word, None) is not None:
+            self._earlier_bytes -= size
+        if self._recent_bytes + size > room:
+            self._earlier, self._earlier_bytes = self._recent, self._recent_bytes
+            self._recent, self._recent_bytes = {}, 0
+        self._recent[word] = pieces
+        self._recent_bytes += size
 
 
 def word_begins(text: str) -> Integers:

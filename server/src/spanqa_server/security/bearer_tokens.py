@@ -9,24 +9,24 @@ from time import monotonic
 
 from spanqa_server.security.renewed import RenewedFiles
 
-# How long a change of the file may go unnoticed.
+# A change of the file may go unnoticed for so long.
 LOOK_SECONDS = 1.0
 SCHEME = "bearer "
 
 
 class BearerTokens:
-    """The tokens that open the service: one per line, `#` begins a comment."""
+    """The tokens that are accepted: one per line of the file; `#` begins a comment."""
 
     def __init__(self, file: Path, clock: Callable[[], float] = monotonic) -> None:
-        """Read them; raises StartupError where there is none."""
+        """Read them; raises StartupError if there is none."""
         self._clock = clock
         self._looked_at = clock()
         self._digests = RenewedFiles("tokens file", [file], partial(read_digests, file))
 
     def accept(self, authorization: str | bytes | None) -> bool:
-        """Whether the value of a call's `authorization` is one of them.
+        """Whether the value of a call's `authorization` header has one of them.
 
-        The time that it takes does not depend on how much of a token is right.
+        The time that this takes does not depend on how much of a token is right.
         """
         if self._clock() - self._looked_at >= LOOK_SECONDS:
             self._looked_at = self._clock()

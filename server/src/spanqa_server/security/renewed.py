@@ -1,4 +1,4 @@
-"""Files that are read again when they change; while they cannot be used, the last good ones are."""
+"""Files that are read again when they change; the last good content counts until then."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -13,15 +13,15 @@ Stamp = tuple[tuple[int, int, int], ...]
 
 
 class RenewedFiles(Generic[Content]):
-    """What some files hold, as they last were good."""
+    """The content of some files, as of the last time that they were good."""
 
     def __init__(self, name: str, files: Sequence[Path], read: Callable[[], Content]) -> None:
         """Read them.
 
         Args:
             name: what messages call them.
-            files: whose changes matter.
-            read: makes the content; raises OSError or ValueError where the files are no good.
+            files: those that are watched for changes.
+            read: makes the content; raises OSError or ValueError if the files are no good.
 
         Raises:
             StartupError: they cannot be used.
@@ -37,13 +37,13 @@ class RenewedFiles(Generic[Content]):
             raise StartupError(f"cannot use the {name} {names}: {error}") from None
 
     def renew(self) -> bool:
-        """Read them again if they have changed; whether there is a new content."""
+        """Read them again if they have changed; whether the content is new."""
         try:
             stamp = self._stamp_now()
             if stamp == self._stamp:
                 return False
             self.content = self._read()
-        except (OSError, ValueError) as error:  # being written, or wrong: the next time counts
+        except (OSError, ValueError) as error:  # being written, or wrong: tried again
             logger.error("the %s changed and cannot be used: %s", self._name, error)
             return False
         self._stamp = stamp

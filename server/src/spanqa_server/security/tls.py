@@ -35,7 +35,7 @@ class TlsFiles:
 
 
 def server_credentials(files: TlsFiles) -> grpc.ServerCredentials:
-    """For the server's port: each handshake uses the files as they are by then.
+    """Credentials for the server's port. Each handshake uses the files as they are by then.
 
     Raises:
         StartupError: they cannot be used.

@@ -1,14 +1,15 @@
-"""Inference on Triton over one channel, straight on its protocol (KServe v2)."""
+"""Inference on Triton: work within the token budget, in chunks; canaries beside it."""
 
 import asyncio
+from collections.abc import Coroutine, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from time import perf_counter
+from typing import Any, TypeVar
 
 import grpc
 import numpy as np
 from opentelemetry.trace import Span, SpanKind
-from tritonclient.grpc import service_pb2
 
 from spanqa_server.errors import InferenceError
 from spanqa_server.qa.answerer import Logits
@@ -16,17 +17,10 @@ from spanqa_server.qa.windows import PackedWindows, TensorLimits, split_windows
 from spanqa_server.scheduling.token_budget import TokenBudget
 from spanqa_server.telemetry import tracing
 from spanqa_server.triton.fleet import Fleet
-from spanqa_server.triton.protocol import (
-    FloatArray,
-    build_request,
-    gist,
-    map_error,
-    read_logits,
-)
-from spanqa_server.versions.repository import Readiness
+from spanqa_server.triton.protocol import FloatArray, build_request, map_error, read_logits
+from spanqa_server.versions.repository import MODEL_NAME
 
-# What Triton says of a version that it was not asked to keep.
-UNLOADED = ("", "unloaded")
+T = TypeVar("T")
 
 
 class Triton:
@@ -35,56 +29,19 @@ class Triton:
     Make it inside a running event loop, and close it there.
     """
 
-    def __init__(
-        self, addresses: list[str], model_name: str, *, budget: TokenBudget, max_chunk_tokens: int
-    ) -> None:
+    def __init__(self, addresses: list[str], *, budget: TokenBudget, max_chunk_tokens: int) -> None:
         self.fleet = Fleet(addresses)
-        self._model_name = model_name
+        self.answered_at: dict[str, float] = {}
+        """When each version last answered a call, by the event loop's clock."""
         self._budget = budget
         self._max_chunk_tokens = max_chunk_tokens
-        self.answered_at: dict[str, float] = {}
 
     async def close(self) -> None:
         """End the channels and what is under way on them."""
         await self.fleet.close()
 
-    async def readiness(self, version: str, within: float) -> dict[str, Readiness]:
-        """Which Triton serves the version, of those that answer `within` seconds."""
-        addresses = self.fleet.addresses
-        answers = (self._ask_ready(address, version, within) for address in addresses)
-        return dict(zip(addresses, await asyncio.gather(*answers), strict=True))
-
-    async def _ask_ready(self, address: str, version: str, within: float) -> Readiness:
-        request = service_pb2.ModelReadyRequest(name=self._model_name, version=version)
-        try:
-            response = await self.fleet.stub(address).ModelReady(request, timeout=within)
-        except grpc.aio.AioRpcError as error:
-            gone = error.code() is grpc.StatusCode.UNAVAILABLE
-            return Readiness.AWAY if gone else Readiness.SILENT
-        return Readiness.READY if response.ready else Readiness.NOT_LOADED
-
-    async def load_failures(self, within: float) -> dict[str, str]:
-        """Versions that a Triton could not load, and why, where one tells (it may be closed)."""
-        addresses = self.fleet.addresses
-        answers = await asyncio.gather(*(self._ask_index(one, within) for one in addresses))
-        return {number: reason for answer in reversed(answers) for number, reason in answer.items()}
-
-    async def _ask_index(self, address: str, within: float) -> dict[str, str]:
-        request = service_pb2.RepositoryIndexRequest()
-        try:
-            response = await self.fleet.stub(address).RepositoryIndex(request, timeout=within)
-        except grpc.aio.AioRpcError:
-            return {}
-        return {
-            model.version: f"{address}: {gist(model.reason)}"
-            for model in response.models
-            if model.name == self._model_name
-            and model.state == "UNAVAILABLE"
-            and model.reason not in UNLOADED
-        }
-
     async def infer(self, packed: PackedWindows, version: str) -> Logits:
-        """Compute the logits of packed windows at any Triton; long work goes in chunks.
+        """Compute the logits of packed windows at any Triton, in turn with other work.
 
         Raises:
             ServerError: Triton could not be reached, refused, or gave no usable answer.
@@ -95,15 +52,7 @@ class Triton:
         # Now that its tokens are counted, and others may have come while they were.
         self._budget.check(total, long=True)
         chunks = split_windows(packed, self._max_chunk_tokens)
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [
-                    group.create_task(self._infer_chunk(chunk, version, chunk=True))
-                    for chunk in chunks
-                ]
-        except BaseExceptionGroup as failures:
-            raise failures.exceptions[0] from None
-        parts = [task.result() for task in tasks]
+        parts = await all_of(self._infer_chunk(chunk, version, chunk=True) for chunk in chunks)
         return Logits(
             starts=np.concatenate([part.starts for part in parts]),
             ends=np.concatenate([part.ends for part in parts]),
@@ -113,20 +62,15 @@ class Triton:
         )
 
     async def probe(self, packed: PackedWindows, version: str, address: str) -> Logits:
-        """Compute at one Triton at once, beside the budget; all chunks at the same time.
+        """Compute at one Triton, now, whatever else is in flight.
 
         Raises:
             ServerError: as `infer` does.
         """
         begin = perf_counter()
-        chunks = list(split_windows(packed, self._max_chunk_tokens))
-        try:
-            async with asyncio.TaskGroup() as group:
-                asked = (self._ask(chunk, version, address) for chunk in chunks)
-                tasks = [group.create_task(one) for one in asked]
-        except BaseExceptionGroup as failures:
-            raise failures.exceptions[0] from None
-        starts, ends = zip(*(task.result() for task in tasks), strict=True)
+        chunks = split_windows(packed, self._max_chunk_tokens)
+        answers = await all_of(self._ask(chunk, version, address) for chunk in chunks)
+        starts, ends = zip(*answers, strict=True)
         seconds = perf_counter() - begin
         return Logits(np.concatenate(starts), np.concatenate(ends), 0.0, seconds)
 
@@ -146,10 +90,10 @@ class Triton:
     async def _ask(
         self, packed: PackedWindows, version: str, address: str | None = None
     ) -> tuple[FloatArray, ...]:
-        request = build_request(self._model_name, version, packed)
-        triton = self.fleet.stub(address)
+        request = build_request(MODEL_NAME, version, packed)
+        stub = self.fleet.stub(address)
         try:
-            response = await triton.ModelInfer(request, metadata=tracing.outgoing())
+            response = await stub.ModelInfer(request, metadata=tracing.outgoing())
         except grpc.aio.AioRpcError as error:
             raise map_error(error) from None
         return read_logits(response, len(packed.input_ids))
@@ -157,7 +101,7 @@ class Triton:
 
 @dataclass(frozen=True, slots=True)
 class VersionInference:
-    """Inference with one model version, which is given nothing that it cannot take."""
+    """Inference with one model version, which is sent nothing that it cannot take."""
 
     triton: Triton
     version: str
@@ -165,22 +109,27 @@ class VersionInference:
 
     async def infer(self, packed: PackedWindows) -> Logits:
         """Compute the logits; raises as `Triton.infer` does."""
-        self._check(packed)
-        return await self.triton.infer(packed, self.version)
-
-    async def probe(self, packed: PackedWindows, address: str) -> Logits:
-        """Compute at one Triton at once; raises as `Triton.probe` does."""
-        self._check(packed)
-        return await self.triton.probe(packed, self.version, address)
-
-    def _check(self, packed: PackedWindows) -> None:
         # At libtorch one bad request fails its whole batch.
         if defect := self.limits.defect(packed):
             raise InferenceError(f"not sent, because the model cannot take it: {defect}")
+        return await self.triton.infer(packed, self.version)
+
+
+async def all_of(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """The results of work that is done at the same time, in its order.
+
+    The first failure ends the rest, and is raised.
+    """
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one) for one in work]
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+    return [task.result() for task in tasks]
 
 
 def describe(span: Span, packed: PackedWindows, version: str) -> None:
-    """Say in a span how much work it is, and what does it."""
+    """Note in a span how much work it is, and for which version."""
     if span.is_recording():
         span.set_attributes(
             {

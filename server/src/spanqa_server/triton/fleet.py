@@ -1,4 +1,4 @@
-"""The Tritons that answer for one service: gRPC deals out the calls among those that are well."""
+"""The Tritons behind one frontend: gRPC deals out the calls among those that are in use."""
 
 import asyncio
 import contextlib
@@ -12,7 +12,7 @@ from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceStub
 from spanqa_server.errors import StartupError
 from spanqa_server.telemetry import metrics
 
-# An inference that finds no Triton, or loses it, goes to the next; its caller's deadline ends it.
+# A call that cannot reach its Triton, or loses it, goes to the next one, until its deadline.
 SERVICE_CONFIG = {
     "loadBalancingConfig": [{"round_robin": {}}],
     "methodConfig": [
@@ -29,12 +29,12 @@ SERVICE_CONFIG = {
         }
     ],
 }
-# Longer than any call may take.
+# For the calls under way on a channel that is no longer used: longer than any may take.
 CLOSE_SECONDS = 3600.0
 
 
 class Fleet:
-    """One Triton, or several equal ones of which each can be asked by its address.
+    """One Triton, or several that serve the same; each can also be asked by its address.
 
     Make it inside a running event loop, and close it there.
     """
@@ -43,7 +43,7 @@ class Fleet:
         """Use all of them.
 
         Raises:
-            StartupError: one of several names does not resolve.
+            StartupError: there are several, and a name does not resolve.
         """
         self._used = self.addresses = list(dict.fromkeys(addresses))
         several = len(self._used) > 1
@@ -55,18 +55,18 @@ class Fleet:
         self._connect()
 
     def stub(self, address: str | None = None) -> GRPCInferenceServiceStub:
-        """Of one Triton, or of those in use, in turn."""
+        """The stub of one Triton, or of those in use, in turn."""
         return self._stub if address is None else self._stubs[address]
 
     async def use(self, addresses: Collection[str]) -> None:
-        """Give calls to these from now on, or to all where these are none.
+        """Give calls to these from now on, or to all if there are none of them.
 
-        Calls under way go on, and may be tried again where they were to go.
+        Calls under way go on. gRPC may still retry them at the Tritons that were in use before.
         """
         used = [address for address in self.addresses if address in addresses] or self.addresses
         if used == self._used:
             return
-        for address in set(used) - set(self._used):  # it may have come back elsewhere
+        for address in set(used) - set(self._used):  # its name may lead elsewhere by now
             with contextlib.suppress(StartupError):
                 self._resolved[address] = await asyncio.to_thread(resolve, address)
         left, self._used = self._channel, used
@@ -77,7 +77,7 @@ class Fleet:
         closing.add_done_callback(self._left.discard)
 
     def _open(self) -> grpc.aio.Channel:
-        """To those in use: one name is left to gRPC's resolver, several become one list."""
+        """A channel to those in use. A single name is left to gRPC, which resolves it again."""
         if not self._resolved:
             return open_channel(self._used[0])
         addresses = [address for name in self._used for address in self._resolved[name]]
@@ -97,7 +97,7 @@ class Fleet:
 
 
 def open_channel(target: str) -> grpc.aio.Channel:
-    """A channel without limits on messages that notices when the other side is gone."""
+    """A channel that notices when the other side is gone, without limits on messages."""
     return grpc.aio.insecure_channel(
         target,
         options=[
@@ -105,11 +105,11 @@ def open_channel(target: str) -> grpc.aio.Channel:
             ("grpc.max_receive_message_length", -1),
             ("grpc.service_config", json.dumps(SERVICE_CONFIG)),
             ("grpc.max_reconnect_backoff_ms", 1000),
-            # A Triton that hangs takes connections, and says nothing on them: by itself gRPC
+            # A Triton that hangs takes connections and says nothing on them. By default gRPC
             # waits 20 s for each.
             ("grpc.min_reconnect_backoff_ms", 1000),
             # While calls wait, a connection on which nothing comes back for 13 s is given up. The
-            # timeout of a ping is a setting of its own, one minute by itself.
+            # timeout of a ping is a setting of its own; its default is a minute.
             ("grpc.keepalive_time_ms", 7000),
             ("grpc.keepalive_timeout_ms", 6000),
             ("grpc.http2.ping_timeout_ms", 6000),
@@ -118,7 +118,7 @@ def open_channel(target: str) -> grpc.aio.Channel:
 
 
 def resolve(address: str) -> list[tuple[str, int]]:
-    """Where a name leads now, IP address and port; raises StartupError where it leads nowhere."""
+    """The IP addresses and ports of a name now; raises StartupError if it has none."""
     host, _, port = address.rpartition(":")
     try:
         found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
@@ -129,7 +129,7 @@ def resolve(address: str) -> list[tuple[str, int]]:
 
 
 def target_of(places: list[tuple[str, int]]) -> str:
-    """A gRPC target of several IP addresses; where some are of version 6, all are written so."""
+    """A gRPC target of several IP addresses. If one is IPv6, all are written that way."""
     if all(":" not in host for host, _ in places):
         return "ipv4:" + ",".join(f"{host}:{port}" for host, port in places)
     written = ((host if ":" in host else f"::ffff:{host}", port) for host, port in places)

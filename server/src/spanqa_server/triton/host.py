@@ -1,4 +1,4 @@
-"""Triton as the rollout sees it: what it holds, what it could not load, what it computes."""
+"""Triton as the rollout sees it: what it has loaded, what it could not load, what it computes."""
 
 import asyncio
 import math
@@ -6,14 +6,21 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Protocol
 
+import grpc
+from tritonclient.grpc import service_pb2
+
 from spanqa_server.qa.answerer import Logits
 from spanqa_server.qa.windows import PackedWindows
-from spanqa_server.triton.client import Triton, VersionInference
-from spanqa_server.versions.repository import ModelVersion, Readiness
+from spanqa_server.triton.client import Triton
+from spanqa_server.triton.protocol import gist
+from spanqa_server.versions.host import Host
+from spanqa_server.versions.repository import MODEL_NAME, Readiness
 
 READY_SECONDS = 1.0
 # For so long Triton may still report the failure of what had the same number before.
 STALE_SECONDS = 15.0
+# The reasons in Triton's index for a version that it was not asked to keep.
+UNLOADED = ("", "unloaded")
 
 
 class Loader(Protocol):
@@ -26,23 +33,23 @@ class Loader(Protocol):
         """Offered versions that Triton could not load, and why, as far as the loader knows."""
 
 
-class TritonHost:
+class TritonHost(Host):
     """Tritons that load what a loader offers them, or that see the repository for themselves."""
 
     def __init__(self, triton: Triton, loader: Loader | None) -> None:
         self._triton = triton
         self._loader = loader
+        # By version: since when it is offered, what Triton last reported, and what it had
+        # reported before the version was offered.
         self._offered: dict[str, float] = {}
         self._reported: dict[str, str] = {}
         self._stale: dict[str, str] = {}
 
     @property
     def chooses(self) -> bool:
-        """Whether versions that are not offered are kept from Triton."""
         return self._loader is not None
 
     def offer(self, versions: dict[str, Path]) -> None:
-        """These versions are good to load, and no others."""
         if not self._loader:
             return
         now = asyncio.get_running_loop().time()
@@ -53,9 +60,25 @@ class TritonHost:
         self._offered = {number: self._offered.get(number, now) for number in versions}
         self._loader.offer(versions)
 
+    async def readiness(self, version: str) -> dict[str, Readiness]:
+        addresses = self._triton.fleet.addresses
+        answers = await asyncio.gather(*(self._ask_ready(one, version) for one in addresses))
+        return dict(zip(addresses, answers, strict=True))
+
+    async def _ask_ready(self, address: str, version: str) -> Readiness:
+        request = service_pb2.ModelReadyRequest(name=MODEL_NAME, version=version)
+        stub = self._triton.fleet.stub(address)
+        try:
+            response = await stub.ModelReady(request, timeout=READY_SECONDS)
+        except grpc.aio.AioRpcError as error:
+            away = error.code() is grpc.StatusCode.UNAVAILABLE
+            return Readiness.AWAY if away else Readiness.SILENT
+        return Readiness.READY if response.ready else Readiness.NOT_LOADED
+
     async def load_failures(self) -> dict[str, str]:
-        """Versions that could not be loaded, and why, as far as that is known."""
-        self._reported = await self._triton.load_failures(READY_SECONDS)
+        addresses = self._triton.fleet.addresses
+        answers = await asyncio.gather(*map(self._ask_failures, addresses))
+        self._reported = {number: why for one in reversed(answers) for number, why in one.items()}
         earliest = asyncio.get_running_loop().time() - STALE_SECONDS
         fresh = {
             number: reason
@@ -64,19 +87,27 @@ class TritonHost:
         }
         return fresh | (self._loader.load_failures() if self._loader else {})
 
-    def answered_at(self, version: str) -> float:
-        """When the version last answered, by the event loop's clock; minus infinity: never."""
-        return self._triton.answered_at.get(version, -math.inf)
+    async def _ask_failures(self, address: str) -> dict[str, str]:
+        """What a Triton's index says that it could not load; nothing if the index is closed."""
+        request = service_pb2.RepositoryIndexRequest()
+        stub = self._triton.fleet.stub(address)
+        try:
+            response = await stub.RepositoryIndex(request, timeout=READY_SECONDS)
+        except grpc.aio.AioRpcError:
+            return {}
+        return {
+            model.version: f"{address}: {gist(model.reason)}"
+            for model in response.models
+            if model.name == MODEL_NAME
+            and model.state == "UNAVAILABLE"
+            and model.reason not in UNLOADED
+        }
 
-    async def readiness(self, version: str) -> dict[str, Readiness]:
-        """Which Triton can take calls for the version."""
-        return await self._triton.readiness(version, READY_SECONDS)
-
-    async def probe(self, version: ModelVersion, packed: PackedWindows, triton: str) -> Logits:
-        """Have a version compute windows at one Triton; raises ServerError."""
-        inference = VersionInference(self._triton, version.number, version.tensor_limits)
-        return await inference.probe(packed, triton)
+    async def probe(self, version: str, packed: PackedWindows, triton: str) -> Logits:
+        return await self._triton.probe(packed, version, triton)
 
     async def use(self, tritons: Collection[str]) -> None:
-        """Give calls to these Tritons."""
         await self._triton.fleet.use(tritons)
+
+    def answered_at(self, version: str) -> float:
+        return self._triton.answered_at.get(version, -math.inf)

@@ -19,7 +19,7 @@ from spanqa_server.qa.windows import PackedWindows
 INPUTS = ("input_ids", "token_type_ids", "window_lengths")
 OUTPUTS = ("start_logits__0", "end_logits__1")
 AWAY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.NOT_FOUND, grpc.StatusCode.CANCELLED)
-# Of what Triton says; the rest is in its own log.
+# Of a message of Triton's; the rest is in its own log.
 MOST_CHARACTERS = 300
 RAISED = re.compile(r"(builtins\.|torch\.jit\.)?\w*(Error|Exception): ")
 FloatArray = np.ndarray[tuple[int], np.dtype[np.float32]]
@@ -44,7 +44,7 @@ def read_logits(response: service_pb2.ModelInferResponse, tokens: int) -> tuple[
     """Start and end logits, float32 [tokens] each.
 
     Raises:
-        InferenceError: they are not there, of another size, or not finite.
+        InferenceError: they are missing, of another size, or not finite.
     """
     contents = {
         output.name: raw
@@ -64,7 +64,7 @@ def read_logits(response: service_pb2.ModelInferResponse, tokens: int) -> tuple[
 
 
 def map_error(error: grpc.aio.AioRpcError) -> ServerError:
-    """Triton says UNAVAILABLE to several things that differ for a caller."""
+    """What a status of Triton's means to a caller: UNAVAILABLE alone is several things."""
     details = gist(error.details() or "")
     code = error.code()
     if code is grpc.StatusCode.DEADLINE_EXCEEDED or "timeout expired" in details:
@@ -79,7 +79,7 @@ def map_error(error: grpc.aio.AioRpcError) -> ServerError:
 
 
 def gist(text: str) -> str:
-    """What Triton says on one line: the first, and what TorchScript raised, without its stack."""
+    """Triton's message as one line: its first, and what TorchScript raised, without the stack."""
     lines = [line.strip() for line in text.strip().splitlines() if line.strip()] or [""]
     raised = [line for line in lines[1:] if RAISED.match(line)]
     line = " … ".join([lines[0], *raised[-1:]])

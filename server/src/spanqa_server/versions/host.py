@@ -1,4 +1,4 @@
-"""What the rollout needs of whoever runs the versions."""
+"""What the rollout needs of Triton, whichever it is."""
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -6,30 +6,30 @@ from typing import Protocol
 
 from spanqa_server.qa.answerer import Logits
 from spanqa_server.qa.windows import PackedWindows
-from spanqa_server.versions.repository import ModelVersion, Readiness
+from spanqa_server.versions.repository import Readiness
 
 
 class Host(Protocol):
-    """Whoever runs the versions: Triton, embedded or not."""
+    """The Tritons that run the versions, the embedded one or others."""
 
     def offer(self, versions: dict[str, Path]) -> None:
-        """These versions are good to load, and no others."""
+        """Let Triton load these versions, and no others, if it is up to us."""
 
     @property
     def chooses(self) -> bool:
-        """Whether versions that are not offered are kept from Triton."""
+        """Whether versions that are not offered are kept from Triton. If not, it sees them all."""
 
     async def load_failures(self) -> dict[str, str]:
-        """Versions that could not be loaded, and why, as far as that is known."""
+        """Versions that Triton could not load, and why, as far as it says."""
 
     async def readiness(self, version: str) -> Mapping[str, Readiness]:
-        """Which Triton can take calls for the version."""
+        """What each Triton, by its address, says of the version."""
 
-    async def probe(self, version: ModelVersion, packed: PackedWindows, triton: str) -> Logits:
-        """Have a version compute windows at one Triton; raises ServerError."""
+    async def probe(self, version: str, packed: PackedWindows, triton: str) -> Logits:
+        """Have the version compute windows at one Triton; raises ServerError."""
 
     async def use(self, tritons: Collection[str]) -> None:
-        """Give calls to these Tritons."""
+        """Give calls to these Tritons, and to no others."""
 
     def answered_at(self, version: str) -> float:
-        """When it last answered a call, by the event loop's clock; minus infinity: never."""
+        """When the version last answered a call, by the event loop's clock; if never, -inf."""

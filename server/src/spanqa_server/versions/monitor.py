@@ -1,35 +1,26 @@
-"""The loop that looks for model versions and reports whether one serves."""
+"""Looks for model versions again and again, and reports whether one serves."""
 
 import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 from spanqa_server.errors import StartupError
 from spanqa_server.versions.repository import EXPORT_COMMAND, MODEL_NAME, find_versions
+from spanqa_server.versions.rollout import Rollout
 
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS, STARTING_POLL_SECONDS = 1.0, 0.1
 
 
-class Rollout(Protocol):
-    """What is looked after."""
-
-    async def look(self) -> bool:
-        """Look for a better version; whether one serves."""
-
-    def failure(self) -> str:
-        """Why no version can serve; empty where one may."""
-
-
 class VersionMonitor:
-    """Looks for versions, and gives up where none serves in time."""
+    """Looks for versions, and gives up if none works or none serves in time."""
 
     def __init__(
-        self, rollout: Rollout, *, triton: str, repository: Path, startup_timeout: float
+        self, rollout: Rollout[Any], *, triton: str, repository: Path, startup_timeout: float
     ) -> None:
         """Nothing is looked at yet.
 
@@ -45,12 +36,16 @@ class VersionMonitor:
         self._startup_timeout = startup_timeout
 
     async def look(self) -> None:
-        """Look once; raises StartupError where there is no version, or none that works."""
+        """Look once; raises StartupError if there is no version, or none that works."""
         await self._rollout.look()
-        self.check()
+        self._check()
 
     async def run(self, report: Callable[[bool], Awaitable[None]], stop: asyncio.Event) -> None:
-        """Look every second until `stop` is set; report each change of whether a version serves.
+        """Look every second until `stop` is set, and report whenever the answer changes.
+
+        Args:
+            report: called with whether a version serves.
+            stop: ends the loop.
 
         Raises:
             StartupError: no version works, or none did in time.
@@ -75,14 +70,15 @@ class VersionMonitor:
                     logger.info("Triton serves the model again")
             ever_ready = ever_ready or ready
             if not ever_ready:
-                self.check()
+                self._check()
                 if loop.time() > give_up:
                     raise self._too_late()
+            pause = POLL_SECONDS if ever_ready else STARTING_POLL_SECONDS
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), POLL_SECONDS if ever_ready else 0.1)
+                await asyncio.wait_for(stop.wait(), pause)
 
-    def check(self) -> None:
-        """Raise StartupError where no version can serve."""
+    def _check(self) -> None:
+        """Raise StartupError if no version can serve."""
         if reason := self._rollout.failure():
             remedy = EXPORT_COMMAND.format(repository=self._repository)
             verb = "export another" if find_versions(self._repository) else "make one"

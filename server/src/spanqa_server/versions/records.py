@@ -1,4 +1,4 @@
-"""What is known of each model version: whether it can be read, its state, what is wrong with it."""
+"""What is known of each model version: its state, and what is wrong with it."""
 
 import asyncio
 import logging
@@ -39,16 +39,17 @@ class Prepared(Generic[Model]):
 
 @dataclass(slots=True)
 class Record(Generic[Model]):
-    """A version's state, and why it is broken, where it is."""
+    """A version's state, and why it is broken, if it is."""
 
     prepared: Prepared[Model] | None
     state: VersionState = VersionState.LOADING
     reason: str = ""
     lacking_since: float | None = None
+    """Since when a Triton answers that it does not have it."""
 
 
 class VersionRecords(Generic[Model]):
-    """The versions that are looked at, and what the log and the metrics say of them."""
+    """The versions in the repository, and what the log and the metrics say of them."""
 
     def __init__(self, prepare: Callable[[ModelVersion], Prepared[Model]]) -> None:
         """`prepare` makes a version ready for its canary and for calls; raises StartupError."""
@@ -60,11 +61,11 @@ class VersionRecords(Generic[Model]):
         return self._records[file]
 
     def get(self, file: VersionFile | None) -> Record[Model] | None:
-        """The record of a version that has been looked at and is still there."""
+        """The record of a version, if it has been read and is still there."""
         return self._records.get(file) if file else None
 
     def keep(self, files: Collection[VersionFile]) -> None:
-        """Forget versions that are there no more."""
+        """Forget all other versions: they are gone."""
         for file in self._records.keys() - set(files):
             if prepared := self._records[file].prepared:
                 prepared.canary.close()
@@ -94,7 +95,7 @@ class VersionRecords(Generic[Model]):
         record.state, record.reason = VersionState.LOADING, ""
 
     def failure(self, given_up: Callable[[Record[Model]], bool]) -> str:
-        """What is wrong with the newest version, where all are given up; else nothing."""
+        """What is wrong with the newest version if all are given up; else empty."""
         if not all(map(given_up, self._records.values())):
             return ""
         file, record = next(iter(self._records.items()))

@@ -56,17 +56,17 @@ class ModelVersion:
 
 
 class Readiness(StrEnum):
-    """What a Triton says of a version."""
+    """What a Triton answers when asked for a version."""
 
     READY = "ready"
     NOT_LOADED = "not loaded"
-    AWAY = "away"  # nobody takes the connection
+    AWAY = "away"  # no connection
     SILENT = "silent"  # no answer in time
 
 
 @dataclass(frozen=True, slots=True)
 class VersionFile:
-    """A version directory as it was found; one that was replaced is another."""
+    """A version directory as it was found. It differs from its replacement by the same number."""
 
     number: str
     directory: Path
@@ -74,7 +74,7 @@ class VersionFile:
 
 
 def find_versions(repository: Path) -> list[VersionFile]:
-    """The version directories, newest first; none where the repository cannot be read."""
+    """The version directories, newest first; none if the repository cannot be read."""
     try:
         entries = list((repository / MODEL_NAME).iterdir())
     except OSError:

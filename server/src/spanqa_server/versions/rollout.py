@@ -1,35 +1,24 @@
-"""Which model version serves: the newest one that loads, from the moment that it does.
+"""Which model version serves: the newest one that works.
 
 Versions appear in the model repository and are withdrawn from it while calls go on. Each is
-loaded here (its tokenizer, its checksum), then by Triton, then tried by its canary; only after
-that it takes calls. A version that fails on the way is left alone until it is replaced.
+loaded here (its tokenizer, its checksum), then by Triton, and then has to pass its canary. Only
+after that it takes calls. A version that fails on the way is left alone until it is replaced.
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from spanqa_server.errors import ModelUnavailableError, StartupError, VersionGoneError
-from spanqa_server.qa.answerer import Logits
-from spanqa_server.qa.windows import PackedWindows
-from spanqa_server.versions.canary import Canary, windows_for
+from spanqa_server.errors import ModelUnavailableError, VersionGoneError
+from spanqa_server.versions.canary import Canary
+from spanqa_server.versions.canary_run import CanaryRunner, windows_for
+from spanqa_server.versions.examination import Examination
 from spanqa_server.versions.host import Host
-from spanqa_server.versions.records import (
-    Model,
-    Prepared,
-    Record,
-    VersionRecords,
-    VersionState,
-)
-from spanqa_server.versions.repository import (
-    MODEL_NAME,
-    ModelVersion,
-    Readiness,
-    VersionFile,
-    find_versions,
-)
+from spanqa_server.versions.records import Model, Prepared, VersionRecords, VersionState
+from spanqa_server.versions.repository import MODEL_NAME, ModelVersion, VersionFile, find_versions
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -39,12 +28,14 @@ HELD = 2
 # A version that served goes on for so long without Triton before an older one takes over:
 # Triton may just be starting again.
 PATIENCE_SECONDS = 10.0
-# So long a Triton may take to load a version before that is called a failure.
-LOAD_SECONDS = 120.0
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 class Rollout(Generic[Model]):
-    """Keeps the newest version that works in front of the calls."""
+    """Gives all calls to the newest version that works."""
 
     def __init__(
         self,
@@ -53,22 +44,26 @@ class Rollout(Generic[Model]):
         build: Callable[[ModelVersion], Model],
         on_switch: Callable[[ModelVersion], None],
         first_batch_tokens: int = 0,
+        clock: Callable[[], float] = now,
     ) -> None:
         """Nothing is looked at yet.
 
         Args:
             repository: where versions appear.
             host: whoever runs them.
-            build: makes a version ready for calls.
-            on_switch: called with the version that serves from now on.
-            first_batch_tokens: what a version computes at once before it takes calls.
+            build: makes what takes the calls of a version.
+            on_switch: called with a version that serves from now on.
+            first_batch_tokens: the size of the batch in a version's first canary.
+            clock: seconds; that of the event loop.
         """
         self._repository = repository
         self._host = host
         self._build = build
         self._on_switch = on_switch
         self._first_batch_tokens = first_batch_tokens
+        self._clock = clock
         self._records = VersionRecords[Model](self._prepare)
+        self._examination = Examination(host, self._records, clock)
         self._serving: VersionFile | None = None
         self._model: Model | None = None
         self._unready_since: float | None = None
@@ -88,13 +83,13 @@ class Rollout(Generic[Model]):
         return self._model
 
     def failure(self) -> str:
-        """Why no version can serve; empty where one may."""
+        """Why no version can serve; empty as long as one may."""
         if not self._records:
             return f"no model version in {self._repository / MODEL_NAME}"
-        return self._records.failure(self._given_up)
+        return self._records.failure(self._examination.given_up)
 
     async def run(self, work: Callable[[Model], Awaitable[T]]) -> T:
-        """Do work with the version that serves; if that is gone meanwhile, with its successor."""
+        """Do work with the version that serves; again with its successor if it is gone by then."""
         model = self.current()
         try:
             return await work(model)
@@ -104,7 +99,7 @@ class Rollout(Generic[Model]):
             return await work(self.current())
 
     async def look(self) -> bool:
-        """Look for a better version, together with whoever looks now; whether one serves."""
+        """Look for a better version, or wait for the look under way; whether a version serves."""
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look())
         return await asyncio.shield(self._looking)
@@ -128,9 +123,9 @@ class Rollout(Generic[Model]):
             before = candidates
             self._host.offer({file.number: file.directory for file in candidates})
             for file in candidates:
-                if tritons := await self._good_tritons(file):
+                if tritons := await self._examination.good_tritons(file, self._serving):
                     return await self._serve(file, tritons, candidates)
-        self._unready_since = self._unready_since or now()
+        self._unready_since = self._unready_since or self._clock()
         record = self._records.get(self._serving)
         self._known_wrong = bool(record and record.prepared and record.prepared.canary.failed)
         if record and not record.reason:
@@ -138,10 +133,10 @@ class Rollout(Generic[Model]):
         return False
 
     async def _candidates(self, found: list[VersionFile]) -> list[VersionFile]:
-        """The newest `HELD` versions that are not given up, and the one that serves.
+        """The versions to offer: the newest `HELD` that are not given up, and the one that serves.
 
-        Where Triton sees for itself, also those that it has not loaded. Where all are given up, the
-        newest that Triton may take at another time.
+        Those that a Triton of somebody else has not loaded do not count. If all are given up, the
+        newest that can be read, since Triton may load it another time.
         """
         good: list[VersionFile] = []
         readable: list[VersionFile] = []
@@ -152,61 +147,15 @@ class Rollout(Generic[Model]):
             record = await self._records.read(file)
             if record.prepared:
                 readable.append(file)
-            if not self._given_up(record):
+            if not self._examination.given_up(record):
                 good.append(file)
                 held += self._host.chooses or record.lacking_since is None
         return good or readable[:1]
 
-    def _given_up(self, record: Record[Model]) -> bool:
-        """Whether it is kept from Triton; one that sees for itself may load it yet."""
-        later = record.state is VersionState.NOT_LOADED and not self._host.chooses
-        return bool(record.reason) and not later
-
-    async def _good_tritons(self, file: VersionFile) -> list[str]:
-        """The Tritons that have the version, where its canary passes."""
-        record = self._records[file]
-        if record.prepared is None:
-            return []
-        canary = record.prepared.canary
-        answers = await self._host.readiness(file.number)
-        lacking = (Readiness.NOT_LOADED, Readiness.AWAY)
-        canary.forget(triton for triton, answer in answers.items() if answer in lacking)
-        ready = [triton for triton, answer in answers.items() if answer is Readiness.READY]
-        # A new version's calls would meet a Triton that does not have it yet.
-        if not ready or (file != self._serving and Readiness.NOT_LOADED in answers.values()):
-            await self._note_lack(file, answers.values())
-            return []
-        record.lacking_since = None
-        try:
-            good = await canary.passed(ready, self._host.answered_at(file.number))
-        except StartupError as error:
-            self._records.fail(file, VersionState.FAILED, str(error))
-            return []
-        if good and record.reason:
-            self._records.recover(file)
-        # Calls would all go where the first batch was done first.
-        takes_over = self._serving is not None and file != self._serving
-        return [] if takes_over and canary.under_way else good
-
-    async def _note_lack(self, file: VersionFile, answers: Collection[Readiness]) -> None:
-        """A Triton does not have the version: find out why, or how long that has been so."""
-        record = self._records[file]
-        if Readiness.NOT_LOADED in answers:
-            record.lacking_since = record.lacking_since or now()
-        else:
-            record.lacking_since = None  # nobody is there that could load it
-        if cause := (await self._host.load_failures()).get(file.number):
-            reason = f"Triton could not load it ({cause})"
-        elif record.lacking_since and now() - record.lacking_since >= LOAD_SECONDS:
-            reason = f"Triton has not loaded it in {LOAD_SECONDS:.0f} s; its log may say why"
-        else:
-            return
-        self._records.fail(file, VersionState.NOT_LOADED, reason)
-
     async def _serve(
         self, file: VersionFile, tritons: list[str], candidates: list[VersionFile]
     ) -> bool:
-        """Let the version take the calls, unless a newer one may come back; whether it does."""
+        """Let the version take the calls, if no newer one may come back; whether it takes them."""
         if file != self._serving:
             if self._may_come_back(file, candidates):
                 return False
@@ -225,8 +174,8 @@ class Rollout(Generic[Model]):
         awaited = self._serving if self._serving else candidates[0]
         if awaited not in candidates or candidates.index(ready) <= candidates.index(awaited):
             return False
-        self._unready_since = self._unready_since or now()
-        return now() - self._unready_since < PATIENCE_SECONDS
+        self._unready_since = self._unready_since or self._clock()
+        return self._clock() - self._unready_since < PATIENCE_SECONDS
 
     def _switch(self, file: VersionFile) -> None:
         prepared = self._records[file].prepared
@@ -238,12 +187,5 @@ class Rollout(Generic[Model]):
 
     def _prepare(self, version: ModelVersion) -> Prepared[Model]:
         windows = windows_for(version, self._first_batch_tokens)
-
-        async def ask(packed: PackedWindows, triton: str) -> Logits:
-            return await self._host.probe(version, packed, triton)
-
-        return Prepared(version, Canary(version.number, windows, ask, now), self._build(version))
-
-
-def now() -> float:
-    return asyncio.get_running_loop().time()
+        runner = CanaryRunner(version.number, windows, partial(self._host.probe, version.number))
+        return Prepared(version, Canary(runner, self._clock), self._build(version))

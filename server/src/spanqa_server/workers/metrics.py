@@ -19,13 +19,13 @@ class WorkerMetrics:
         )
 
     def forget(self, pid: int) -> None:
-        """The worker has died: what it had under way is no more."""
+        """The worker has died: what it had under way no longer counts."""
         mark_process_dead(pid, self.directory)  # type: ignore[no-untyped-call]
         self._ends.inc()
 
 
 class WorkersCollector(MultiProcessCollector):
-    """Leaves out files that a worker has only just made: the library's own fails on them."""
+    """Leaves out files that a worker has only just made: the library's collector fails on them."""
 
     def collect(self) -> Iterable[Metric]:
         files = [str(file) for file in Path(self._path).glob("*.db") if has_content(file)]

@@ -1,11 +1,12 @@
-"""Several processes on one port: each a whole frontend, kept running by one that takes no calls.
+"""Several processes on one port: each is a whole frontend, and their parent takes no calls.
 
-They share nothing but the port and Triton. The process that keeps them starts the embedded Triton,
-offers it the model versions, and gives out the metrics of all.
+They share nothing but the port and Triton. The parent keeps them running, starts the embedded
+Triton, offers it the model versions, and serves the metrics of all.
 """
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import signal
@@ -23,7 +24,7 @@ from spanqa_server.telemetry.endpoint import start_metrics
 from spanqa_server.triton.embedded.metrics import pass_on
 from spanqa_server.workers.metrics import WorkerMetrics
 
-# Beyond the grace of calls: what a worker needs to end.
+# What a worker needs to end, after drain and grace.
 END_SECONDS = 3.0
 
 
@@ -43,50 +44,42 @@ async def serve_with_workers(settings: Settings) -> None:
         pass_on(backend.triton_metrics, metrics.registry)
         await backend.start()
         shared = settings_of_worker(settings, port, backend.addresses)
-        workers = [
-            Worker(f"worker {number}", shared, metrics) for number in range(1, settings.workers + 1)
-        ]
+        numbers = range(1, settings.workers + 1)
+        workers = [worker_process(number, shared, metrics) for number in numbers]
 
         async def stop_workers() -> None:
             number = signal.SIGTERM if stop.drain else signal.SIGINT
-            await asyncio.gather(*(worker.process.stop(number) for worker in workers))
+            await asyncio.gather(*(worker.stop(number) for worker in workers))
 
         stack.push_async_callback(stop_workers)
         for worker in workers:
-            await worker.process.start()
-        await backend.monitor.run(report_to_nobody, stop)
+            await worker.start()
+        await backend.monitor.run(ignore, stop)
 
 
-async def report_to_nobody(ready: bool) -> None:
-    """Each worker sees for itself."""
+async def ignore(ready: bool) -> None:
+    """Each worker reports to its own callers."""
 
 
-class Worker:
-    """One of the processes; started again, it takes calls only once it can answer them."""
+def worker_process(number: int, settings: Settings, metrics: WorkerMetrics) -> Supervised:
+    """One of the workers. A replacement takes calls only once it can answer them."""
+    starts = itertools.count()
 
-    def __init__(self, name: str, settings: Settings, metrics: WorkerMetrics) -> None:
-        self._settings = settings
-        self._metrics = metrics
-        self._starts = 0
-        self.process = Supervised(
-            name,
-            self._prepare,
-            stop_seconds=settings.drain_seconds + settings.shutdown_grace + END_SECONDS,
-            # Without a drain: it has no Triton any more, and its port is wanted.
-            orphan_signal=signal.SIGINT,
-            on_end=metrics.forget,
-        )
-
-    def _prepare(self) -> Program:
-        self._starts += 1
-        task = {
-            "settings": self._settings.model_dump(mode="json"),
-            "replacement": self._starts > 1,
-        }
+    def prepare() -> Program:
+        task = {"settings": settings.model_dump(mode="json"), "replacement": next(starts) > 0}
         return Program(
             [sys.executable, "-m", "spanqa_server.workers.child", json.dumps(task)],
-            os.environ | {"PROMETHEUS_MULTIPROC_DIR": self._metrics.directory},
+            os.environ | {"PROMETHEUS_MULTIPROC_DIR": metrics.directory},
         )
+
+    return Supervised(
+        f"worker {number}",
+        prepare,
+        stop_seconds=settings.drain_seconds + settings.shutdown_grace + END_SECONDS,
+        # Without a drain: it has no Triton any more, and its port is wanted.
+        orphan_signal=signal.SIGINT,
+        on_end=metrics.forget,
+    )
 
 
 def settings_of_worker(settings: Settings, port: int, triton: list[str]) -> Settings:
@@ -97,7 +90,7 @@ def settings_of_worker(settings: Settings, port: int, triton: list[str]) -> Sett
 
 @contextlib.contextmanager
 def reserved_port(settings: Settings) -> Iterator[int]:
-    """The port, taken for workers of this process.
+    """The port, reserved for workers of this process.
 
     Raises:
         StartupError: it is in use, or the address is not of this machine.
@@ -114,6 +107,6 @@ def reserved_port(settings: Settings) -> Iterator[int]:
             reserved.bind(address)
         except OSError:
             raise cannot_listen(settings.host, settings.port) from None
-        # Only now: nobody else's listeners can have been there.
+        # Only after binding it: so nobody else can be listening there.
         reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         yield reserved.getsockname()[1]

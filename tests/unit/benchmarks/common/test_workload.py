@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 from collections import Counter
 from pathlib import Path
@@ -13,36 +12,24 @@ from benchmarks.common.workload import (
     CHARACTERS_OF_A_WINDOW,
     LONG_TAIL,
     long_tail_mix,
+    squad_in_order,
     squad_mix,
     tail_sizes,
 )
+from support.squad import write_squad
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    paragraphs = [
-        {
-            "context": f"Text {number}. " + "word " * 80,
-            "qas": [
-                {
-                    "id": str(number),
-                    "question": f"Which {number}?",
-                    "answers": [],
-                    "is_impossible": True,
-                }
-            ],
-        }
-        for number in range(40)
-    ]
-    path = tmp_path / "squad.json"
-    path.write_text(json.dumps({"version": "1.1", "data": [{"paragraphs": paragraphs}]}))
-    return path
+    pairs = [(f"Which {number}?", f"Text {number}. " + "word " * 80) for number in range(40)]
+    return write_squad(tmp_path / "squad.json", *pairs)
 
 
 def test_the_squad_mix_is_spread_and_repeatable(data: Path) -> None:
-    mix = squad_mix(data, 10)
-    assert {request.question for request in mix} == {f"Which {at}?" for at in range(0, 40, 4)}
-    assert mix == squad_mix(data, 10)
+    mix = squad_mix(data, 23)
+    every_second = squad_in_order(data)[::2]
+    assert {request.question for request in mix} == {one.question for one in every_second}
+    assert mix == squad_mix(data, 23)
 
 
 def test_missing_questions_are_named_with_the_remedy(tmp_path: Path) -> None:

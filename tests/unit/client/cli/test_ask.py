@@ -39,15 +39,22 @@ def test_ask_reads_a_file_as_it_is(service: FakeService, tmp_path: Path) -> None
     assert (answer["text"], answer["start"], answer["end"]) == ("Ada", 3, 6)
 
 
-def test_bad_texts(service: FakeService, tmp_path: Path) -> None:
+@pytest.mark.parametrize("others", [0, 1])
+def test_texts_that_cannot_be_read_are_named(
+    service: FakeService, files: list[str], tmp_path: Path, others: int
+) -> None:
     latin = tmp_path / "latin"
     latin.write_bytes("Café".encode("latin-1"))
-    target = service.target
-    fails(run("ask", "?", str(latin), target=target), "not UTF-8 at byte 3", "iconv")
-    fails(run("ask", "?", stdin=b"\xff", target=target), "standard input is not UTF-8")
-    fails(run("ask", "?", str(tmp_path / "none"), target=target), "No such file", "check the path")
-    fails(run("ask", "?", str(tmp_path), target=target), str(tmp_path), "Is a directory")
-    fails(run("ask", "\udcff", stdin=b"Ada", target=target), "question holds a lone surrogate")
+    for name, *parts in (
+        (str(latin), f"{latin} is not UTF-8 at byte 3", "iconv"),
+        ("-", "standard input is not UTF-8"),
+        (str(tmp_path / "none"), str(tmp_path / "none"), "No such file", "check the path"),
+        (str(tmp_path), str(tmp_path), "Is a directory"),
+    ):
+        command = ["ask", "?", *files[:others], name]
+        fails(run(*command, stdin=b"\xff", target=service.target), *parts)
+    fails(run("ask", "\udcff", files[0], target=service.target), "question holds a lone surrogate")
+    assert service.requests == []
 
 
 def test_output_that_is_not_unicode(service: FakeService) -> None:
@@ -74,11 +81,9 @@ def test_several_files_are_ranked_together(service: FakeService, files: list[str
     assert isinstance(request, pb.AnswerFromDocumentsRequest)
     assert [document.id for document in request.documents] == files
     assert request.options.top_k == 2
-
-
-def test_several_files_as_json(service: FakeService, files: list[str]) -> None:
-    result = run("ask", "Who wrote it?", *files, "--json", target=service.target)
-    printed = json.loads(result.stdout)
+    printed = json.loads(
+        run("ask", "Who wrote it?", *files, "--json", target=service.target).stdout
+    )
     assert printed["document_ids"] == files
     assert [(a["text"], a["document_index"]) for a in printed["answers"]] == [("It", 1)]
 
@@ -139,15 +144,3 @@ def test_options_that_contradict_each_other(arguments: list[str], message: str) 
     result = run("ask", "Who?", *arguments, stdin=b"Ada")
     assert result.exit_code == 2
     assert message in " ".join(result.stderr.split())
-
-
-def test_errors_of_one_of_several_files_name_it(
-    service: FakeService, files: list[str], tmp_path: Path
-) -> None:
-    latin = tmp_path / "latin"
-    latin.write_bytes("Café".encode("latin-1"))
-    target = service.target
-    fails(run("ask", "?", files[0], str(latin), target=target), f"{latin} is not UTF-8 at byte 3")
-    nowhere = str(tmp_path / "none")
-    fails(run("ask", "?", files[0], nowhere, target=target), nowhere, "No such file")
-    assert service.requests == []

@@ -24,7 +24,6 @@ from spanqa import (
 )
 from spanqa._replies import model_info
 from spanqa.cli.evaluation import (
-    Accuracy,
     Evaluated,
     Outcome,
     ask_all,
@@ -32,15 +31,15 @@ from spanqa.cli.evaluation import (
     predictions_json,
     summarize,
 )
-from spanqa.cli.squad import SquadQuestion
+from spanqa.squad import Question
 from spanqa.v1 import question_answering_pb2 as pb
 
 OPTIONS = Options(allow_no_answer=True, no_answer_threshold=0.5)
 MODEL = model_info(pb.GetModelResponse(name="fake", version="1"))
 
 
-def question(name: str, gold: str = "Ada Lovelace") -> SquadQuestion:
-    return SquadQuestion(name, "Who?", f"{gold} did.", (gold,))
+def question(name: str, gold: str = "Ada Lovelace") -> Question:
+    return Question(name, "Who?", f"{gold} did.", (gold,))
 
 
 def result(*texts: str, probability: float = 0.5) -> AnswerResult:
@@ -73,30 +72,6 @@ def test_a_run_of_errors_alone_can_be_summed_up() -> None:
     report = summarize(Evaluated(MODEL, OUTCOMES[3:], seconds=1.0))
     assert (report.exact_match, report.f1, report.mean_probability) == (0, 0, None)
     assert report.latency_seconds == {}
-
-
-def test_a_file_of_one_kind_is_not_split() -> None:
-    report = summarize(Evaluated(MODEL, OUTCOMES, seconds=1.0))
-    assert (report.has_answer, report.no_answer) == (None, None)
-
-
-def test_both_kinds_are_scored_apart_and_together() -> None:
-    with_answer = SquadQuestion("1", "?", "Ada did.", ("Ada",), is_impossible=False)
-    without = [SquadQuestion(name, "?", "Ada did.", (), is_impossible=True) for name in "234"]
-    outcomes = [
-        Outcome(with_answer, 0.1, result=result("Ada did")),
-        Outcome(without[0], 0.1, result=result()),
-        Outcome(without[1], 0.1, result=result("Ada")),
-        Outcome(without[2], 0.1, error=UnavailableError("down")),
-    ]
-    report = summarize(Evaluated(MODEL, outcomes, seconds=1.0))
-    assert report.has_answer is not None
-    assert report.has_answer == Accuracy(1, 0.0, report.has_answer.f1)
-    assert report.has_answer.f1 == pytest.approx(100 * 2 / 3)
-    # A question that failed is not one that was rightly left unanswered.
-    assert report.no_answer == Accuracy(3, 100 / 3, 100 / 3)
-    assert (report.questions, report.exact_match) == (4, 25.0)
-    assert report.f1 == pytest.approx((2 / 3 + 1) / 4 * 100)
 
 
 def test_predictions_leave_out_what_failed() -> None:
@@ -141,7 +116,7 @@ class CountingClient:
 
 
 def test_calls_under_way_are_bounded_and_outcomes_in_order() -> None:
-    questions = [SquadQuestion(str(n), "?", "bad" if n == 5 else str(n), ("x",)) for n in range(20)]
+    questions = [Question(str(n), "?", "bad" if n == 5 else str(n), ("x",)) for n in range(20)]
     done: list[Any] = []
 
     async def run() -> tuple[CountingClient, list[Outcome]]:

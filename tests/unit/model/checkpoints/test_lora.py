@@ -8,19 +8,11 @@ import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
-from torch import Tensor
 from transformers import BertForQuestionAnswering
 
 from spanqa_model.checkpoints.lora import merge_adapter
 from spanqa_model.errors import CheckpointError
-from spanqa_model.packed_bert.build import build_module
-from unit.model.tiny import (
-    edit_json,
-    packed_config,
-    random_windows,
-    reference_logits,
-    reference_model,
-)
+from unit.model.tiny import edit_json, reference_model
 
 LINEAR = ["query", "key", "value", "dense"]
 
@@ -45,11 +37,6 @@ def adapter(tmp_path: Path, reference: BertForQuestionAnswering) -> Path:
     return directory
 
 
-def merged_by_peft(adapted: PeftModel) -> dict[str, Tensor]:
-    merged: dict[str, Tensor] = adapted.merge_and_unload().state_dict()
-    return merged
-
-
 @pytest.mark.parametrize(
     "options",
     [
@@ -67,7 +54,7 @@ def test_merged_weights_equal_pefts(
 ) -> None:
     adapted = save_adapter(reference, tmp_path, **options)
     ours = merge_adapter(reference.state_dict(), tmp_path)
-    expected = merged_by_peft(adapted)
+    expected = adapted.merge_and_unload().state_dict()
     assert ours.keys() == expected.keys()
     for name, tensor in expected.items():
         torch.testing.assert_close(ours[name], tensor, rtol=1e-6, atol=1e-6)
@@ -75,25 +62,11 @@ def test_merged_weights_equal_pefts(
     assert len(changed) >= 2
 
 
-def test_logits_equal_those_of_pefts_inner_model(
-    reference: BertForQuestionAnswering, tmp_path: Path
-) -> None:
-    adapted = save_adapter(reference, tmp_path, modules_to_save=["qa_outputs"])
-    windows = random_windows([12, 33])
-    # The inner model, unmerged: PEFT's wrapper would drop token_type_ids.
-    expected = reference_logits(adapted.base_model.model.eval(), *windows)
-    packed = build_module(packed_config(reference), merge_adapter(reference.state_dict(), tmp_path))
-    for got, want in zip(packed(*windows), expected, strict=True):
-        torch.testing.assert_close(got, want, rtol=0, atol=1e-3)
-
-
 def test_merging_leaves_the_base_alone(reference: BertForQuestionAnswering, adapter: Path) -> None:
-    base = {name: tensor.clone() for name, tensor in reference.state_dict().items()}
-    before = dict(base)
+    base = reference_model().state_dict()
     merge_adapter(base, adapter)
-    assert base.keys() == before.keys()
-    assert all(base[name] is tensor for name, tensor in before.items())
-    assert all(torch.equal(base[n], t) for n, t in reference.state_dict().items())
+    assert base.keys() == reference.state_dict().keys()
+    assert all(torch.equal(base[name], t) for name, t in reference.state_dict().items())
 
 
 def test_a_pickled_adapter_of_half_precision(
@@ -123,6 +96,7 @@ def test_a_pickled_adapter_of_half_precision(
         ({"layer_replication": [[0, 1], [0, 2]]}, "layer_replication="),
         ({"alora_invocation_tokens": [5]}, "alora_invocation_tokens="),
         ({"init_lora_weights": "pissa_niter_4"}, "changed the base model; merge it with PEFT"),
+        ({"init_lora_weights": "olora"}, "init_lora_weights='olora' changed the base model"),
         ({"r": None}, "r or lora_alpha is not a number"),
         ({"r": 0}, "r or lora_alpha is not a number"),
         ({"lora_alpha": "much"}, "r or lora_alpha is not a number"),
@@ -134,18 +108,6 @@ def test_other_variants_are_refused(
     edit_json(adapter / "adapter_config.json", **changes)
     with pytest.raises(CheckpointError, match=message):
         merge_adapter(reference.state_dict(), adapter)
-
-
-@pytest.mark.parametrize("start", ["pissa", "olora"])
-def test_starts_that_move_the_base_weights_are_refused(
-    reference: BertForQuestionAnswering, tmp_path: Path, start: str
-) -> None:
-    adapted = save_adapter(reference, tmp_path, init_lora_weights=start)
-    moved = adapted.base_model.model.bert.encoder.layer[0].attention.self.query.base_layer.weight
-    kept = reference.bert.encoder.layer[0].attention.self.query.weight
-    assert not torch.allclose(moved, kept), "PEFT left the base alone: no reason to refuse"
-    with pytest.raises(CheckpointError, match=f"init_lora_weights='{start}'"):
-        merge_adapter(reference.state_dict(), tmp_path)
 
 
 def test_an_adapter_for_another_base_is_refused(adapter: Path) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
@@ -14,34 +14,42 @@ from spanqa_model.checkpoints.tokenizer import load_tokenizer
 from spanqa_model.errors import CheckpointError
 from unit.model.tiny import edit_json, vocabulary, write_vocabulary
 
-TEXTS = ["Who wrote THE café?", "It's 3.5 % of the Café's", "naïve [x] a\tb\u00a0c 中文 ẞ", ""]
+
+def load_both(directory: Path, *, cased: bool) -> tuple[Tokenizer, BertTokenizerFast]:
+    write_vocabulary(directory, cased=cased)
+    reference = BertTokenizerFast(str(directory / "vocab.txt"), do_lower_case=not cased)
+    return load_tokenizer(directory), reference
 
 
-def same_tokens(ours: Tokenizer, reference: BertTokenizerFast, text: str) -> bool:
-    mine = ours.encode(text, add_special_tokens=False)
-    theirs = reference(text, add_special_tokens=False, return_offsets_mapping=True)
-    return bool(mine.ids == theirs["input_ids"] and mine.offsets == theirs["offset_mapping"])
-
-
-@pytest.mark.parametrize("cased", [False, True])
-@pytest.mark.parametrize("said", [False, True])
-def test_vocab_txt_cased_and_uncased(tmp_path: Path, cased: bool, said: bool) -> None:
-    """Told by tokenizer_config.json, or seen from the vocabulary."""
-    write_vocabulary(tmp_path, cased=cased)
-    if said:
-        edit_json(tmp_path / "tokenizer_config.json", do_lower_case=not cased)
-    tokenizer = load_tokenizer(tmp_path)
-    reference = BertTokenizerFast(str(tmp_path / "vocab.txt"), do_lower_case=not cased)
-    assert all(same_tokens(tokenizer, reference, text) for text in TEXTS)
-    tokens = tokenizer.encode("Who", add_special_tokens=False).tokens
-    assert tokens == (["W", "##h", "##o"] if cased else ["who"])
+@pytest.fixture(scope="module")
+def by_case(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[bool, tuple[Tokenizer, BertTokenizerFast]]:
+    return {
+        cased: load_both(tmp_path_factory.mktemp("vocabulary"), cased=cased)
+        for cased in (False, True)
+    }
 
 
 @settings(deadline=None, max_examples=100)
-@given(st.booleans(), st.text(st.characters(exclude_categories=["Cs"]), max_size=60))
-def test_vocab_txt_tokenizes_any_text_as_the_reference(cased: bool, text: str) -> None:
-    ours, reference = TOKENIZERS[cased]
-    assert same_tokens(ours, reference, text)
+@given(cased=st.booleans(), text=st.text(st.characters(exclude_categories=["Cs"]), max_size=60))
+@example(cased=True, text="Who wrote THE café?")
+@example(cased=False, text="naïve [x] a\tb\u00a0c 中文 ẞ, 3.5 % of the Café's")
+def test_vocab_txt_tokenizes_any_text_as_the_reference(
+    by_case: dict[bool, tuple[Tokenizer, BertTokenizerFast]], cased: bool, text: str
+) -> None:
+    ours, reference = by_case[cased]
+    mine = ours.encode(text, add_special_tokens=False)
+    theirs = reference(text, add_special_tokens=False, return_offsets_mapping=True)
+    assert (mine.ids, mine.offsets) == (theirs["input_ids"], theirs["offset_mapping"])
+
+
+@pytest.mark.parametrize("cased", [False, True])
+def test_the_case_that_tokenizer_config_json_names_counts(tmp_path: Path, cased: bool) -> None:
+    edit_json(tmp_path / "tokenizer_config.json", do_lower_case=not cased)
+    tokenizer, _ = load_both(tmp_path, cased=True)
+    tokens = tokenizer.encode("Who", add_special_tokens=False).tokens
+    assert tokens == (["W", "##h", "##o"] if cased else ["who"])
 
 
 def test_capitals_that_lower_casing_leaves_alone_do_not_make_a_vocabulary_cased(
@@ -74,27 +82,16 @@ def test_tokenizer_json_goes_before_vocab_txt_and_loses_truncation_and_padding(
 
 
 @pytest.mark.parametrize("missing", ["[CLS]", "[SEP]"])
-def test_a_vocabulary_without_the_special_tokens_is_refused(checkpoint: Path, missing: str) -> None:
+@pytest.mark.parametrize("fast", [False, True])
+def test_a_vocabulary_without_the_special_tokens_is_refused(
+    checkpoint: Path, missing: str, fast: bool
+) -> None:
     pieces = [piece for piece in vocabulary(cased=False) if piece != missing]
-    (checkpoint / "vocab.txt").write_text("\n".join(pieces), encoding="utf-8")
-    with pytest.raises(CheckpointError, match=r"vocab\.txt: .* not found in the vocabulary"):
+    if fast:
+        model = WordPiece({piece: i for i, piece in enumerate(pieces)}, unk_token="[UNK]")
+        Tokenizer(model).save(str(checkpoint / "tokenizer.json"))
+    else:
+        (checkpoint / "vocab.txt").write_text("\n".join(pieces), encoding="utf-8")
+    reason = "the vocabulary has no" if fast else r"vocab\.txt: .* not found in the vocabulary"
+    with pytest.raises(CheckpointError, match=reason):
         load_checkpoint(checkpoint)
-
-
-def test_a_tokenizer_json_without_the_special_tokens_is_refused(checkpoint: Path) -> None:
-    pieces = {"[UNK]": 0, "a": 1}
-    Tokenizer(WordPiece(pieces, unk_token="[UNK]")).save(str(checkpoint / "tokenizer.json"))
-    with pytest.raises(CheckpointError, match=r"the vocabulary has no \[CLS\]"):
-        load_checkpoint(checkpoint)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def tokenizers(tmp_path_factory: pytest.TempPathFactory) -> None:
-    for cased in (False, True):
-        directory = tmp_path_factory.mktemp("vocabulary")
-        write_vocabulary(directory, cased=cased)
-        reference = BertTokenizerFast(str(directory / "vocab.txt"), do_lower_case=not cased)
-        TOKENIZERS[cased] = (load_tokenizer(directory), reference)
-
-
-TOKENIZERS: dict[bool, tuple[Tokenizer, BertTokenizerFast]] = {}

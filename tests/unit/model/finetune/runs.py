@@ -3,13 +3,12 @@
 import io
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from safetensors.torch import load_file
 from torch import Tensor
 
-from spanqa_model.checkpoints.presets import Source
 from spanqa_model.finetune.progress import Reporter
 from spanqa_model.finetune.run import finetune
 from spanqa_model.finetune.settings import Settings
@@ -18,7 +17,25 @@ OPTIONS = (
     *("--max-sequence-tokens", "48", "--doc-stride-tokens", "8", "--epochs", "1"),
     *("--batch-size", "16", "--dtype", "float32"),
 )
-Shell = Callable[..., object]
+
+
+class Outcome(NamedTuple):
+    """How a command ended: its exit code, or the message that `sys.exit` prints; and its output."""
+
+    code: str | int | None
+    out: str
+    err: str
+
+    @property
+    def message(self) -> str:
+        """The one line of a foreseen failure, for which the exit code is 1."""
+        assert isinstance(self.code, str), self
+        assert self.code.startswith("spanqa-model: ")
+        assert "\n" not in self.code
+        return self.code
+
+
+Shell = Callable[..., Outcome]
 SMALL: dict[str, Any] = {
     "max_sequence_tokens": 48,
     "doc_stride_tokens": 8,
@@ -30,8 +47,7 @@ SMALL: dict[str, Any] = {
 
 
 def settings(base: Path, train: Path, output: Path, **changes: Any) -> Settings:
-    source = Source(name=base.name, repository=str(base))
-    return Settings(base=source, train=train, output=output, **(SMALL | changes))
+    return Settings(base=str(base), train=train, output=output, **(SMALL | changes))
 
 
 def run(base: Path, train: Path, output: Path, **changes: Any) -> tuple[dict[str, Any], str]:

@@ -7,13 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
+from spanqa.squad import Question
 from spanqa_model.checkpoints.tokenizer import wordpiece_tokenizer
 from spanqa_model.errors import DataError
-from spanqa_model.finetune.data import Question
 from spanqa_model.finetune.features import TrainingWindows, Window, Windows, collate, label
 from unit.model.tiny import write_vocabulary
 
 CLS = (0, 0)
+LETTERS = "a b c d e f g h i j k l m n o p q r s t"
 WORDS = st.text("abcé東\U0001f600,'Kß", min_size=1, max_size=6)
 GAPS = st.sampled_from([" ", "  ", "\n", "\t ", "\u00a0"])
 
@@ -68,7 +69,7 @@ def test_the_labelled_tokens_are_the_answer(
 
 
 def test_windows_are_laid_out_as_the_model_wants_them(tokenizer: Tokenizer) -> None:
-    asked = question("a b c d e f g h i j k l m n o p q r s t")
+    asked = question(LETTERS)
     windows = cut(tokenizer, asked)
     assert [len(window.ids) for window in windows] == [20, 14]
     for window in windows:
@@ -81,25 +82,23 @@ def test_windows_are_laid_out_as_the_model_wants_them(tokenizer: Tokenizer) -> N
     assert list(windows[0].starts[-6:]) == list(windows[1].starts[:6])
 
 
-def test_a_window_with_a_part_of_the_answer_points_at_cls(tokenizer: Tokenizer) -> None:
-    context = "a b c d e f g h i j k l m n o p q r s t"
-    asked = question(context, "i j k l m n o p q r", context.index("i"))
-    assert [label(window, asked) for window in cut(tokenizer, asked)] == [CLS, CLS]
-    inside = question(context, "i", context.index("i"))
-    assert [label(w, inside) for w in cut(tokenizer, inside)] == [(11, 11), CLS]
-
-
-def test_an_unanswerable_question_points_at_cls(tokenizer: Tokenizer) -> None:
-    asked = question("a b c")
-    assert [label(window, asked) for window in cut(tokenizer, asked)] == [CLS]
-
-
-@pytest.mark.parametrize("context", ["", " \n"])
-def test_an_empty_context_is_a_window_without_a_piece(tokenizer: Tokenizer, context: str) -> None:
-    (window,) = cut(tokenizer, question(context))
-    assert len(window.ids) == 4
-    assert len(window.starts) == 0
-    assert label(window, question(context)) == CLS
+@pytest.mark.parametrize(
+    ("asked", "labels"),
+    [
+        (question(LETTERS, "i", LETTERS.index("i")), [(11, 11), CLS]),
+        (question(LETTERS, "i j k l m n o p q r", LETTERS.index("i")), [CLS, CLS]),  # cut off
+        (question(LETTERS), [CLS, CLS]),  # unanswerable
+        (question(""), [CLS]),
+        (question(" \n"), [CLS]),
+    ],
+    ids=str,
+)
+def test_a_window_without_the_whole_answer_points_at_cls(
+    tokenizer: Tokenizer, asked: Question, labels: list[tuple[int, int]]
+) -> None:
+    windows = cut(tokenizer, asked)
+    assert [label(window, asked) for window in windows] == labels
+    assert asked.context.strip() or [len(window.ids) for window in windows] == [4]
 
 
 def test_special_tokens_in_texts_are_text(tokenizer: Tokenizer) -> None:

@@ -1,5 +1,6 @@
 """Real processes: killed ones, several at once, and what they import."""
 
+import itertools
 import signal
 import subprocess
 import sys
@@ -11,17 +12,8 @@ from torch import Tensor
 
 from spanqa_model.checkpoints.reader import load_checkpoint
 from support.processes import BIN, clean_environment
-from unit.model.finetune.runs import result_weights, run
+from unit.model.finetune.runs import SMALL, result_weights, run
 
-SMALL = {
-    "--max-sequence-tokens": "48",
-    "--doc-stride-tokens": "8",
-    "--epochs": "2",
-    "--batch-size": "8",
-    "--learning-rate": "3e-3",
-    "--save-steps": "3",
-    "--dtype": "float32",
-}
 SECONDS = 240
 # Kills itself where it has written a part of the checkpoint of step 9.
 KILLED_WHILE_SAVING = """
@@ -41,10 +33,10 @@ main()
 """
 
 
-def arguments(base: Path, train: Path, output: Path, **more: str) -> list[str]:
-    options = SMALL | {"--base": str(base), "--train": str(train), "--output": str(output)}
-    options |= more
-    return ["finetune", *(part for option in options.items() for part in option)]
+def arguments(base: Path, train: Path, output: Path, **changes: object) -> list[str]:
+    options = SMALL | {"base": base, "train": train, "output": output} | changes
+    flags = ((f"--{name.replace('_', '-')}", str(value)) for name, value in options.items())
+    return ["finetune", *itertools.chain(*flags)]
 
 
 def start(*command: str | Path) -> subprocess.CompletedProcess[str]:
@@ -87,18 +79,17 @@ def test_the_command_imports_the_training_libraries_only_when_it_runs() -> None:
 def test_two_processes_train_as_one_with_batches_twice_as_large(
     base: Path, questions: Path, tmp_path: Path
 ) -> None:
-    options = {"--dropout": "0", "--learning-rate": "1e-4", "--dev": str(questions)}
+    options = {"dropout": 0.0, "learning_rate": 1e-4}
     process = start(
         *(BIN / "torchrun", "--standalone", "--nproc-per-node", "2", BIN / "spanqa-model"),
-        *arguments(base, questions, tmp_path / "two", **options),
+        *arguments(base, questions, tmp_path / "two", **options, dev=questions),
     )
     assert process.returncode == 0, process.stderr
     assert process.stdout.count("result: ") == 1
     assert process.stderr.count("training: 128 examples in") == 1
-    as_one = {"batch_size": 16, "dropout": 0.0, "learning_rate": 1e-4}
-    metrics, _ = run(base, questions, tmp_path / "one", **as_one)
+    metrics, _ = run(base, questions, tmp_path / "one", **options, batch_size=16)
     assert metrics["training"]["steps"] == 8
-    run(base, questions, tmp_path / "half", **as_one | {"batch_size": 8})
+    run(base, questions, tmp_path / "half", **options)
     one, two, half = (changes(base, tmp_path / name) for name in ("one", "two", "half"))
     # Not equal: AdamW moves weights with hardly any gradient by the sign of rounding errors.
     assert (

@@ -3,7 +3,6 @@
 import json
 import shlex
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -11,17 +10,13 @@ from peft import PeftModel
 from transformers import AutoTokenizer, BertForQuestionAnswering
 
 from spanqa_model.checkpoints.tokenizer import load_tokenizer
-from spanqa_model.packed_bert.torchscript import torchscript_deprecation_accepted
 from spanqa_model.repository.versions import MODEL_NAME
+from unit.model.exporting import load, manifest_of
 from unit.model.finetune.runs import OPTIONS, Shell
 from unit.model.tiny import edit_json, random_windows, reference_logits
 
-
-def exported(repository: Path) -> tuple[dict[str, Any], torch.jit.ScriptModule]:
-    version = repository / MODEL_NAME / "1"
-    with torchscript_deprecation_accepted():
-        module: torch.jit.ScriptModule = torch.jit.load(str(version / "model.pt"))
-    return json.loads((version / "model.json").read_bytes()), module
+FACTS = {"has_no_answer": False, "max_sequence_tokens": 40, "doc_stride_tokens": 9}
+TARGET = ("--dtype", "float32", "--device", "cpu")
 
 
 def assert_same_logits(module: torch.jit.ScriptModule, reference: BertForQuestionAnswering) -> None:
@@ -34,28 +29,22 @@ def assert_same_logits(module: torch.jit.ScriptModule, reference: BertForQuestio
 
 @pytest.mark.parametrize("lora", [False, True])
 def test_a_result_is_exported_by_the_command_that_is_printed(
-    shell: Shell,
-    base: Path,
-    questions: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    lora: bool,
+    shell: Shell, base: Path, questions: Path, tmp_path: Path, lora: bool
 ) -> None:
     output = tmp_path / "my run"
     options = ("--lora", "--lora-rank", "4", "--lora-alpha", "10") if lora else ()
     files = ("--base", base, "--train", questions, "--dev", questions, "--output", output)
-    assert shell("finetune", *files, *OPTIONS, *options, "--eval-before") == 0
-    captured = capsys.readouterr()
-    before, after, result, following = captured.out.splitlines()
+    done = shell("finetune", *files, *OPTIONS, *options, "--eval-before")
+    before, after, result, following = done.out.splitlines()
     assert before.startswith("before: EM ")
     assert after.startswith("after: EM ")
     assert after.endswith(" on 64 questions")
     assert result == f"result: {output}"
     program, *export = shlex.split(following.removeprefix("next: "))
     assert program == "spanqa-model"
-    target = ("--repository", tmp_path, "--dtype", "float32", "--device", "cpu")
-    assert shell(*export, *target) == 0
-    manifest, module = exported(tmp_path)
+    assert shell(*export, *TARGET, "--repository", tmp_path).code == 0
+    version = tmp_path / MODEL_NAME / "1"
+    manifest = manifest_of(version)
     assert manifest["name"] == "my run"
     assert manifest["has_no_answer"] is False
     assert (manifest["max_sequence_tokens"], manifest["doc_stride_tokens"]) == (48, 8)
@@ -66,56 +55,39 @@ def test_a_result_is_exported_by_the_command_that_is_printed(
         assert config["base_model_name_or_path"] == str(base)
     else:
         reference = BertForQuestionAnswering.from_pretrained(output)
-    assert_same_logits(module, reference)
-
-
-def test_the_tokenizer_of_a_result_is_the_bases(
-    shell: Shell, base: Path, questions: Path, tmp_path: Path
-) -> None:
-    output = tmp_path / "run"
-    assert (
-        shell(
-            *("finetune", "--base", base, "--train", questions, "--limit-train", "8"),
-            *("--output", output, *OPTIONS),
-        )
-        == 0
-    )
-    expected = load_tokenizer(base).encode("Who wrote", "the Café?")
-    assert load_tokenizer(output).to_str() == load_tokenizer(base).to_str()
-    assert AutoTokenizer.from_pretrained(output)("Who wrote", "the Café?").input_ids == expected.ids
+        tokenizer = load_tokenizer(base)
+        assert load_tokenizer(output).to_str() == tokenizer.to_str()
+        ids = AutoTokenizer.from_pretrained(output)("Who wrote", "the Café?").input_ids
+        assert ids == tokenizer.encode("Who wrote", "the Café?").ids
+    assert_same_logits(load(version), reference)
 
 
 def test_squad_2_ends_as_a_version_with_no_answer(
-    shell: Shell,
-    base: Path,
-    questions_v2: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    shell: Shell, base: Path, questions_v2: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "run"
     files = ("--base", base, "--train", questions_v2, "--dev", questions_v2, "--output", output)
     recipe = ("--lora", "--learning-rate", "1e-2", "--dropout", "0", "--batch-size", "8")
-    assert shell("finetune", *files, *OPTIONS, *recipe, "--epochs", "20") == 0
-    assert "unanswerable: " in capsys.readouterr().out
+    done = shell("finetune", *files, *OPTIONS, *recipe, "--epochs", "20")
+    assert "unanswerable: " in done.out
     metrics = json.loads((output / "metrics.json").read_bytes())["after"]
     assert metrics["unanswerable_questions"] == 22
     assert metrics["answerable_questions"] == 42
     assert metrics["unanswerable_exact_match"] > 80
     assert metrics["answerable_exact_match"] > 80
-    target = ("--repository", tmp_path, "--dtype", "float32", "--device", "cpu")
-    assert shell("export", "--checkpoint", base, "--adapter", output, *target) == 0
-    assert exported(tmp_path)[0]["has_no_answer"] is True
+    inputs = ("--checkpoint", base, "--adapter", output, "--repository", tmp_path)
+    assert shell("export", *inputs, *TARGET).code == 0
+    assert manifest_of(tmp_path / MODEL_NAME / "1")["has_no_answer"] is True
 
 
 def test_export_believes_its_flags_before_what_was_recorded(
     shell: Shell, checkpoint: Path, tmp_path: Path
 ) -> None:
-    facts = {"has_no_answer": False, "max_sequence_tokens": 40, "doc_stride_tokens": 9}
-    edit_json(checkpoint / "spanqa.json", **facts)
-    target = ("--repository", tmp_path, "--dtype", "float32", "--device", "cpu")
+    edit_json(checkpoint / "spanqa.json", **FACTS)
     flags = ("--no-answer", "--doc-stride-tokens", "10")
-    assert shell("export", "--checkpoint", checkpoint, *target, *flags) == 0
-    manifest, _ = exported(tmp_path)
+    files = ("--checkpoint", checkpoint, "--repository", tmp_path)
+    assert shell("export", *files, *TARGET, *flags).code == 0
+    manifest = manifest_of(tmp_path / MODEL_NAME / "1")
     assert manifest["has_no_answer"] is True
     assert (manifest["max_sequence_tokens"], manifest["doc_stride_tokens"]) == (40, 10)
 
@@ -124,8 +96,7 @@ def test_export_believes_its_flags_before_what_was_recorded(
 def test_a_damaged_record_is_named(
     shell: Shell, checkpoint: Path, tmp_path: Path, changes: dict[str, object]
 ) -> None:
-    facts = {"has_no_answer": False, "max_sequence_tokens": 40, "doc_stride_tokens": 9}
-    edit_json(checkpoint / "spanqa.json", **facts | changes)
-    text = shell("export", "--checkpoint", checkpoint, "--repository", tmp_path)
+    edit_json(checkpoint / "spanqa.json", **FACTS | changes)
+    done = shell("export", "--checkpoint", checkpoint, "--repository", tmp_path)
     (name,) = changes
-    assert str(text).startswith(f"spanqa-model: {checkpoint}/spanqa.json: {name} is missing or")
+    assert done.message.startswith(f"spanqa-model: {checkpoint}/spanqa.json: {name} is missing or")

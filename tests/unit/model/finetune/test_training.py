@@ -19,6 +19,11 @@ from spanqa_model.finetune.rundir import METRICS, STATE, complete_checkpoint
 from spanqa_model.finetune.training import EpochSampler
 from unit.model.finetune.runs import result_weights, run
 
+FULL_RESULT = {
+    *("config.json", "model.safetensors"),
+    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"),
+}
+
 
 class CutOffError(Exception):
     """The run is cut off here."""
@@ -33,7 +38,7 @@ def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
 
 
 @pytest.mark.parametrize("lora", [False, True])
-def test_a_run_learns_its_questions(
+def test_a_run_learns_its_questions_and_leaves_its_result(
     base: Path, questions: Path, tmp_path: Path, lora: bool
 ) -> None:
     output = tmp_path / "run"
@@ -45,6 +50,9 @@ def test_a_run_learns_its_questions(
     assert "training: 1024 examples in" in shown
     assert json.loads((output / METRICS).read_bytes()) == metrics
     assert metrics["training"]["steps"] == 128
+    result = {"adapter_config.json", "adapter_model.safetensors"} if lora else FULL_RESULT
+    left = {path.name for path in output.iterdir()}
+    assert left == {STATE, METRICS, "spanqa.json"} | result, "nothing else is left of a run"
 
 
 @pytest.fixture
@@ -142,11 +150,6 @@ def test_token_types_reach_the_adapted_model_in_training(
         assert types[:, 5:13].eq(1).all()
 
 
-def test_epochs_may_be_a_fraction(base: Path, questions: Path, tmp_path: Path) -> None:
-    metrics, _ = run(base, questions, tmp_path, epochs=1.3)
-    assert metrics["training"]["steps"] == 11  # of 8 an epoch
-
-
 def test_a_loss_that_is_no_number_ends_the_run(base: Path, questions: Path, tmp_path: Path) -> None:
     with pytest.raises(FinetuneError, match=r"the loss is (nan|inf) at step .*--learning-rate"):
         run(base, questions, tmp_path, learning_rate=1e30, max_grad_norm=0.0, epochs=4.0)
@@ -188,15 +191,3 @@ def test_an_epochs_order_depends_on_seed_and_epoch_alone() -> None:
     batches = [[lengths[i] for i in order(0, 0)[at : at + 8]] for at in range(0, 200, 8)]
     padded = sum(max(batch) * len(batch) for batch in batches)
     assert padded < 1.25 * sum(lengths), "batches are not of like lengths"
-
-
-def test_nothing_of_a_run_is_left_but_its_result(
-    base: Path, questions: Path, tmp_path: Path
-) -> None:
-    run(base, questions, tmp_path / "full", epochs=1.0)
-    run(base, questions, tmp_path / "lora", epochs=1.0, lora=True)
-    common = {STATE, METRICS, "spanqa.json"}
-    full, lora = ({p.name for p in (tmp_path / n).iterdir()} for n in ("full", "lora"))
-    tokenizer = {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"}
-    assert full == common | {"config.json", "model.safetensors"} | tokenizer
-    assert lora == common | {"adapter_config.json", "adapter_model.safetensors"}

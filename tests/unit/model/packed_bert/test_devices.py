@@ -1,9 +1,11 @@
-"""The device and the dtype that an export chooses by itself."""
+"""The device, dtype and form of attention that an export chooses, and those that it refuses."""
 
 import pytest
 import torch
 
-from spanqa_model.packed_bert.devices import default_device, default_dtype
+from spanqa_model.errors import ExportError
+from spanqa_model.packed_bert.devices import Device, Dtype, default_device, default_dtype
+from spanqa_model.packed_bert.forms import Attention, check_form, default_attention
 
 
 def test_defaults_follow_the_hardware(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -12,6 +14,7 @@ def test_defaults_follow_the_hardware(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert default_device() == "cpu"
     assert default_dtype("cuda") == "float16"
+    assert [default_attention(device) for device in ("cpu", "cuda")] == ["windowed", "grouped"]
     for capabilities, expected in (
         ({"avx512_bf16": True, "amx_bf16": False}, "bfloat16"),
         ({"avx512_bf16": False, "amx_bf16": True}, "bfloat16"),
@@ -19,3 +22,26 @@ def test_defaults_follow_the_hardware(monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=capabilities: found)
         assert default_dtype("cpu") == expected
+
+
+@pytest.mark.parametrize(
+    ("attention", "device", "dtype", "gpu", "message"),
+    [
+        ("flash", "cpu", "float16", True, "for CUDA, but --device is cpu; use --attention window"),
+        ("efficient", "cpu", "float32", True, "this kernel is for CUDA, but --device is cpu"),
+        ("flash", "cuda", "float32", True, "computes in bfloat16 or float16, but --dtype is"),
+        ("flash", "cuda", "float16", False, "no CUDA device here; use --attention grouped"),
+        ("efficient", "cuda", "float32", False, "no CUDA device here; use --attention grouped"),
+    ],
+)
+def test_ragged_kernels_are_refused_where_they_cannot_be_tried(
+    monkeypatch: pytest.MonkeyPatch,
+    attention: Attention,
+    device: Device,
+    dtype: Dtype,
+    gpu: bool,
+    message: str,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    with pytest.raises(ExportError, match=f"--attention {attention}: .*{message}"):
+        check_form(attention, device, dtype)

@@ -1,6 +1,7 @@
 """What the comparison of logits notices."""
 
 import pytest
+import torch
 from transformers import BertForQuestionAnswering
 
 from spanqa_model.errors import ExportError
@@ -16,29 +17,27 @@ def test_the_report_notices_a_wrong_model(reference: BertForQuestionAnswering) -
     assert parity.best_positions_changed > WINDOWS
 
 
-def test_forms_that_agree_are_accepted(reference: BertForQuestionAnswering) -> None:
-    windows = sample_windows(256, 60)
-    for dtype in ("float32", "float16", "bfloat16"):
-        windowed, grouped = (
-            to_torchscript(packed_model(reference, attention=form), dtype)
-            for form in ("windowed", "grouped")
-        )
-        check_agreement(windowed, grouped, dtype, windows, CPU)
+def scripted(attention: str, dtype: str, model: BertForQuestionAnswering) -> torch.jit.ScriptModule:
+    return to_torchscript(packed_model(model, attention=attention), dtype)
 
 
-def test_forms_that_disagree_are_refused(reference: BertForQuestionAnswering) -> None:
-    windows = sample_windows(256, 60)
-    grouped = to_torchscript(packed_model(reference, attention="grouped"), "bfloat16")
-    other = to_torchscript(packed_model(reference_model(seed=9)), "bfloat16")
-    with pytest.raises(ExportError, match=r"from those of --attention grouped by .* at most 10"):
-        check_agreement(other, grouped, "bfloat16", windows, CPU)
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_forms_that_agree_are_accepted(reference: BertForQuestionAnswering, dtype: str) -> None:
+    windowed, grouped = (scripted(form, dtype, reference) for form in ("windowed", "grouped"))
+    check_agreement(windowed, grouped, dtype, sample_windows(256, 60), CPU)
 
 
-def test_a_form_that_fails_where_it_is_tried_is_refused(
-    reference: BertForQuestionAnswering,
+@pytest.mark.parametrize(
+    ("attention", "seed", "message"),
+    [
+        ("windowed", 9, r"from those of --attention grouped by .* at most 2"),
+        ("flash", 0, r"fails on this device: .*; use --attention grouped"),
+    ],
+)
+def test_a_form_that_disagrees_or_fails_is_refused(
+    reference: BertForQuestionAnswering, attention: str, seed: int, message: str
 ) -> None:
-    windows = sample_windows(256, 60)
-    grouped = to_torchscript(packed_model(reference, attention="grouped"), "float16")
-    flash = to_torchscript(packed_model(reference, attention="flash"), "float16")
-    with pytest.raises(ExportError, match=r"fails on this device: .*; use --attention grouped"):
-        check_agreement(flash, grouped, "float16", windows, CPU)
+    grouped = scripted("grouped", "float16", reference)
+    other = scripted(attention, "float16", reference_model(seed=seed))
+    with pytest.raises(ExportError, match=message):
+        check_agreement(other, grouped, "float16", sample_windows(256, 60), CPU)

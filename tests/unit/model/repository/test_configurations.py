@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -15,79 +14,67 @@ from spanqa_model.repository.configurations import (
     install_configurations,
     outdated_configurations,
 )
-from unit.model.repository.version_files import EARLIER, snapshot
+from unit.model.repository.version_files import let_release_supersede, snapshot
 
 ROOT = Path(__file__).resolve().parents[4]
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    (tmp_path / "model").mkdir()
-    return tmp_path / "model"
-
-
-@pytest.fixture
-def workspace(tmp_path: Path) -> Path:
-    (tmp_path / "workspace").mkdir()
-    return tmp_path / "workspace"
-
-
-def install(model: Path, workspace: Path) -> list[str]:
-    files = outdated_configurations(model)
-    install_configurations(model, files, workspace)
-    return files
 
 
 def shipped(relative: str) -> bytes:
     return (CONFIGURATIONS / relative).read_bytes()
 
 
-def test_a_fresh_model_directory_gets_all(model: Path, workspace: Path) -> None:
-    install(model, workspace)
+def install(model: Path) -> None:
+    workspace = model.with_name("workspace")
+    workspace.mkdir(exist_ok=True)
+    install_configurations(model, outdated_configurations(model), workspace)
+    assert [*workspace.iterdir()] == []
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A model's directory with this release's configurations."""
+    (tmp_path / "model").mkdir()
+    install(tmp_path / "model")
+    return tmp_path / "model"
+
+
+def test_a_fresh_model_directory_gets_all_which_are_not_touched_again(model: Path) -> None:
     for relative in CONFIGURATION_FILES:
         assert (model / relative).read_bytes() == shipped(relative)
         assert (model / relative).stat().st_mode & 0o444 == 0o444, "Triton is another user"
     files = {str(path.relative_to(model)) for path in model.rglob("*") if path.is_file()}
     assert files == {*CONFIGURATION_FILES}
-    assert [*workspace.iterdir()] == []
-
-
-def test_present_ones_are_not_touched(model: Path, workspace: Path) -> None:
-    install(model, workspace)
     before = snapshot(model)
-    install(model, workspace)
+    install(model)
     assert snapshot(model) == before
 
 
 @pytest.mark.parametrize("relative", CONFIGURATION_FILES)
-def test_one_that_an_earlier_release_shipped_is_replaced(
-    model: Path, workspace: Path, relative: str, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("edited", [False, True])
+def test_an_earlier_releases_is_replaced_and_an_operators_edit_is_kept_and_named(
+    model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    relative: str,
+    edited: bool,
 ) -> None:
-    install(model, workspace)
-    shutil.copyfile(EARLIER / Path(relative).name, model / relative)
+    let_release_supersede(monkeypatch, model / relative, relative)
+    if edited:
+        with (model / relative).open("a", encoding="utf-8") as file:
+            file.write("# ours\n")
     before = snapshot(model)
-    install(model, workspace)
-    assert (model / relative).read_bytes() == shipped(relative)
+    install(model)
     changed = {name for name, seen in snapshot(model).items() if seen != before[name]}
-    assert changed == {relative, str(Path(relative).parent)}
-    assert caplog.records == []
-
-
-@pytest.mark.parametrize("relative", CONFIGURATION_FILES)
-def test_one_that_an_operator_edited_is_kept_and_named(
-    model: Path, workspace: Path, relative: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    install(model, workspace)
-    shutil.copyfile(EARLIER / Path(relative).name, model / relative)
-    with (model / relative).open("a", encoding="utf-8") as file:
-        file.write("# ours\n")
-    before = snapshot(model)
-    install(model, workspace)
-    assert snapshot(model) == before
-    [record] = caplog.records
-    assert record.levelno == logging.WARNING
-    assert str(model / relative) in record.getMessage()
-    assert str(CONFIGURATIONS / relative) in record.getMessage()
+    if edited:
+        [record] = caplog.records
+        assert changed == set()
+        assert record.levelno == logging.WARNING
+        assert str(model / relative) in record.getMessage()
+        assert str(CONFIGURATIONS / relative) in record.getMessage()
+    else:
+        assert caplog.records == []
+        assert changed == {relative, str(Path(relative).parent)}
+        assert (model / relative).read_bytes() == shipped(relative)
 
 
 def git(*arguments: str) -> bytes:
@@ -109,8 +96,3 @@ def test_everything_that_was_ever_shipped_is_known(relative: str) -> None:
     contents = {git("show", f"{commit}:{path}") for commit in commits} - {shipped(relative)}
     assert contents
     assert {hashlib.sha256(content).hexdigest() for content in contents} == SUPERSEDED[relative]
-
-
-def test_no_present_one_is_superseded() -> None:
-    for relative, checksums in SUPERSEDED.items():
-        assert hashlib.sha256(shipped(relative)).hexdigest() not in checksums

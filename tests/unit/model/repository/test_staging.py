@@ -1,7 +1,6 @@
 """Versions are made beside the repository, where Triton does not look, and appear complete."""
 
 import errno
-import json
 import os
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -10,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from spanqa_model.errors import ExportError
-from spanqa_model.repository.staging import BACKEND, STALE_SECONDS, staged_version, write_manifest
+from spanqa_model.repository.staging import BACKEND, STALE_SECONDS, staged_version
 from spanqa_model.repository.versions import MODEL_NAME, next_version, withdrawn_versions
 from unit.model.repository.version_files import (
-    entries,
     make,
     other_filesystem,
     snapshot,
+    versions_in,
     withdraw_by_hand,
 )
 
@@ -33,41 +32,54 @@ def staging_place(tmp_path: Path) -> Path:
     return tmp_path / "repository.staging"
 
 
-def test_a_version_appears_when_the_block_ends(repository: Path) -> None:
-    target = repository / MODEL_NAME / "1"
-    with staged_version(repository, 1) as staging:
+def test_a_version_appears_at_the_end_and_nothing_else_that_triton_polls_changes(
+    repository: Path, staging_place: Path
+) -> None:
+    make(repository, 1)
+    before = snapshot(repository)
+    with staged_version(repository, 2) as staging:
         (staging / "model.pt").write_text("weights", encoding="utf-8")
-        assert not target.exists()
-    assert not staging.exists()
-    assert (target / "model.pt").read_text(encoding="utf-8") == "weights"
-    assert (target / "model.py").read_bytes() == BACKEND.read_bytes()
-    assert target.stat().st_mode & 0o777 == 0o755, "Triton may run as another user"
+        assert snapshot(repository) == before
+        assert staging_place in staging.parents
+    after = snapshot(repository)
+    new = {name for name in after if name.startswith(f"{MODEL_NAME}/2")}
+    assert {name for name in after if after[name] != before.get(name)} == {MODEL_NAME, *new}
+    version = repository / MODEL_NAME / "2"
+    assert (version / "model.pt").read_text(encoding="utf-8") == "weights"
+    assert (version / "model.py").read_bytes() == BACKEND.read_bytes()
+    assert version.stat().st_mode & 0o777 == 0o755, "Triton may run as another user"
+
+
+def fail_with(error: BaseException, repository: Path, version: int = 2) -> None:
+    with staged_version(repository, version) as staging:
+        (staging / "model.pt").write_text("half", encoding="utf-8")
+        raise error
 
 
 @pytest.mark.parametrize("failure", [RuntimeError, KeyboardInterrupt])
 def test_nothing_is_left_when_the_block_raises(
-    repository: Path, failure: type[BaseException]
+    repository: Path, staging_place: Path, failure: type[BaseException]
 ) -> None:
-    def fail() -> None:
-        with staged_version(repository, 1) as staging:
-            (staging / "model.pt").write_text("half", encoding="utf-8")
-            raise failure
-
+    make(repository, 1)
+    before = snapshot(repository)
     with pytest.raises(failure):
-        fail()
-    assert entries(repository) == set()
-    assert [path.name for path in repository.parent.iterdir()] == [repository.name]
-    assert next_version(repository) == 1
+        fail_with(failure(), repository)
+    assert snapshot(repository) == before
+    assert not staging_place.exists()
 
 
-def test_a_full_disk_is_one_clear_error(repository: Path) -> None:
-    def fail() -> None:
-        with staged_version(repository, 1):
-            raise OSError(28, "No space left on device")
-
-    with pytest.raises(ExportError, match=r"cannot write .*1: No space left on device$"):
-        fail()
-    assert entries(repository) == set()
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [
+        (errno.ENOSPC, "cannot write .*2: No space left on device$"),
+        # As with two subPath mounts of a volume: only the rename itself tells.
+        (errno.EXDEV, f"{os.strerror(errno.EXDEV)}; .*{LEVEL_UP}"),
+    ],
+)
+def test_an_error_of_the_disk_is_explained(repository: Path, number: int, message: str) -> None:
+    with pytest.raises(ExportError, match=message):
+        fail_with(OSError(number, os.strerror(number)), repository)
+    assert versions_in(repository) == set()
 
 
 @pytest.mark.parametrize("withdrawn", [False, True])
@@ -83,52 +95,7 @@ def test_of_two_exports_at_once_the_later_one_is_refused(repository: Path, withd
         both()
     there = withdrawn_versions(repository) if withdrawn else repository / MODEL_NAME
     assert (there / "1" / "model.pt").read_text(encoding="utf-8") == "fast"
-    assert entries(repository) == (set() if withdrawn else {"1"})
-
-
-def test_a_repository_that_cannot_be_written(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("not a directory", encoding="utf-8")
-    with pytest.raises(ExportError, match=r"cannot write to .*file"):
-        make(tmp_path / "file", 1)
-
-
-def test_the_manifest_is_json_that_people_can_read(tmp_path: Path) -> None:
-    write_manifest(tmp_path, {"name": "modèle", "f1": None})
-    text = (tmp_path / "model.json").read_text(encoding="utf-8")
-    assert json.loads(text) == {"name": "modèle", "f1": None}
-    assert "modèle" in text
-    assert text.endswith("}\n")
-
-
-def test_an_export_changes_nothing_that_triton_polls_but_the_new_version(
-    repository: Path, staging_place: Path
-) -> None:
-    make(repository, 1)
-    before = snapshot(repository)
-    with staged_version(repository, 2) as staging:
-        (staging / "model.pt").write_text("weights", encoding="utf-8")
-        assert snapshot(repository) == before
-        assert staging_place in staging.parents
-    after = snapshot(repository)
-    new = {name for name in after if name.startswith(f"{MODEL_NAME}/2")}
-    assert {name for name in after if after[name] != before.get(name)} == {MODEL_NAME, *new}
-
-
-def test_an_export_that_fails_changes_nothing_that_triton_polls(repository: Path) -> None:
-    make(repository, 1)
-    before = snapshot(repository)
-    with pytest.raises(RuntimeError), staged_version(repository, 2):
-        raise RuntimeError
-    assert snapshot(repository) == before
-
-
-def test_the_staging_place_goes_when_the_last_export_ends(
-    repository: Path, staging_place: Path
-) -> None:
-    with staged_version(repository, 1):
-        make(repository, 2)
-        assert len([*staging_place.iterdir()]) == 1
-    assert not staging_place.exists()
+    assert versions_in(repository) == (set() if withdrawn else {"1"})
 
 
 def test_a_repository_that_is_a_link_is_staged_beside_the_directory(tmp_path: Path) -> None:
@@ -187,11 +154,16 @@ def test_many_exports_at_once(repository: Path, staging_place: Path) -> None:
     assert not staging_place.exists()
 
 
-def test_no_room_beside_the_repository(repository: Path, staging_place: Path) -> None:
-    staging_place.write_text("in the way", encoding="utf-8")
-    with pytest.raises(ExportError, match=rf"cannot write to {staging_place}: .*{LEVEL_UP}"):
-        make(repository, 1)
-    assert next_version(repository) == 1
+@pytest.mark.parametrize(
+    ("in_the_way", "message"),
+    [("repository", "/bert_qa: Not a directory"), ("repository.staging", f": .*{LEVEL_UP}")],
+)
+def test_a_place_that_cannot_be_written_is_named(
+    tmp_path: Path, in_the_way: str, message: str
+) -> None:
+    (tmp_path / in_the_way).write_text("not a directory", encoding="utf-8")
+    with pytest.raises(ExportError, match=rf"cannot write to .*/{in_the_way}{message}"):
+        make(tmp_path / "repository", 1)
 
 
 def test_a_model_directory_that_is_read_only_is_noticed_before_the_work(
@@ -213,16 +185,4 @@ def test_another_filesystem_is_noticed_before_the_work(
             staged_version(repository, 1),
         ):
             pytest.fail("the block was entered")
-    assert not staging_place.exists()
-
-
-def test_a_rename_across_mounts_of_one_filesystem(repository: Path, staging_place: Path) -> None:
-    """As with two subPath mounts of a volume: only the rename itself tells."""
-
-    def fail() -> None:
-        with staged_version(repository, 1):
-            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
-
-    with pytest.raises(ExportError, match=f"{os.strerror(errno.EXDEV)}; .*{LEVEL_UP}"):
-        fail()
     assert not staging_place.exists()

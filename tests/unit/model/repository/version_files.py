@@ -1,5 +1,6 @@
 """Version directories for tests: real ones, with small files."""
 
+import hashlib
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,11 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from spanqa_model.repository.configurations import CONFIGURATION_FILES
+from spanqa_model.repository.configurations import CONFIGURATION_FILES, SUPERSEDED
 from spanqa_model.repository.staging import staged_version, write_manifest
 from spanqa_model.repository.versions import MODEL_NAME, withdrawn_versions
-
-EARLIER = Path(__file__).with_name("superseded")  # what the release before the table shipped
 
 
 def make(repository: Path, version: int, content: str = "weights") -> Path:
@@ -32,10 +31,17 @@ def snapshot(directory: Path) -> dict[str, tuple[int, int, int]]:
     }
 
 
-def entries(repository: Path) -> set[str]:
+def versions_in(repository: Path) -> set[str]:
     """What lies beside the configurations."""
     ours = {Path(name).parts[0] for name in CONFIGURATION_FILES}
     return {path.name for path in (repository / MODEL_NAME).iterdir()} - ours
+
+
+def let_release_supersede(monkeypatch: pytest.MonkeyPatch, installed: Path, relative: str) -> None:
+    """Let an installed configuration be one that an earlier release shipped."""
+    content = b"# of an earlier release\n"
+    installed.write_bytes(content)
+    monkeypatch.setitem(SUPERSEDED, relative, {hashlib.sha256(content).hexdigest()})
 
 
 def withdraw_by_hand(repository: Path, version: int) -> Path:

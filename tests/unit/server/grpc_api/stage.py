@@ -18,7 +18,7 @@ from spanqa.v1.question_answering_pb2_grpc import (
     add_QuestionAnsweringServiceServicer_to_server,
 )
 from spanqa_server.errors import ModelUnavailableError
-from spanqa_server.grpc_api.interceptors import PREFIX, CallInterceptor
+from spanqa_server.grpc_api.interceptors import CallInterceptor
 from spanqa_server.grpc_api.items import ServedModel
 from spanqa_server.grpc_api.servicer import QuestionAnsweringServicer
 from spanqa_server.qa.answerer import Logits
@@ -97,20 +97,10 @@ class Service:
     """The running service, and how it is asked."""
 
     def __init__(self, channel: grpc.aio.Channel, model: ControlledModel, models: Models) -> None:
-        self._channel = channel
         self.stub: Any = QuestionAnsweringServiceStub(channel)
         self.model = model
         self.models = models
         self.counters = Counters()
-
-    def raw_call(self, method: str, request: bytes) -> Awaitable[object]:
-        """Call a method with these bytes, whatever they are."""
-        call: Any = self._channel.unary_unary(PREFIX + method)
-        return call(request)  # type: ignore[no-any-return]
-
-    def raw_stream(self) -> Any:
-        """A stream whose messages are bytes."""
-        return self._channel.stream_stream(PREFIX + "StreamAnswer")()
 
     async def refusal(self, call: Awaitable[object]) -> Refusal:
         """The status that a call ends with."""
@@ -148,16 +138,14 @@ def read_details(status: status_pb2.Status) -> tuple[list[str], str]:
     return [violation.field for violation in request.field_violations], info.reason
 
 
-def serve_played(model: PlayedModel, version: str = "3", **limits: Any) -> ServedModel:
-    answerer = make_answerer(model=model, **limits)
-    return ServedModel(answerer, pb.GetModelResponse(name="played", version=version))
+def serve_played(model: PlayedModel, version: str = "3") -> ServedModel:
+    return ServedModel(make_answerer(model=model), pb.GetModelResponse(version=version))
 
 
 @asynccontextmanager
 async def serving(
     *,
     default_timeout: float = 60.0,
-    max_batch_items: int = 20,
     max_stream_pairs: int = 8,
     capacity: int = 100_000,
     throughput: float = math.inf,
@@ -172,9 +160,7 @@ async def serving(
         max_wait=math.inf,
         throughput=lambda: throughput,
     )
-    servicer = QuestionAnsweringServicer(
-        models, admission, default_timeout, max_batch_items, max_stream_pairs
-    )
+    servicer = QuestionAnsweringServicer(models, admission, default_timeout, 20, max_stream_pairs)
     server = grpc.aio.server(interceptors=[CallInterceptor()])
     add_QuestionAnsweringServiceServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")

@@ -8,7 +8,6 @@ from google.rpc import code_pb2
 from spanqa.v1 import question_answering_pb2 as pb
 from unit.server.grpc_api.stage import Service, pair, serving
 
-LONG = "the light keeper " * 300
 CAPACITY = 300
 HELD = "the light keeper " * 60  # more than half of the capacity
 
@@ -48,15 +47,6 @@ async def test_a_full_server_refuses_at_once_and_says_when_to_come_again() -> No
         assert (await service.stub.Answer(pair(context=HELD))).answers
 
 
-async def test_a_small_call_and_a_long_one_find_room() -> None:
-    async with serving(capacity=CAPACITY) as service:
-        gate, call = await hold_one(service)
-        gate.set()
-        assert (await service.stub.Answer(pair())).answers
-        assert (await service.stub.Answer(pair(context=LONG))).answers
-        await call
-
-
 async def test_a_cancelled_call_leaves_its_room() -> None:
     async with serving(capacity=CAPACITY) as service:
         _, call = await hold_one(service)
@@ -64,16 +54,6 @@ async def test_a_cancelled_call_leaves_its_room() -> None:
         await service.model.until(lambda: service.model.under_way == 0)
         service.model.gates.clear()
         assert (await service.stub.Answer(pair(context=HELD), wait_for_ready=True)).answers
-
-
-async def test_what_would_be_too_late_is_refused() -> None:
-    async with serving(capacity=CAPACITY, throughput=10.0) as service:
-        gate, call = await hold_one(service)
-        refusal = await service.refusal(service.stub.Answer(pair(), timeout=5))
-        assert refusal.code == "RESOURCE_EXHAUSTED"
-        assert "longer than the deadline allows" in refusal.message
-        gate.set()
-        await call
 
 
 async def test_pairs_of_batches_and_streams_wait() -> None:

@@ -15,7 +15,7 @@ from spanqa_server.qa.offsets import OffsetUnit
 from spanqa_server.qa.requests import Limits, ModelDefaults, Options, Question
 from spanqa_server.qa.results import AnswerSet, LogitSet
 from spanqa_server.qa.text_cache import TextCache
-from spanqa_server.qa.tokenizer import TextTokenizer, TokenizedText
+from spanqa_server.qa.tokenizer import TextTokenizer
 from spanqa_server.qa.windows import PackedWindows
 from unit.server.vocabulary import make_tokenizer
 
@@ -87,36 +87,24 @@ def make_answerer(
     threads: Executor | None = None,
     **limits: int,
 ) -> Answerer:
+    threads = threads or THREADS
     return Answerer(
-        TOKENIZERS[name],
+        TextCache(TOKENIZERS[name], threads, 1 << 20),
         ModelDefaults(384, 128, has_no_answer=True),
         make_limits(**limits),
         model or PlayedModel(),
-        threads or THREADS,
-        no_cache(),
+        threads,
     )
 
 
-def no_cache() -> TextCache[TokenizedText]:
-    return TextCache(0, lambda kept: None)
-
-
 def ask(answerer: Answerer, question: str, *texts: str, **options: Any) -> AnswerSet:
-    return asyncio.run(answer(answerer, Question(question, texts, Options(**options), "documents")))
-
-
-async def answer(answerer: Answerer, question: Question) -> AnswerSet:
-    with answerer.texts() as texts:
-        return await answerer.answer(question, texts)
+    request = Question(question, texts, Options(**options), "documents")
+    return asyncio.run(answerer.answer(request))
 
 
 def ask_logits(answerer: Answerer, question: str, context: str, **options: Any) -> LogitSet:
-    async def compute() -> LogitSet:
-        with answerer.texts() as texts:
-            request = Question(question, (context,), Options(**options))
-            return await answerer.compute_logits(request, texts)
-
-    return asyncio.run(compute())
+    request = Question(question, (context,), Options(**options))
+    return asyncio.run(answerer.compute_logits(request))
 
 
 def cut(text: str, start: int, end: int, unit: OffsetUnit) -> str:

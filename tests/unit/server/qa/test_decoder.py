@@ -1,6 +1,7 @@
 """The decoder against brute force: every pair of tokens of every window is tried."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -38,15 +39,6 @@ def test_equals_brute_force(
     assert sum(probabilities) <= 1 + 1e-9
 
 
-@given(problems(most_documents=3), st.integers(1, 12), st.integers(1, 30), THRESHOLDS)
-@settings(deadline=None, max_examples=200)
-def test_fewer_answers_are_the_first_of_more(
-    problem: Problem, top_k: int, max_answer_tokens: int, threshold: float | None
-) -> None:
-    every = run_decoder(problem, EVERY_SPAN, max_answer_tokens, threshold)
-    assert run_decoder(problem, top_k, max_answer_tokens, threshold).spans == every.spans[:top_k]
-
-
 def single(starts: list[float], ends: list[float]) -> Problem:
     """One window of these context logits, one code point a token; other logits tempt."""
     tokens = list(range(len(starts)))
@@ -54,25 +46,6 @@ def single(starts: list[float], ends: list[float]) -> Problem:
     return Problem(
         [tokens], 2, [*tempt, *starts, 9e3], [*tempt, *ends, 9e3], tokens, [n + 1 for n in tokens]
     )
-
-
-def test_only_context_tokens_answer() -> None:
-    [span] = run_decoder(single([0.0, 2.0, 1.0], [0.0, 1.0, 3.0]), 1, 30).spans
-    assert (span.start, span.end, span.score) == (1, 3, 5.0)
-    assert (span.start_logit, span.end_logit) == (2.0, 3.0)
-
-
-@pytest.mark.parametrize(("longest", "place"), [(1, (0, 1)), (2, (0, 1)), (3, (0, 3)), (9, (0, 3))])
-def test_longest_answer(longest: int, place: tuple[int, int]) -> None:
-    [span] = run_decoder(single([5.0, 0.0, 0.0], [1.0, 0.0, 2.0]), 1, longest).spans
-    assert (span.start, span.end) == place
-
-
-def test_every_span_of_constant_logits_is_equally_probable_and_in_order() -> None:
-    spans = run_decoder(single([1.0] * 5, [1.0] * 5), EVERY_SPAN, 3).spans
-    places = [(span.start, span.end) for span in spans]
-    assert places == [(i, j) for i in range(5) for j in range(i + 1, min(i + 3, 5) + 1)]
-    assert [span.probability for span in spans] == pytest.approx([1 / 12] * 12, abs=1e-12)
 
 
 def test_a_span_of_two_windows_counts_once_with_its_better_score() -> None:
@@ -106,6 +79,13 @@ def test_spans_with_the_same_text_are_one_answer_but_every_term_of_the_sum() -> 
     assert span.probability == pytest.approx(math.exp(3) / total, abs=1e-12)
 
 
+def test_more_rows_are_read_where_the_best_are_one_answer() -> None:
+    problem = single([5.0, 5.0, 1.0], [0.0, 0.0, 0.0])
+    problem = replace(problem, token_starts=[4, 4, 6], token_ends=[5, 5, 7])
+    spans = run_decoder(problem, 2, 1).spans
+    assert [(span.start, span.end, span.score) for span in spans] == [(4, 5, 5.0), (6, 7, 1.0)]
+
+
 def test_no_token_with_text_means_no_span() -> None:
     problem = Problem([[0, 1]], 2, [1.0] * 5, [1.0] * 5, [3, 4], [3, 2])
     decoded = run_decoder(problem, 3, 30, no_answer_threshold=1e6)
@@ -131,13 +111,36 @@ def test_probabilities_of_logits_beyond_any_model() -> None:
     assert sum(span.probability for span in spans) == pytest.approx(1, abs=1e-9)
 
 
-def test_no_answer_is_the_lowest_of_the_windows_and_one_more_term() -> None:
-    starts = [3.0, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0]
-    problem = Problem([[0], [1]], 2, starts, starts, [0, 1], [1, 2])
-    decoded = run_decoder(problem, 5, 30, no_answer_threshold=0.0)
-    assert (decoded.no_answer, decoded.null_score) == (False, 2.0)
-    assert decoded.null_probability == pytest.approx(1 / 3, abs=1e-12)
-    assert [span.probability for span in decoded.spans] == pytest.approx([1 / 3] * 2, abs=1e-12)
-    plain = run_decoder(problem, 5, 30)
-    assert (plain.null_score, plain.null_probability) == (0.0, 0.0)
-    assert [span.probability for span in plain.spans] == pytest.approx([0.5] * 2, abs=1e-12)
+def two_documents(nulls: tuple[float, float], *scores: list[float]) -> Problem:
+    """A window each, of one-token spans with these scores, one code point a token."""
+    starts: list[float] = []
+    for null, own in zip(nulls, scores, strict=True):
+        starts += [null, 50.0, *own, 50.0]  # what is no context tempts
+    places = list(range(sum(map(len, scores))))
+    first = len(scores[0])
+    windows, ends = [places[:first], places[first:]], [place + 1 for place in places]
+    return Problem(windows, 2, starts, [0.0] * len(starts), places, ends, [0, 1])
+
+
+def test_a_document_in_which_no_answer_wins_has_none_but_stays_in_the_sum() -> None:
+    problem = two_documents((6.0, 1.0), [5.0, 4.0], [3.0])
+    decoded = run_decoder(problem, EVERY_SPAN, 1, 0.5)
+    assert [span.start for span in decoded.spans] == [2]
+    assert not decoded.no_answer
+    assert decoded.null_score == 1.0
+    total = sum(math.exp(score) for score in (5, 4, 3, 1))
+    assert decoded.spans[0].probability == pytest.approx(math.exp(3) / total, abs=1e-12)
+    assert decoded.null_probability == pytest.approx(math.exp(1) / total, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("threshold", "places"),
+    [(0.9, [1]), (1.0, [0, 1]), (1.1, [0, 1]), (-3.1, []), (-3.0, [1]), (None, [0, 1])],
+)
+def test_no_answer_needs_more_than_the_threshold(
+    threshold: float | None, places: list[int]
+) -> None:
+    # "No answer" is 1 ahead in the first document, 3 behind in the second.
+    decoded = run_decoder(two_documents((6.0, 1.0), [5.0], [4.0]), EVERY_SPAN, 1, threshold)
+    assert [span.start for span in decoded.spans] == places
+    assert decoded.no_answer is (places == [])

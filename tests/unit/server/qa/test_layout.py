@@ -1,13 +1,10 @@
 """Texts laid end to end: windows stay within a text, and places lead back to it."""
 
-import numpy as np
-import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from spanqa_server.qa.layout import Layout, begins_of, lay_out
+from spanqa_server.qa.layout import Layout, lay_out
 from spanqa_server.qa.tokenizer import TextTokenizer, TokenizedText
-from spanqa_server.qa.windows import plan_windows
 from unit.server.reference import cut_windows
 from unit.server.vocabulary import HANGUL, make_tokenizer
 
@@ -27,6 +24,7 @@ def lay(texts: list[str], room: int, doc_stride: int) -> Layout:
 
 @given(st.lists(TEXTS, min_size=1, max_size=7), ROOMS)
 @example(["", "the Anna", "", "", "é", ""], (1, 0))
+@example(["the Anna é"], (2, 1))
 @settings(deadline=None, max_examples=100)
 def test_every_window_is_a_window_of_one_text(texts: list[str], cut: tuple[int, int]) -> None:
     tokenized = tokenize(texts)
@@ -73,41 +71,3 @@ def test_places_lead_back_to_their_text(texts: list[str], cut: tuple[int, int]) 
         base = int(layout.bases[number])
         assert texts[number][start - base : end - base] == joined[start:end]
         assert end - base <= len(texts[number])
-
-
-@given(TEXTS, ROOMS)
-@settings(deadline=None)
-def test_one_text_equals_the_direct_way(text: str, cut: tuple[int, int]) -> None:
-    tokens = TOKENIZER.encode(text)
-    assume(len(tokens))
-    layout = lay_out((text,), [tokens], *cut)
-    plan = plan_windows(len(tokens), *cut)
-    assert layout.tokens is tokens
-    assert layout.plan.starts.tolist() == plan.starts.tolist()
-    assert layout.plan.ends.tolist() == plan.ends.tolist()
-    assert layout.bases.tolist() == layout.first_windows.tolist() == [0]
-    # The same beside texts that hold nothing, which the general way takes.
-    among = lay(["", text, " "], *cut)
-    assert among.plan.starts.tolist() == plan.starts.tolist()
-    assert among.tokens.ids.tolist() == tokens.ids.tolist()
-    assert among.tokens.starts.tolist() == tokens.starts.tolist()
-    assert {among.text_at(place) for place in tokens.starts.tolist()} == {1}
-
-
-def test_types_and_shapes() -> None:
-    layout = lay(["the Anna", "", "é"], 1, 0)
-    assert layout.tokens.ids.dtype == np.int32
-    for array in (
-        *(layout.tokens.starts, layout.tokens.ends, layout.bases),
-        *(layout.plan.starts, layout.plan.ends, layout.first_windows),
-    ):
-        assert array.dtype == np.int64
-    assert layout.bases.tolist() == [0, 8, 8]
-    assert layout.first_windows.tolist() == [0, 2]
-
-
-@pytest.mark.parametrize(
-    ("lengths", "begins"), [([], []), ([5], [0]), ([0, 0], [0, 0]), ([2, 0, 3, 1], [0, 2, 2, 5])]
-)
-def test_begins(lengths: list[int], begins: list[int]) -> None:
-    assert begins_of(lengths).tolist() == begins

@@ -41,18 +41,6 @@ def convert(text: str, positions: list[int], unit: OffsetUnit) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    ("unit", "expected"),
-    [
-        (OffsetUnit.UTF8, [0, 1, 3, 6, 10]),
-        (OffsetUnit.UTF16, [0, 1, 2, 3, 5]),
-        (OffsetUnit.UTF32, [0, 1, 2, 3, 4]),
-    ],
-)
-def test_widths_of_one_to_four_bytes(unit: OffsetUnit, expected: list[int]) -> None:
-    assert convert("aé東😀", [0, 1, 2, 3, 4], unit) == expected
-
-
-@pytest.mark.parametrize(
     ("text", "utf8", "utf16"),
     [
         *[("\x7f", 1, 1), ("\x80", 2, 1), ("\u07ff", 2, 1), ("\u0800", 3, 1), ("\uffff", 3, 1)],
@@ -62,18 +50,3 @@ def test_widths_of_one_to_four_bytes(unit: OffsetUnit, expected: list[int]) -> N
 def test_the_first_and_last_character_of_every_width(text: str, utf8: int, utf16: int) -> None:
     assert convert(text, [1], OffsetUnit.UTF8) == [utf8]
     assert convert(text, [1], OffsetUnit.UTF16) == [utf16]
-
-
-def test_order_and_repetition_of_positions_do_not_matter() -> None:
-    assert convert("é😀é😀", [4, 0, 2, 4, 2], OffsetUnit.UTF16) == [6, 0, 3, 6, 3]
-
-
-@pytest.mark.parametrize("text", ["abcd", "é😀é😀"])
-@pytest.mark.parametrize("unit", OffsetUnit)
-@pytest.mark.parametrize("shape", [(6,), (2, 3), (3, 2), (0,), (2, 0)])
-def test_positions_of_any_shape(text: str, unit: OffsetUnit, shape: tuple[int, ...]) -> None:
-    positions = np.resize(np.array([4, 0, 1, 2, 2, 3]), shape).astype(np.int64)
-    offsets = convert_offsets(text, positions, unit)
-    assert offsets.shape == shape
-    assert offsets.dtype == np.int64
-    assert offsets.ravel().tolist() == convert(text, positions.ravel().tolist(), unit)

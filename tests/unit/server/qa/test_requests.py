@@ -15,11 +15,13 @@ from spanqa_server.qa.requests import (
     Options,
     Question,
     WindowSize,
+    check_logits_tokens,
     check_question_tokens,
     check_request,
     resolve_windows,
 )
 from spanqa_server.qa.windows import SPECIAL_TOKENS
+from unit.server.reference import cut_windows
 
 LIMITS = Limits(
     max_question_tokens=64,
@@ -35,67 +37,79 @@ MODEL = ModelDefaults(max_sequence_tokens=384, doc_stride_tokens=128, has_no_ans
 NO_ANSWER_MODEL = ModelDefaults(384, 128, has_no_answer=True)
 
 
-def violations(call: Callable[[], object]) -> dict[str, str]:
+def violations(call: Callable[[], object]) -> list[tuple[str, str]]:
     with pytest.raises(InvalidRequestError) as raised:
         call()
-    told = {violation.field: violation.description for violation in raised.value.violations}
-    assert len(told) == len(raised.value.violations), "a field twice"
-    assert all(part in str(raised.value) for item in told.items() for part in item)
+    told = [(violation.field, violation.description) for violation in raised.value.violations]
+    assert all(part in str(raised.value) for item in told for part in item)
     return told
 
 
-def check(question: str = "Who?", context: str = "Anna.", **options: Any) -> None:
-    check_request(Question(question, (context,), Options(**options)), LIMITS, MODEL)
+def check(
+    question: str = "Who?",
+    context: str = "Anna.",
+    documents: Any = None,
+    **options: Any,
+) -> None:
+    field: Any = "context" if documents is None else "documents"
+    texts = (context,) if documents is None else documents
+    check_request(Question(question, texts, Options(**options), field), LIMITS, MODEL)
 
 
-def resolve(question_tokens: int, context_tokens: int, **options: int) -> WindowSize:
+def resolve(
+    question_tokens: int, *text_tokens: int, field: Any = "context", **options: Any
+) -> WindowSize:
     check_question_tokens(question_tokens, LIMITS)
     return resolve_windows(
-        Options(**options),  # type: ignore[arg-type]
+        Options(**options),
         LIMITS,
         MODEL,
         question_tokens=question_tokens,
-        text_tokens=[context_tokens],
+        text_tokens=list(text_tokens),
+        field=field,
     )
 
 
 @pytest.mark.parametrize(
     ("field", "text", "told"),
     [
-        ("question", "", "is empty"),
-        ("context", "", "is empty"),
-        ("question", " \n\t\u3000", "is blank"),
-        ("context", " \n\t\u3000", "is blank"),
+        ("question", "", "is empty; give some text"),
+        ("context", "", "is empty; give some text"),
+        ("question", " \n\t\u3000", "is blank; give some text"),
+        ("context", " \n\t\u3000", "is blank; give some text"),
         ("context", "x" * 1001, "has 1001 bytes of UTF-8; the limit is 1000"),
         ("context", "é" * 501, "has 1002 bytes of UTF-8; the limit is 1000"),
-        ("context", "😀" * 251, "has 1004 bytes of UTF-8; the limit is 1000"),
-        ("question", "x" * 16_385, "has 16385 bytes of UTF-8; the limit is 16384"),
         ("question", "😀" * 4_097, "has 16388 bytes of UTF-8; the limit is 16384"),
+        ("documents", (), "is empty; give at least one"),
+        ("documents", ("", "", ""), "is empty; give some text"),
+        ("documents", ("", " \u3000\n"), "is blank; give some text"),
+        ("documents", tuple("abcd"), "has 4 entries; the limit is 3: send fewer, the most prom"),
+        ("documents", ("é" * 251, "", "é" * 250), "has 1002 bytes of UTF-8; the limit is 1000"),
     ],
 )
-def test_texts(field: str, text: str, told: str) -> None:
-    found = violations(lambda: check(**{field: text}))
-    assert list(found) == [field]
-    assert told in found[field]
+def test_texts(field: str, text: Any, told: str) -> None:
+    [(named, description)] = violations(lambda: check(**{field: text}))
+    assert named == field
+    assert told in description
 
 
-@pytest.mark.parametrize(
-    ("option", "maximum"),
-    [
-        ("top_k", 20),
-        ("max_answer_tokens", 40),
-        ("max_sequence_tokens", 512),
-        ("doc_stride_tokens", 512),
-    ],
-)
-def test_whole_numbers(option: str, maximum: int) -> None:
+LARGEST = {
+    "top_k": 20,
+    "max_answer_tokens": 40,
+    "max_sequence_tokens": 512,
+    "doc_stride_tokens": 512,
+}
+
+
+@pytest.mark.parametrize("option", LARGEST)
+def test_whole_numbers(option: str) -> None:
+    maximum = LARGEST[option]
     for value in (0, 1, maximum):
         check(**{option: value})  # type: ignore[arg-type]
     for value in (-1, maximum + 1, -(2**31), 2**31 - 1):
         found = violations(lambda value=value: check(**{option: value}))  # type: ignore[misc]
-        assert list(found) == [f"options.{option}"]
-        assert f"is {value};" in found[f"options.{option}"]
-        assert f"from 0 (the default) to {maximum}" in found[f"options.{option}"]
+        told = f"is {value}; must be from 0 (the default) to {maximum}"
+        assert found == [(f"options.{option}", told)]
 
 
 @pytest.mark.parametrize(
@@ -104,7 +118,6 @@ def test_whole_numbers(option: str, maximum: int) -> None:
         ("min_probability", -0.01, "options.min_probability", "must be from 0 to 1"),
         ("min_probability", 1.01, "options.min_probability", "must be from 0 to 1"),
         ("min_probability", math.nan, "options.min_probability", "is nan"),
-        ("min_probability", math.inf, "options.min_probability", "is inf"),
         ("no_answer_threshold", math.nan, "options.no_answer_threshold", "is nan"),
         ("no_answer_threshold", -math.inf, "options.no_answer_threshold", "a finite number"),
         ("allow_no_answer", True, "options.allow_no_answer", "was not trained"),
@@ -112,34 +125,31 @@ def test_whole_numbers(option: str, maximum: int) -> None:
     ],
 )
 def test_other_options(option: str, value: object, field: str, told: str) -> None:
-    found = violations(lambda: check(**{option: value}))  # type: ignore[arg-type]
-    assert list(found) == [field]
-    assert told in found[field]
+    [(named, description)] = violations(lambda: check(**{option: value}))  # type: ignore[arg-type]
+    assert named == field
+    assert told in description
 
 
 def test_every_violation_is_told_at_once() -> None:
-    options = Options(
-        top_k=-1,
-        max_answer_tokens=41,
-        allow_no_answer=True,
-        no_answer_threshold=math.nan,
-        offset_unit=None,
-        max_sequence_tokens=513,
-        doc_stride_tokens=-5,
-        min_probability=math.nan,
-    )
-    found = violations(lambda: check_request(Question("", (" ",), options), LIMITS, MODEL))
-    texts = {"question", "context"}
-    names = {
-        *("top_k", "max_answer_tokens", "allow_no_answer", "no_answer_threshold"),
-        *("offset_encoding", "max_sequence_tokens", "doc_stride_tokens", "min_probability"),
+    options: Any = {
+        "top_k": -1,
+        "max_answer_tokens": 41,
+        "max_sequence_tokens": 513,
+        "doc_stride_tokens": -5,
+        "min_probability": math.nan,
+        "no_answer_threshold": math.nan,
+        "allow_no_answer": True,
     }
-    assert set(found) == texts | {f"options.{name}" for name in names}
+    found = violations(lambda: check("", " ", offset_unit=None, **options))
+    names = ["question", "context", *(f"options.{n}" for n in [*options, "offset_encoding"])]
+    assert [field for field, _ in found] == names
+    found = violations(lambda: check(documents=("x" * 300,) * 4))
+    assert ["entries" in found[0][1], "1200 bytes" in found[1][1]] == [True, True]
 
 
 def test_what_is_allowed() -> None:
-    check(context="x" * 1000)
-    check(min_probability=1.0, no_answer_threshold=-1e30)
+    check(context="x" * 1000, min_probability=1.0, no_answer_threshold=-1e30)
+    check(documents=("x" * 500, "x" * 499, " "))
     allowed = Options(allow_no_answer=True)
     check_request(Question("Who?", ("Anna.",), allowed), LIMITS, NO_ANSWER_MODEL)
 
@@ -160,8 +170,7 @@ def test_what_is_allowed() -> None:
 def test_defaults(
     question_tokens: int, options: dict[str, int], room: int, doc_stride: int
 ) -> None:
-    windows = -(-max(5 - doc_stride, 1) // (room - doc_stride))
-    assert resolve(question_tokens, 5, **options) == WindowSize(room, doc_stride, windows)
+    assert resolve(question_tokens, room, **options) == WindowSize(room, doc_stride, 1)
 
 
 @pytest.mark.parametrize(
@@ -171,37 +180,27 @@ def test_defaults(
         ((5, 0), {}, "context", "no character that the model reads"),
         ((65, 5), {}, "question", "has 65 tokens; the limit is 64"),
         ((10, 5), {"max_sequence_tokens": 13}, "options.max_sequence_tokens", "at least 14"),
-        ((10, 5), {"max_sequence_tokens": 1}, "options.max_sequence_tokens", "is 1, which"),
         (
             (10, 5),
             {"doc_stride_tokens": 371},
             "options.doc_stride_tokens",
             "is 371; must be smaller than the window's room for context, 371 tokens",
         ),
+        # More windows than could be counted in an array, let alone cut.
         (
-            (10, 27 + 100),
-            {"max_sequence_tokens": 40, "doc_stride_tokens": 26},
+            (10, 10**18),
+            {"max_sequence_tokens": 512, "doc_stride_tokens": 498},
             "context",
-            "into 101 windows; the limit is 100",
+            f"into {10**18 - 498} windows; the limit is 100",
         ),
     ],
 )
 def test_windows_that_do_not_work_out(
     tokens: tuple[int, int], options: dict[str, int], field: str, told: str
 ) -> None:
-    found = violations(lambda: resolve(*tokens, **options))
-    assert list(found) == [field]
-    assert told in found[field]
-
-
-def test_most_windows_are_allowed() -> None:
-    assert resolve(10, 27 + 99, max_sequence_tokens=40, doc_stride_tokens=26).doc_stride == 26
-
-
-def test_an_explosion_of_windows_is_refused_before_they_are_made() -> None:
-    # As many windows as these could not be counted in an array, let alone cut.
-    found = violations(lambda: resolve(10, 10**18, max_sequence_tokens=512, doc_stride_tokens=498))
-    assert f"into {10**18 - 498} windows; the limit is 100" in found["context"]
+    [(named, description)] = violations(lambda: resolve(*tokens, **options))
+    assert named == field
+    assert told in description
 
 
 @given(st.integers(1, 64), st.integers(0, 512), st.integers(0, 512), st.integers(0, 600))
@@ -218,3 +217,27 @@ def test_windows_fit_or_are_refused(question: int, sequence: int, stride: int, m
         assert 0 <= size.doc_stride < size.room
         assert size.room + question + SPECIAL_TOKENS == (sequence or 384)
         assert not stride or size.doc_stride == stride
+
+
+@given(st.lists(st.integers(0, 200), min_size=1, max_size=12).filter(any), st.integers(1, 10))
+@settings(deadline=None)
+def test_windows_of_all_texts_are_counted_together_as_they_are_cut(
+    text_tokens: list[int], room: int
+) -> None:
+    # With room for one token the overlap is 0, as the default is then.
+    options = {"max_sequence_tokens": room + 5 + SPECIAL_TOKENS, "doc_stride_tokens": room - 1}
+    windows = sum(len(cut_windows(range(n), room, room - 1)) for n in text_tokens if n)
+    if windows <= LIMITS.max_windows:
+        size = resolve(5, *text_tokens, **options)
+        assert size == WindowSize(room, room - 1, windows)
+    else:
+        [(field, told)] = violations(lambda: resolve(5, *text_tokens, field="documents", **options))
+        assert field == "documents"
+        assert f"into {windows} windows; the limit is 100" in told
+
+
+def test_raw_results_have_a_size() -> None:
+    check_logits_tokens(600, LIMITS)
+    [(field, told)] = violations(lambda: check_logits_tokens(601, LIMITS))
+    assert field == "context"
+    assert told.startswith("its windows have 601 tokens together; the limit is 600: ")

@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, normalizers
 
-from spanqa_server.qa.words import LONGEST_WORD, WORD, WordTokenizer, takes_words_apart, word_begins
+from spanqa_server.qa.words import LONGEST_WORD, WordTokenizer, takes_words_apart
 from unit.server.vocabulary import HANGUL, WORDS, make_tokenizer
 
 ANY = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
@@ -52,35 +52,42 @@ def test_same_tokens_and_offsets(lowercase: bool, text: str) -> None:
         assert by_words(BY_WORDS[lowercase], text) == expected
 
 
-@given(texts=st.lists(PIECES, max_size=8))
-@settings(deadline=None)
-def test_forgotten_words_are_learned_again(texts: list[str]) -> None:
-    forgetful = WordTokenizer(WHOLE[True], most_pieces=3)
-    for text in texts:
-        assert by_words(forgetful, text) == whole(True, text)
-        assert sum(1 + len(pieces) // 3 for pieces in forgetful._known.values()) <= 3 + 1 + (
-            2 * LONGEST_WORD
-        )
+class Spy:
+    """Says which words it was asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def encode(self, words: list[str], **how: bool) -> object:
+        self.asked += sorted(words)
+        return WHOLE[True].encode(words, **how)
 
 
 def test_a_word_is_asked_for_once() -> None:
-    asked = []
-
-    class Spy:
-        def encode(self, words: list[str], **how: bool) -> object:
-            asked.append(sorted(words))
-            return WHOLE[True].encode(words, **how)
-
-    tokenizer = WordTokenizer(Spy())
+    spy = Spy()
+    tokenizer = WordTokenizer(spy)
     long = "y" * (LONGEST_WORD + 1)
     for text in ("the lake, the", "the lake,", f"the {long}", long):
         assert by_words(tokenizer, text) == whole(True, text)
-    assert asked == [[",", "lake", "the"], [long], [long]]
+    assert spy.asked == [",", "lake", "the", long, long]
 
 
-@given(text=st.one_of(ANY, ASCII, PIECES))
-def test_where_words_begin(text: str) -> None:
-    assert word_begins(text).tolist() == [found.start() for found in WORD.finditer(text)]
+def test_words_that_are_used_are_remembered() -> None:
+    spy = Spy()
+    tokenizer = WordTokenizer(spy, capacity=4000)
+    for number in range(100):
+        tokenizer.encode(f"the w{number}")
+    tokenizer.encode("the w99 w0")
+    assert (spy.asked.count("the"), spy.asked.count("w99"), spy.asked.count("w0")) == (1, 1, 2)
+
+
+@given(texts=st.lists(PIECES, max_size=8), capacity=st.sampled_from([0, 300, 1000, 4000]))
+@settings(deadline=None)
+def test_forgotten_words_are_learned_again(texts: list[str], capacity: int) -> None:
+    forgetful = WordTokenizer(WHOLE[True], capacity)
+    for text in texts:
+        assert by_words(forgetful, text) == whole(True, text)
+        assert forgetful.nbytes <= capacity
 
 
 def test_it_is_not_for_every_kind_of_tokenizer() -> None:

@@ -47,11 +47,6 @@ def test_json_has_the_same_fields_always() -> None:
     }
 
 
-def test_json_has_the_fields_of_a_call() -> None:
-    told = fields(record("ended", method="Answer", code="OK", milliseconds=1.5))
-    assert (told["method"], told["code"], told["milliseconds"]) == ("Answer", "OK", 1.5)
-
-
 def test_json_has_the_text_of_an_exception() -> None:
     try:
         raise KeyError("odd")

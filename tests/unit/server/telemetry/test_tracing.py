@@ -7,57 +7,37 @@ from typing import Any
 
 import pytest
 from opentelemetry import trace
-from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import Decision
-from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.trace import SpanKind
 
 from spanqa_server.telemetry import tracing
 from support.collector import collector
 
-TRACE, PARENT = f"{7:032x}", f"{9:016x}"
+TRACEPARENT = ("traceparent", f"00-{7:032x}-{9:016x}-01")
 
 
-async def call(metadata: Any, *, code: int = 0, fault: str = "") -> tuple[tuple[str, str], ...]:
+async def call(metadata: Any) -> tuple[tuple[str, str], ...]:
     """A call with one stage; returns what Triton would be sent."""
     span = tracing.begin_call("a.B", "C", lambda: metadata)
     with tracing.stage("infer", SpanKind.CLIENT):
         sent = tracing.outgoing()
-    tracing.end_call(span, code, fault)
+    tracing.end_call(span, 0, "")
     return sent or ()
 
 
-def run(metadata: Any, **more: Any) -> tuple[tuple[str, str], ...]:
+def run(metadata: Any) -> tuple[tuple[str, str], ...]:
     """In a task of its own, as gRPC does."""
-    return asyncio.run(call(metadata, **more))
-
-
-def named(ended: InMemorySpanExporter) -> dict[str, ReadableSpan]:
-    return {span.name: span for span in ended.get_finished_spans()}
+    return asyncio.run(call(metadata))
 
 
 def test_without_a_collector_there_is_nothing() -> None:
     assert tracing.stage("queue") is tracing.NO_SPAN is tracing.stage("decode")
-    assert run((("traceparent", f"00-{TRACE}-{PARENT}-01"),)) == ()
+    assert run((TRACEPARENT,)) == ()
     assert tracing.ids() is None
 
 
-def test_a_call_is_part_of_its_callers_trace(ended: InMemorySpanExporter) -> None:
-    [(name, value)] = run((("traceparent", f"00-{TRACE}-{PARENT}-01"), ("x-bin", b"\xff")))
-    spans = named(ended)
-    server, stage = spans["a.B/C"], spans["infer"]
-    assert server.context
-    assert stage.context
-    assert server.parent
-    assert stage.parent
-    assert f"{server.context.trace_id:032x}" == TRACE
-    assert f"{server.parent.span_id:016x}" == PARENT
-    assert stage.parent.span_id == server.context.span_id
-    assert (server.kind, stage.kind) == (SpanKind.SERVER, SpanKind.CLIENT)
-    assert (name, value) == ("traceparent", f"00-{TRACE}-{stage.context.span_id:016x}-01")
-
-
-@pytest.mark.parametrize("metadata", [None, (), (("traceparent", "no such thing"),)])
+@pytest.mark.parametrize("metadata", [None, (), (("traceparent", "none"), ("x-bin", b"\xff"))])
 def test_any_other_call_begins_one(metadata: Any, ended: InMemorySpanExporter) -> None:
     run(metadata)
     run(metadata)
@@ -65,35 +45,10 @@ def test_any_other_call_begins_one(metadata: Any, ended: InMemorySpanExporter) -
     assert len(traces) == 2
 
 
-def test_a_call_that_is_not_sampled_costs_no_spans(ended: InMemorySpanExporter) -> None:
-    assert run((("traceparent", f"00-{TRACE}-{PARENT}-00"),)) == ()
-    assert named(ended) == {}
-
-
 def test_outside_of_calls_there_are_no_stages(ended: InMemorySpanExporter) -> None:
     with tracing.stage("tokenize"):
         pass
-    assert named(ended) == {}
-
-
-def test_errors_show(ended: InMemorySpanExporter) -> None:
-    async def fails() -> None:
-        span = tracing.begin_call("a.B", "C", lambda: None)
-        with pytest.raises(KeyError), tracing.stage("decode"):
-            raise KeyError("odd")
-        tracing.end_call(span, 13, "INTERNAL: odd")
-
-    asyncio.run(fails())
-    run(None, code=3)
-    first, second = (s for s in ended.get_finished_spans() if s.name == "a.B/C")
-    assert named(ended)["decode"].status.status_code is StatusCode.ERROR
-    assert (first.status.status_code, first.status.description) == (
-        StatusCode.ERROR,
-        "INTERNAL: odd",
-    )
-    assert second.status.status_code is StatusCode.UNSET
-    assert second.attributes
-    assert second.attributes["rpc.grpc.status_code"] == 3
+    assert not ended.get_finished_spans()
 
 
 @pytest.mark.parametrize(

@@ -5,32 +5,37 @@ from typing import Any
 
 import grpc
 import pytest
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from spanqa_server.errors import InferenceError
 from spanqa_server.scheduling.token_budget import TokenBudget
-from unit.server.triton.fake_triton import FakeTriton, connected, echo, hang, pack
+from spanqa_server.telemetry import tracing
+from support.fake_triton import FakeTriton, echo, hang
+from support.triton import inference, make_windows
+
+LONG = make_windows(1, [9] * 10)
 
 
 async def test_long_work_goes_in_chunks_and_comes_back_in_order(triton: FakeTriton) -> None:
-    packed = pack(31)
-    assert packed.window_lengths.tolist() == [9] * 10
-    last_came = asyncio.Event()
+    all_there = asyncio.Event()
 
     async def first_chunk_last(request: Any, context: Any) -> Any:
         if len(triton.requests) == 4:
-            last_came.set()
+            all_there.set()
         if request is triton.requests[0]:
-            await last_came.wait()
+            await all_there.wait()
         return await echo(request, context)
 
-    triton.behave = first_chunk_last
-    async with connected(triton.address, max_chunk_tokens=30) as inference:
-        logits = await inference.infer(packed)
-    assert logits.starts.tolist() == packed.input_ids.tolist()
-    assert logits.ends.tolist() == (packed.input_ids - 0.5).tolist()
+    triton.infer = first_chunk_last
+    budget = TokenBudget(100)
+    async with inference(triton.address, budget=budget, chunk=30) as model:
+        logits = await model.infer(LONG)
+    assert logits.starts.tolist() == LONG.input_ids.tolist()
+    assert logits.ends.tolist() == (LONG.input_ids - 0.5).tolist()
     lengths = sorted(triton.inputs(at)["window_lengths"] for at in range(4))
     assert lengths == [[9], [9] * 3, [9] * 3, [9] * 3]
     assert min(logits.queue_seconds, logits.infer_seconds) >= 0
+    assert budget.in_flight == 0
 
 
 async def test_a_short_request_overtakes_the_chunks_of_a_long_one(triton: FakeTriton) -> None:
@@ -40,13 +45,13 @@ async def test_a_short_request_overtakes_the_chunks_of_a_long_one(triton: FakeTr
         await go_on.wait()
         return await echo(request, context)
 
-    triton.behave = wait_at_first
+    triton.infer = wait_at_first
     # The long request's last chunk, 9 tokens, is shorter than the short request, 18.
     budget = TokenBudget(20)
-    async with connected(triton.address, budget=budget, max_chunk_tokens=30) as inference:
-        long = asyncio.create_task(inference.infer(pack(31)))
+    async with inference(triton.address, budget=budget, chunk=30) as model:
+        long = asyncio.create_task(model.infer(LONG))
         await triton.asked.wait()
-        short = asyncio.create_task(inference.infer(pack(7)))
+        short = asyncio.create_task(model.infer(make_windows(2, [9, 9])))
         await asyncio.sleep(0)
         assert budget.waiting == 4
         go_on.set()
@@ -57,16 +62,17 @@ async def test_a_short_request_overtakes_the_chunks_of_a_long_one(triton: FakeTr
 
 @pytest.mark.parametrize("chunk", [30, 4096])
 async def test_a_call_that_hangs_is_given_up_with_its_deadline(
-    triton: FakeTriton, chunk: int
+    triton: FakeTriton, ended: InMemorySpanExporter, chunk: int
 ) -> None:
-    triton.behave = hang
+    triton.infer = hang
     budget = TokenBudget(40)
-    async with connected(triton.address, budget=budget, max_chunk_tokens=chunk) as inference:
+    async with inference(triton.address, budget=budget, chunk=chunk) as model:
         limit = asyncio.timeout(None)
 
         async def ask() -> None:
+            tracing.begin_call("a.B", "C", lambda: None)
             async with limit:
-                await inference.infer(pack(31))
+                await model.infer(LONG)
 
         call = asyncio.create_task(ask())
         await triton.asked.wait()
@@ -77,6 +83,7 @@ async def test_a_call_that_hangs_is_given_up_with_its_deadline(
         assert (budget.in_flight, budget.waiting) == (0, 0)
         async with asyncio.timeout(10):
             await triton.given_up.wait()
+    assert "infer" in {span.name for span in ended.get_finished_spans()}
 
 
 async def test_a_chunk_that_fails_gives_up_the_others_and_tells_its_error(
@@ -87,9 +94,9 @@ async def test_a_chunk_that_fails_gives_up_the_others_and_tells_its_error(
             await context.abort(grpc.StatusCode.INTERNAL, "a kernel failed")
         return await hang(request, context)
 
-    triton.behave = first_fails
+    triton.infer = first_fails
     budget = TokenBudget(1000)
-    async with connected(triton.address, budget=budget, max_chunk_tokens=30) as inference:
-        with pytest.raises(InferenceError):
-            await inference.infer(pack(31))
+    async with inference(triton.address, budget=budget, chunk=30) as model:
+        with pytest.raises(InferenceError, match="a kernel failed"):
+            await model.infer(LONG)
     assert (budget.in_flight, budget.waiting) == (0, 0)

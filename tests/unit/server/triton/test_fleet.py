@@ -2,118 +2,122 @@
 
 import asyncio
 import socket
+from collections.abc import AsyncIterator
+from typing import Any
 
 import grpc
 import pytest
 
 from spanqa_server.errors import ModelUnavailableError, StartupError
-from spanqa_server.triton.client import Triton, VersionInference
+from spanqa_server.triton.client import VersionInference
 from spanqa_server.triton.fleet import Fleet, resolve, target_of
-from unit.server.triton.fake_triton import (
-    LIMITS,
-    FakeTriton,
-    connected,
-    hang,
-    pack,
-    reaching,
-    refuse,
-    running_triton,
-)
+from support.fake_triton import FakeTriton, echo, fake_triton, hang, refuse
+from support.triton import inference, make_windows
+
+PACKED = make_windows(1, [9])
 
 
-async def ask_both(client: Triton, *tritons: FakeTriton) -> None:
-    """Ask until each has been asked, which takes as long as the first connection does."""
+@pytest.fixture
+async def other() -> AsyncIterator[FakeTriton]:
+    async with fake_triton() as fake:
+        yield fake
+
+
+@pytest.fixture
+async def model(triton: FakeTriton, other: FakeTriton) -> AsyncIterator[VersionInference]:
+    """On both."""
+    async with asyncio.timeout(20), inference(triton.address, other.address) as model:
+        yield model
+
+
+def unknown(*arguments: object, **options: object) -> None:
+    raise socket.gaierror(-2, "Name or service not known")
+
+
+async def ask(model: VersionInference, times: int) -> None:
+    for _ in range(times):
+        await model.infer(PACKED)
+
+
+async def ask_until_asked(model: VersionInference, *tritons: FakeTriton) -> None:
+    """Until each has been asked anew, which takes as long as its connection does."""
+    for triton in tritons:
+        triton.asked.clear()
     async with asyncio.timeout(20):
         while not all(triton.asked.is_set() for triton in tritons):
-            await VersionInference(client, "3", LIMITS).infer(pack())
+            await model.infer(PACKED)
 
 
-async def test_several_are_asked_in_turn(triton: FakeTriton) -> None:
-    async with running_triton() as other, reaching(triton.address, other.address) as client:
-        await ask_both(client, triton, other)
-        before = len(triton.requests), len(other.requests)
-        for _ in range(6):
-            await VersionInference(client, "3", LIMITS).infer(pack())
-        assert (len(triton.requests), len(other.requests)) == (before[0] + 3, before[1] + 3)
+async def test_calls_go_in_turn_to_those_that_are_in_use(
+    triton: FakeTriton, other: FakeTriton, model: VersionInference
+) -> None:
+    async def asked(times: int) -> tuple[int, int]:
+        triton.requests.clear()
+        other.requests.clear()
+        await ask(model, times)
+        return len(triton.requests), len(other.requests)
+
+    use = model.triton.fleet.use
+    await ask_until_asked(model, triton, other)
+    assert await asked(6) == (3, 3)
+    await use([triton.address])
+    await ask_until_asked(model, triton)
+    assert await asked(6) == (6, 0)
+    await model.triton.probe(PACKED, "1", other.address)
+    assert len(other.requests) == 1, "it is asked by its address all the same"
+    await use([triton.address, other.address])
+    await ask_until_asked(model, triton, other)
+    await use([])  # where none is well, all are used
+    await ask_until_asked(model, triton, other)
+    assert await asked(6) == (3, 3)
 
 
-async def test_one_of_them_is_asked_by_its_address(triton: FakeTriton) -> None:
-    async with running_triton() as other, reaching(triton.address, other.address) as client:
-        for _ in range(4):
-            await VersionInference(client, "3", LIMITS).probe(pack(), other.address)
-        assert (len(triton.requests), len(other.requests)) == (0, 4)
+async def test_calls_at_one_that_goes_away_are_answered_by_the_other(
+    triton: FakeTriton, other: FakeTriton, model: VersionInference
+) -> None:
+    await ask_until_asked(model, triton, other)
+    other.asked.clear()
+    other.infer = hang
+    calls = [asyncio.create_task(model.infer(PACKED)) for _ in range(8)]
+    async with asyncio.timeout(20):
+        await other.asked.wait()
+        await other.stop()
+        await asyncio.gather(*calls)
+        await ask(model, 8)
 
 
-async def test_calls_at_one_that_goes_away_are_answered_by_the_other(triton: FakeTriton) -> None:
-    async with running_triton() as other, reaching(triton.address, other.address) as client:
-        await ask_both(client, triton, other)
-        other.asked.clear()
-        other.behave = hang
-        calls = [
-            asyncio.create_task(VersionInference(client, "3", LIMITS).infer(pack()))
-            for _ in range(8)
-        ]
-        async with asyncio.timeout(20):
-            await other.asked.wait()
-            await other.stop()
-            await asyncio.gather(*calls)
-            for _ in range(8):
-                await VersionInference(client, "3", LIMITS).infer(pack())
+async def test_calls_under_way_at_one_that_goes_out_go_on(
+    triton: FakeTriton, other: FakeTriton, model: VersionInference
+) -> None:
+    go_on = asyncio.Event()
 
-
-async def test_one_that_is_out_gets_no_calls(triton: FakeTriton) -> None:
-    async with running_triton() as other, reaching(triton.address, other.address) as client:
-        await ask_both(client, triton, other)
-        await client.fleet.use([triton.address])
-        before = len(other.requests)
-        for _ in range(6):
-            await VersionInference(client, "3", LIMITS).infer(pack())
-        assert len(other.requests) == before
-        other.asked.clear()
-        await client.fleet.use([triton.address, other.address])
-        await ask_both(client, triton, other)
-
-
-async def test_calls_under_way_at_one_that_goes_out_go_on(triton: FakeTriton) -> None:
-    answer = asyncio.Event()
-
-    async def slow(request: object, context: object) -> object:
-        await answer.wait()
+    async def slow(request: Any, context: Any) -> Any:
+        await go_on.wait()
         return await echo(request, context)
 
-    echo, triton.behave = triton.behave, slow
-    async with running_triton() as other, reaching(triton.address, other.address) as client:
-        call = asyncio.create_task(
-            VersionInference(client, "3", LIMITS).probe(pack(), triton.address)
-        )
-        shared = [
-            asyncio.create_task(VersionInference(client, "3", LIMITS).infer(pack())) for _ in "abcd"
-        ]
-        async with asyncio.timeout(20):
-            await triton.asked.wait()
-            await client.fleet.use([other.address])
-            answer.set()
-            await asyncio.gather(call, *shared)
-
-
-async def test_all_are_used_where_none_is_well(triton: FakeTriton) -> None:
-    async with running_triton() as other, reaching(triton.address, other.address) as client:
-        await client.fleet.use([])
-        await ask_both(client, triton, other)
+    triton.infer = slow
+    calls = [
+        asyncio.create_task(model.triton.probe(PACKED, "1", triton.address)),
+        *(asyncio.create_task(model.infer(PACKED)) for _ in range(4)),
+    ]
+    async with asyncio.timeout(20):
+        await triton.asked.wait()
+        await model.triton.fleet.use([other.address])
+        go_on.set()
+        await asyncio.gather(*calls)
 
 
 async def test_tries_end_with_the_call(triton: FakeTriton) -> None:
-    triton.behave = refuse(grpc.StatusCode.UNAVAILABLE, "not now")
-    async with connected(triton.address) as inference:
-        with pytest.raises(ModelUnavailableError):
-            await inference.infer(pack())
-        assert len(triton.requests) == 4
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.01):
-                await inference.infer(pack())
+    triton.infer = refuse(grpc.StatusCode.UNAVAILABLE, "not now")
+    async with inference(triton.address) as model:
+        call = asyncio.create_task(model.infer(PACKED))
+        await triton.asked.wait()
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
         tried = len(triton.requests)
         with pytest.raises(ModelUnavailableError):
-            await inference.infer(pack())
+            await model.infer(PACKED)
         assert len(triton.requests) == tried + 4, "nothing was left of the call before"
 
 
@@ -129,24 +133,20 @@ def test_addresses_of_both_versions(places: list[tuple[str, int]], target: str) 
     assert target_of(places) == target
 
 
-async def test_tritons_at_addresses_of_version_6() -> None:
+async def test_tritons_at_addresses_of_version_6(triton: FakeTriton) -> None:
     if not socket.has_dualstack_ipv6():
         pytest.skip("this machine has no IPv6")
-    async with running_triton("[::1]") as one, running_triton() as other:
-        async with reaching(one.address) as client:
-            await VersionInference(client, "3", LIMITS).infer(pack())
-        async with reaching(one.address, other.address) as client:
-            await ask_both(client, one, other)
+    async with fake_triton("[::1]") as one:
+        async with inference(one.address) as model:
+            await ask(model, 1)
+        async with inference(one.address, triton.address) as model:
+            await ask_until_asked(model, one, triton)
 
 
 async def test_names(monkeypatch: pytest.MonkeyPatch) -> None:
     assert resolve("127.0.0.1:1") == [("127.0.0.1", 1)]
     assert resolve("[::1]:1") == [("::1", 1)]
     assert ("127.0.0.1", 1) in resolve("localhost:1")
-
-    def unknown(*arguments: object, **options: object) -> None:
-        raise socket.gaierror(-2, "Name or service not known")
-
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     with pytest.raises(StartupError, match=r"^--triton b:2: Name or service not known$"):
         Fleet(["b:2", "c:3"])
@@ -155,15 +155,13 @@ async def test_names(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_a_name_that_leads_nowhere_any_more_is_where_it_was(
-    triton: FakeTriton, monkeypatch: pytest.MonkeyPatch
+    triton: FakeTriton,
+    other: FakeTriton,
+    model: VersionInference,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async with running_triton() as other, reaching(triton.address, other.address) as client:
-        await client.fleet.use([triton.address])
-
-        def unknown(*arguments: object, **options: object) -> None:
-            raise socket.gaierror(-2, "Name or service not known")
-
-        monkeypatch.setattr(socket, "getaddrinfo", unknown)
-        await client.fleet.use([triton.address, other.address])
-        monkeypatch.undo()
-        await ask_both(client, triton, other)
+    await model.triton.fleet.use([triton.address])
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    await model.triton.fleet.use([triton.address, other.address])
+    monkeypatch.undo()
+    await ask_until_asked(model, triton, other)

@@ -1,47 +1,56 @@
-"""A rollout in front of real version directories, with Triton, its clock and its faults played."""
+"""A rollout in front of real version directories; the host of the versions, and the clock, obey."""
 
 import asyncio
 import math
 import shutil
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from spanqa.v1 import question_answering_pb2 as pb
-from spanqa_server.grpc_api.items import ServedModel
-from spanqa_server.qa.answerer import Answerer, Logits
-from spanqa_server.qa.requests import ModelDefaults
+from spanqa_server.qa.answerer import Logits
 from spanqa_server.qa.windows import PackedWindows
 from spanqa_server.telemetry import metrics
-from spanqa_server.triton.client import VersionInference
+from spanqa_server.versions.host import Host
 from spanqa_server.versions.repository import ModelVersion, Readiness
 from spanqa_server.versions.rollout import Rollout
-from unit.server.qa.played import NoThreads, make_limits, no_cache
 from unit.server.version_files import write_version
 
+FIRST_BATCH_TOKENS = 4096
 
-class FakeHost:
-    """Has the versions in `holds` ready as soon as they are offered."""
+
+class FakeHost(Host):
+    """Has the versions in `holds` ready as soon as they are offered, and computes what it is told.
+
+    It stands for `TritonHost`, whose own tests ask a Triton.
+    """
+
+    chooses = True
 
     def __init__(self) -> None:
-        self.offered: list[dict[str, Path]] = []
-        self.holds: set[str] = set()
-        self.failures: dict[str, str] = {}
-        self.asked: list[str] = []
-        self.answers: dict[str, float] = {}
         self.tritons = ["first"]
-        self.silent: set[str] = set()
+        self.holds: set[str] = set()
         self.lacks: defaultdict[str, set[str]] = defaultdict(set)
+        """The versions that a Triton lacks though `holds` has them."""
+        self.silent: set[str] = set()
+        self.away: set[str] = set()
+        self.failures: dict[str, str] = {}
+        self.answers: dict[str, float] = {}
+        self.offered: list[dict[str, Path]] = []
         self.used: list[list[str]] = []
+        self.asked: list[str] = []
         self.was_asked = asyncio.Event()
         self.gate = asyncio.Event()
         self.gate.set()
-        self.chooses = True
-        self.away: set[str] = set()
-        self.probed: Callable[[str, PackedWindows, str], Awaitable[Logits]]
+        self.errors: dict[str, Exception] = {}
+        """By the version's number, the Triton's name or "first batch"."""
+        self.hanging: set[str] = set()
+        self.logit = 0.0
+        self.ragged = False
+        self.tried: list[str] = []
+        self.first_batches: list[tuple[str, str, int]] = []
 
     def offer(self, versions: dict[str, Path]) -> None:
         self.offered.append(versions)
@@ -67,8 +76,23 @@ class FakeHost:
         ready = seen and version in self.holds and version not in self.lacks[triton]
         return Readiness.READY if ready else Readiness.NOT_LOADED
 
-    async def probe(self, version: ModelVersion, packed: PackedWindows, triton: str) -> Logits:
-        return await self.probed(version.number, packed, triton)
+    async def probe(self, version: str, packed: PackedWindows, triton: str) -> Logits:
+        tokens, names = len(packed.input_ids), [version, triton]
+        first_batch = tokens > 5
+        if first_batch:
+            self.first_batches.append((version, triton, tokens))
+            names.append("first batch")
+        else:
+            self.tried.append(version)
+        if version in self.hanging or (first_batch and triton in self.hanging):
+            await asyncio.get_running_loop().create_future()
+        for name in names:
+            if error := self.errors.get(name):
+                raise error
+        logits = np.full(tokens, self.logit, dtype=np.float32)
+        if self.ragged and first_batch:
+            logits[-tokens // 8 :] = 512.0
+        return Logits(logits, logits, queue_seconds=0.0, infer_seconds=0.0)
 
     async def use(self, tritons: Collection[str]) -> None:
         self.used.append(list(tritons))
@@ -80,50 +104,17 @@ class Stage:
     def __init__(self, repository: Path) -> None:
         self.repository = repository
         self.host = FakeHost()
-        self.errors: dict[str, Exception] = {}
-        self.hanging: set[str] = set()
-        self.tried: list[str] = []
         self.switches: list[str] = []
-        self.first_batches: list[tuple[str, str, int]] = []
-        self.no_triton: Any = None
         self.seconds = 1000.0
-        self.logit = 0.0
-        self.ragged = False
-        self.host.probed = self.compute
         metrics.VERSION_STATE.clear()
-        self.rollout = Rollout(repository, self.host, self.build, self.switched, 4096)
-
-    def build(self, version: ModelVersion) -> ServedModel:
-        answerer = Answerer(
-            version.tokenizer,
-            ModelDefaults(384, 128, has_no_answer=False),
-            make_limits(),
-            VersionInference(self.no_triton, version.number, version.tensor_limits),
-            NoThreads(),
-            no_cache(),
+        self.rollout: Rollout[ModelVersion] = Rollout(
+            repository,
+            self.host,
+            build=lambda version: version,
+            on_switch=lambda version: self.switches.append(version.number),
+            first_batch_tokens=FIRST_BATCH_TOKENS,
+            clock=lambda: self.seconds,
         )
-        description = pb.GetModelResponse(name=version.manifest.name, version=version.number)
-        return ServedModel(answerer, description)
-
-    async def compute(self, number: str, packed: PackedWindows, triton: str) -> Logits:
-        """Answer for one version, or raise what `errors` has for it, or for its Triton."""
-        first_batch = len(packed.input_ids) > 5
-        if first_batch:
-            self.first_batches.append((number, triton, len(packed.input_ids)))
-        else:
-            self.tried.append(number)
-        if number in self.hanging or (first_batch and triton in self.hanging):
-            await asyncio.get_running_loop().create_future()
-        for name in (number, triton, "first batch" if first_batch else ""):
-            if error := self.errors.get(name):
-                raise error
-        logits = np.full(len(packed.input_ids), self.logit, dtype=np.float32)
-        if self.ragged and first_batch:
-            logits[-len(logits) // 8 :] = 512.0
-        return Logits(logits, logits, queue_seconds=0.0, infer_seconds=0.0)
-
-    def switched(self, version: ModelVersion) -> None:
-        self.switches.append(version.number)
 
     def publish(self, *numbers: str, ready: bool = True, **manifest: Any) -> None:
         """Put versions there; Triton will have them once they are offered, or not."""
@@ -132,8 +123,17 @@ class Stage:
             if ready:
                 self.host.holds.add(number)
 
+    async def publish_serving(self, *numbers: str) -> None:
+        """The same, and the newest serves."""
+        self.publish(*numbers)
+        assert await self.look()
+        assert self.serving == numbers[-1]
+
     def directory(self, number: str) -> Path:
         return self.repository / "bert_qa" / number
+
+    def damage(self, number: str) -> None:
+        (self.directory(number) / "model.pt").write_bytes(b"half of it")
 
     def withdraw(self, number: str) -> None:
         shutil.rmtree(self.directory(number))
@@ -154,7 +154,7 @@ class Stage:
 
     @property
     def serving(self) -> str:
-        return self.rollout.current().description.version
+        return self.rollout.current().number
 
     @property
     def offered(self) -> set[str]:

@@ -1,7 +1,6 @@
 """A version that served is asked again now and then, and is out while it does not answer right."""
 
 import asyncio
-import logging
 from pathlib import Path
 
 import pytest
@@ -13,140 +12,12 @@ from spanqa_server.errors import (
     OverloadedError,
     ServerError,
 )
-from spanqa_server.versions import canary
-from spanqa_server.versions.canary import PAUSE_SECONDS, PROOF_SECONDS, windows_for
+from spanqa_server.versions import canary, canary_run
+from spanqa_server.versions.canary import PAUSE_SECONDS, PROOF_SECONDS
+from spanqa_server.versions.canary_run import windows_for
 from spanqa_server.versions.repository import load_version
 from unit.server.version_files import write_version
-from unit.server.versions.rollout_stage import Stage
-
-
-@pytest.fixture
-async def serving(stage: Stage) -> Stage:
-    stage.publish("1")
-    assert await stage.look()
-    return stage
-
-
-async def test_an_answer_is_proof_for_a_while(serving: Stage) -> None:
-    assert await serving.look(5)
-    assert serving.tried == ["1"]
-    for times in (2, 3):
-        serving.seconds += PROOF_SECONDS
-        assert await serving.look(5)
-        assert serving.tried == ["1"] * times
-
-
-async def test_nonsense_is_no_answer(serving: Stage, caplog: pytest.LogCaptureFixture) -> None:
-    serving.logit = 40.0
-    assert await serving.look(), "proof is still good"
-    serving.seconds += PROOF_SECONDS
-    assert not await serving.look()
-    assert "at first: its canary's logits differ from before by up to 40" in caplog.text
-    with pytest.raises(ModelUnavailableError, match="failed its canary"):
-        serving.rollout.current()
-    serving.logit = 0.1  # rounding
-    assert await serving.look()
-    assert serving.serving == "1"
-
-
-async def test_a_version_that_fails_is_out_until_it_answers(
-    serving: Stage, caplog: pytest.LogCaptureFixture
-) -> None:
-    serving.errors["1"] = InferenceError("CUDA error")
-    serving.host.answers["1"] = serving.seconds
-    serving.seconds += PROOF_SECONDS
-    assert not await serving.look(3)
-    assert "failed its canary at first: CUDA error" in caplog.text
-    del serving.errors["1"]
-    assert await serving.look()
-    assert [record.levelno for record in caplog.records if record.levelno > logging.ERROR] == []
-
-
-@pytest.mark.parametrize(
-    "error",
-    [ModelUnavailableError("no"), OverloadedError("full"), DeadlineError("late")],
-    ids=lambda error: type(error).__name__,
-)
-async def test_calls_that_are_answered_are_proof_too(serving: Stage, error: ServerError) -> None:
-    serving.errors["1"] = error
-    serving.seconds += PROOF_SECONDS
-    serving.host.answers["1"] = serving.seconds - 1
-    assert await serving.look()
-    serving.seconds += PROOF_SECONDS
-    assert not await serving.look()
-    assert not await serving.look()
-    assert serving.serving == "1", "calls may still try"
-    serving.errors.clear()
-    assert await serving.look(), "asked again in the next look"
-
-
-async def test_the_first_batch_is_large_and_comes_once(serving: Stage) -> None:
-    assert serving.first_batches == [("1", "first", 4096)]
-    serving.seconds += PROOF_SECONDS
-    assert await serving.look(2)
-    assert serving.first_batches == [("1", "first", 4096)]
-
-
-async def test_a_version_that_fails_on_its_first_batch_never_serves(
-    serving: Stage, caplog: pytest.LogCaptureFixture
-) -> None:
-    serving.publish("2")
-    serving.errors["first batch"] = InferenceError("CUDA out of memory")
-    assert await serving.look(3)
-    assert (serving.serving, serving.offered) == ("1", {"1"})
-    assert "is broken: it failed a first batch of 4,096 tokens (CUDA out of memory)" in (
-        caplog.text
-    )
-
-
-async def test_a_version_with_other_logits_for_each_of_equal_windows_never_serves(
-    serving: Stage, caplog: pytest.LogCaptureFixture
-) -> None:
-    """As where the module returns fewer than there are tokens."""
-    serving.publish("2")
-    serving.ragged = True
-    assert await serving.look(3)
-    assert (serving.serving, serving.states()["2"]) == ("1", "failed")
-    assert "(the logits of identical windows differ by up to 512)" in caplog.text
-
-
-async def test_a_first_batch_that_takes_long_holds_nothing_up(
-    serving: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(canary, "SOON_SECONDS", 0.01)
-    serving.publish("2")
-    serving.hanging.add("first")
-    assert await serving.look(3), "version 1 serves on, and is looked at"
-    assert (serving.serving, len(serving.first_batches)) == ("1", 2)
-    serving.withdraw("2")
-    under_way = [task for task in asyncio.all_tasks() if "_try_first" in repr(task)]
-    assert len(under_way) == 1
-    assert await serving.look()
-    async with asyncio.timeout(20):
-        await asyncio.wait(under_way)
-    assert under_way[0].cancelled(), "nobody waits for a version that is gone"
-
-
-async def test_a_triton_that_started_again_computes_a_first_batch_again(serving: Stage) -> None:
-    serving.host.away = {"first"}
-    assert not await serving.look()
-    serving.host.away = set()
-    serving.errors["first batch"] = InferenceError("CUDA out of memory")
-    serving.host.answers["1"] = serving.seconds
-    assert not await serving.look(2), "answers from before its restart prove nothing"
-    assert len(serving.first_batches) == 2, "not in every look"
-    serving.errors.clear()
-    serving.seconds += PAUSE_SECONDS
-    assert await serving.look()
-    assert len(serving.first_batches) == 3
-
-
-async def test_a_triton_that_is_only_silent_does_not(serving: Stage) -> None:
-    serving.host.silent = {"first"}
-    assert not await serving.look()
-    serving.host.silent = set()
-    assert await serving.look()
-    assert len(serving.first_batches) == 1
+from unit.server.versions.rollout_stage import FIRST_BATCH_TOKENS, Stage
 
 
 def test_the_windows_of_a_canary(tmp_path: Path) -> None:
@@ -163,43 +34,129 @@ def test_the_windows_of_a_canary(tmp_path: Path) -> None:
         assert len(made.short.input_ids) <= 5
 
 
+async def test_an_answer_is_proof_for_a_while(serving: Stage) -> None:
+    for times in (1, 2, 3):
+        assert await serving.look(5)
+        assert serving.host.tried == ["1"] * times
+        serving.seconds += PROOF_SECONDS
+    first_batch = ("1", "first", FIRST_BATCH_TOKENS)
+    assert serving.host.first_batches == [first_batch], "once for each start of Triton"
+
+
+async def test_nonsense_is_no_answer(serving: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    serving.host.logit = 40.0
+    assert await serving.look(), "proof is still good"
+    serving.seconds += PROOF_SECONDS
+    assert not await serving.look()
+    assert "at first: its canary's logits differ from before by up to 40" in caplog.text
+    with pytest.raises(ModelUnavailableError, match="failed its canary"):
+        serving.rollout.current()
+    serving.host.logit = 0.1  # rounding
+    assert await serving.look()
+    assert serving.serving == "1"
+
+
+async def test_answers_to_calls_do_not_excuse_a_failure(
+    serving: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    serving.host.errors["1"] = InferenceError("CUDA error")
+    serving.host.answers["1"] = serving.seconds
+    serving.seconds += PROOF_SECONDS
+    assert not await serving.look(3)
+    assert "failed its canary at first: CUDA error" in caplog.text
+    serving.host.errors.clear()
+    assert await serving.look()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ModelUnavailableError("no"), OverloadedError("full"), DeadlineError("late")],
+    ids=lambda error: type(error).__name__,
+)
+async def test_calls_that_are_answered_are_proof_too(serving: Stage, error: ServerError) -> None:
+    serving.host.errors["1"] = error
+    serving.seconds += PROOF_SECONDS
+    serving.host.answers["1"] = serving.seconds - 1
+    assert await serving.look()
+    serving.seconds += PROOF_SECONDS
+    assert not await serving.look(2)
+    assert serving.serving == "1", "calls may still try"
+    serving.host.errors.clear()
+    assert await serving.look(), "asked again in the next look"
+
+
+async def test_a_first_batch_that_takes_long_holds_nothing_up(
+    serving: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(canary, "SOON_SECONDS", 0.01)
+    serving.publish("2")
+    serving.host.hanging.add("first")
+    assert await serving.look(3), "version 1 serves on, and is looked at"
+    assert (serving.serving, len(serving.host.first_batches)) == ("1", 2)
+    serving.withdraw("2")
+    under_way = [task for task in asyncio.all_tasks() if "run_first" in repr(task)]
+    assert len(under_way) == 1
+    assert await serving.look()
+    async with asyncio.timeout(20):
+        await asyncio.wait(under_way)
+    assert under_way[0].cancelled(), "nobody waits for a version that is gone"
+
+
+async def test_a_triton_that_started_again_computes_a_first_batch_again(serving: Stage) -> None:
+    serving.host.away = {"first"}
+    assert not await serving.look()
+    serving.host.away = set()
+    serving.host.errors["first batch"] = InferenceError("CUDA out of memory")
+    serving.host.answers["1"] = serving.seconds
+    assert not await serving.look(2), "answers from before its restart prove nothing"
+    assert len(serving.host.first_batches) == 2, "not in every look"
+    serving.host.errors.clear()
+    serving.seconds += PAUSE_SECONDS
+    assert await serving.look()
+    assert len(serving.host.first_batches) == 3
+
+
+async def test_a_triton_that_is_only_silent_does_not(serving: Stage) -> None:
+    serving.host.silent = {"first"}
+    assert not await serving.look()
+    serving.host.silent = set()
+    assert await serving.look()
+    assert len(serving.host.first_batches) == 1
+
+
 @pytest.fixture
 async def several(stage: Stage) -> Stage:
     """With two Tritons."""
     stage.host.tritons = ["first", "second"]
-    stage.publish("1")
-    assert await stage.look()
+    await stage.publish_serving("1")
+    assert stage.host.tried == ["1", "1"]
+    assert stage.host.used == [["first", "second"]]
     return stage
-
-
-async def test_each_triton_is_tried(several: Stage) -> None:
-    assert several.tried == ["1", "1"]
-    assert several.host.used == [["first", "second"]]
 
 
 @pytest.mark.parametrize("error", [InferenceError("CUDA error"), DeadlineError("late")])
 async def test_a_triton_that_fails_is_out_until_it_answers(
     several: Stage, error: ServerError
 ) -> None:
-    several.errors["second"] = error
+    several.host.errors["second"] = error
     several.seconds += PROOF_SECONDS
     several.host.answers["1"] = several.seconds  # of the other one
     assert await several.look(3)
     # One that is not answered in time may be busy: it is asked once more.
     busy = isinstance(error, DeadlineError)
     assert several.host.used[1:] == [["first", "second"]] * busy + [["first"]] * (3 - busy)
-    del several.errors["second"]
+    several.host.errors.clear()
     assert await several.look()
     assert several.host.used[-1] == ["first", "second"]
 
 
 async def test_all_that_are_busy_with_calls_stay(several: Stage) -> None:
-    several.errors = {"first": DeadlineError("late"), "second": DeadlineError("late")}
+    several.host.errors = {"first": DeadlineError("late"), "second": DeadlineError("late")}
     several.seconds += PROOF_SECONDS
     several.host.answers["1"] = several.seconds - 1
     assert await several.look()
     assert several.host.used[-1] == ["first", "second"]
-    several.errors["second"] = InferenceError("CUDA error")
+    several.host.errors["second"] = InferenceError("CUDA error")
     assert await several.look()
     assert several.host.used[-1] == ["first"]
 
@@ -207,9 +164,8 @@ async def test_all_that_are_busy_with_calls_stay(several: Stage) -> None:
 async def test_a_triton_that_answers_otherwise_from_its_start_is_out(stage: Stage) -> None:
     stage.host.tritons = ["first", "second"]
     stage.host.silent = {"second"}
-    stage.publish("1")
-    assert await stage.look()
-    stage.logit = 40.0
+    await stage.publish_serving("1")
+    stage.host.logit = 40.0
     stage.host.silent = set()
     assert await stage.look()
     assert stage.host.used == [["first"], ["first"]]
@@ -231,8 +187,8 @@ async def test_a_new_version_waits_for_first_batches_that_are_under_way(
     several: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(canary, "SOON_SECONDS", 0.01)
-    monkeypatch.setattr(canary, "FIRST_BATCH_SECONDS", 0.2)
-    several.hanging.add("second")
+    monkeypatch.setattr(canary_run, "FIRST_BATCH_SECONDS", 0.2)
+    several.host.hanging.add("second")
     several.publish("2")
     assert await several.look(2)
     assert several.serving == "1"

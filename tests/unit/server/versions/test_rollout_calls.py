@@ -1,4 +1,4 @@
-"""Calls during a change of versions, and the patience with a Triton that starts again."""
+"""Calls during a change of versions."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -12,85 +12,58 @@ from spanqa_server.errors import (
     ModelUnavailableError,
     VersionGoneError,
 )
-from spanqa_server.grpc_api.items import ServedModel
-from spanqa_server.versions.rollout import PATIENCE_SECONDS
+from spanqa_server.versions.repository import ModelVersion
 from unit.server.versions.rollout_stage import Stage
 
 
 def failing(
     error: Exception, asked: list[str], then: Callable[[], None] = lambda: None
-) -> Callable[[ServedModel], Awaitable[str]]:
+) -> Callable[[ModelVersion], Awaitable[str]]:
     """Work that fails the first time, before which something happens."""
 
-    async def work(model: ServedModel) -> str:
-        asked.append(model.description.version)
+    async def work(version: ModelVersion) -> str:
+        asked.append(version.number)
         if len(asked) == 1:
             then()
             raise error
-        return model.description.version
+        return version.number
 
     return work
 
 
-async def test_work_is_done_with_the_version_that_serves(stage: Stage) -> None:
-    stage.publish("1")
-    await stage.look()
+async def test_a_call_does_not_look(serving: Stage) -> None:
+    async def work(version: ModelVersion) -> ModelVersion:
+        return version
 
-    async def work(model: ServedModel) -> ServedModel:
-        return model
-
-    looks = len(stage.host.offered)
-    assert await stage.rollout.run(work) is stage.rollout.current()
-    assert len(stage.host.offered) == looks, "a call does not look"
+    assert await serving.rollout.run(work) is serving.rollout.current()
+    assert len(serving.host.offered) == 1
 
 
-async def test_no_version_yet(stage: Stage) -> None:
+async def test_work_is_done_again_with_the_successor(serving: Stage) -> None:
     asked: list[str] = []
-    with pytest.raises(ModelUnavailableError, match="not loaded yet"):
-        await stage.rollout.run(failing(VersionGoneError("gone"), asked))
-    assert asked == []
-
-
-async def test_work_is_done_again_with_the_successor(stage: Stage) -> None:
-    stage.publish("1")
-    await stage.look()
-    asked: list[str] = []
-    work = failing(VersionGoneError("gone"), asked, lambda: stage.publish("2"))
-    assert await stage.rollout.run(work) == "2"
+    work = failing(VersionGoneError("gone"), asked, lambda: serving.publish("2"))
+    assert await serving.rollout.run(work) == "2"
     assert asked == ["1", "2"]
 
 
-async def test_work_is_done_again_with_the_version_before(stage: Stage) -> None:
-    stage.publish("1", "2")
-    await stage.look()
-    asked: list[str] = []
-    work = failing(VersionGoneError("gone"), asked, lambda: stage.withdraw("2"))
-    assert await stage.rollout.run(work) == "1"
-    assert asked == ["2", "1"]
-
-
-async def test_work_is_done_again_once(stage: Stage) -> None:
-    stage.publish("1")
-    await stage.look()
+async def test_work_is_done_again_once(serving: Stage) -> None:
     asked: list[str] = []
 
-    async def work(model: ServedModel) -> None:
-        asked.append(model.description.version)
-        stage.publish(str(len(asked) + 1))
+    async def work(version: ModelVersion) -> None:
+        asked.append(version.number)
+        serving.publish(str(len(asked) + 1))
         raise VersionGoneError(f"gone {len(asked)}")
 
     with pytest.raises(VersionGoneError, match="gone 2"):
-        await stage.rollout.run(work)
+        await serving.rollout.run(work)
     assert asked == ["1", "2"]
 
 
-async def test_without_a_successor_the_error_stays(stage: Stage) -> None:
-    stage.publish("1")
-    await stage.look()
+async def test_without_a_successor_the_error_stays(serving: Stage) -> None:
     asked: list[str] = []
-    work = failing(VersionGoneError("gone"), asked, stage.host.holds.clear)
+    work = failing(VersionGoneError("gone"), asked, serving.host.holds.clear)
     with pytest.raises(VersionGoneError, match="gone"):
-        await stage.rollout.run(work)
+        await serving.rollout.run(work)
     assert asked == ["1"]
 
 
@@ -102,14 +75,12 @@ async def test_without_a_successor_the_error_stays(stage: Stage) -> None:
     ],
     ids=lambda error: type(error).__name__,
 )
-async def test_other_errors_are_not_tried_again(stage: Stage, error: Exception) -> None:
-    stage.publish("1")
-    await stage.look()
+async def test_other_errors_are_not_tried_again(serving: Stage, error: Exception) -> None:
     asked: list[str] = []
     with pytest.raises(type(error)):
-        await stage.rollout.run(failing(error, asked, lambda: stage.publish("2")))
+        await serving.rollout.run(failing(error, asked, lambda: serving.publish("2")))
     assert asked == ["1"]
-    assert stage.serving == "1"
+    assert serving.serving == "1"
 
 
 async def test_callers_that_look_at_the_same_time_share_one_look(stage: Stage) -> None:
@@ -125,87 +96,19 @@ async def test_callers_that_look_at_the_same_time_share_one_look(stage: Stage) -
         await impatient
     stage.host.gate.set()
     assert await asyncio.gather(*looks, late) == [True] * 5
-    assert (len(stage.host.offered), stage.host.asked, stage.tried) == (1, ["1"], ["1"])
+    assert (len(stage.host.offered), stage.host.asked) == (1, ["1"])
     assert await stage.look()
     assert len(stage.host.offered) == 2, "the next look is a new one"
 
 
 async def test_all_calls_that_meet_a_gone_version_move_on_together(stage: Stage) -> None:
-    stage.publish("1", "2")
-    await stage.look()
+    await stage.publish_serving("1", "2")
     stage.withdraw("2")
-    before = len(stage.host.offered)
 
-    async def work(model: ServedModel) -> str:
-        if model.description.version == "2":
+    async def work(version: ModelVersion) -> str:
+        if version.number == "2":
             raise VersionGoneError("gone")
-        return model.description.version
+        return version.number
 
     assert await asyncio.gather(*(stage.rollout.run(work) for _ in range(20))) == ["1"] * 20
-    assert len(stage.host.offered) == before + 1
-
-
-async def test_a_restart_of_triton_does_not_bring_an_older_version_at_once(stage: Stage) -> None:
-    stage.publish("1", "2")
-    await stage.look()
-    stage.host.holds.clear()
-    assert not await stage.look()
-    stage.host.holds.add("1")  # it is the first that Triton has again
-    for _ in range(3):
-        assert not await stage.look()
-        stage.seconds += (PATIENCE_SECONDS - 1) / 3
-    assert (stage.serving, stage.switches) == ("2", ["2"])
-    stage.host.holds.add("2")
-    assert await stage.look()
-    assert (stage.serving, stage.switches) == ("2", ["2"])
-
-
-async def test_patience_has_an_end(stage: Stage) -> None:
-    stage.publish("1", "2")
-    await stage.look()
-    stage.host.holds = {"1"}
-    assert not await stage.look()
-    stage.seconds += PATIENCE_SECONDS - 1
-    assert not await stage.look()
-    stage.seconds += 1
-    assert await stage.look()
-    assert (stage.serving, stage.switches) == ("1", ["2", "1"])
-    stage.host.holds.add("2")
-    assert await stage.look(), "and the newer one comes back as soon as it can"
-    assert stage.serving == "2"
-
-
-async def test_patience_begins_anew_after_each_recovery(stage: Stage) -> None:
-    stage.publish("1", "2")
-    await stage.look()
-    for _ in range(3):
-        stage.host.holds = {"1"}
-        assert not await stage.look()
-        stage.seconds += PATIENCE_SECONDS - 1
-        assert not await stage.look()
-        stage.host.holds = {"1", "2"}
-        assert await stage.look()
-    assert stage.switches == ["2"]
-
-
-async def test_at_the_start_the_newest_has_its_time_too(stage: Stage) -> None:
-    stage.publish("1")
-    stage.publish("2", ready=False)
-    assert not await stage.look()
-    stage.seconds += PATIENCE_SECONDS - 1
-    assert not await stage.look()
-    with pytest.raises(ModelUnavailableError):
-        stage.rollout.current()
-    stage.seconds += 1
-    assert await stage.look()
-    assert stage.serving == "1"
-
-
-async def test_a_newer_version_needs_no_patience_while_triton_starts_again(stage: Stage) -> None:
-    stage.publish("1")
-    await stage.look()
-    stage.host.holds.clear()
-    assert not await stage.look()
-    stage.publish("2")
-    assert await stage.look()
-    assert stage.serving == "2"
+    assert len(stage.host.offered) == 2

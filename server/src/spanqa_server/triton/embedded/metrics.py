@@ -13,7 +13,7 @@ COUNTER = re.compile(r"^(# TYPE \w+) counter$", re.MULTILINE)
 
 
 class TritonMetrics(Collector):
-    """What Triton says whenever it is asked for; nothing while it is away."""
+    """Triton's metrics, fetched when ours are; none while it is away."""
 
     def __init__(self, address: str) -> None:
         self._address = address
@@ -25,7 +25,7 @@ class TritonMetrics(Collector):
     def collect(self) -> Iterator[Metric]:
         try:
             page = fetch(self._address)
-            # The library would add _total to the names of counters, which dashboards do not.
+            # For a counter the library would add _total to Triton's name.
             yield from text_string_to_metric_families(COUNTER.sub(r"\1 untyped", page))
         except (OSError, HTTPException, ValueError):
             return
@@ -38,7 +38,7 @@ def pass_on(address: str, registry: CollectorRegistry) -> None:
 
 
 def fetch(address: str) -> str:
-    """Its page of metrics; raises OSError, HTTPException or ValueError where there is none."""
+    """Triton's page of metrics; raises OSError, HTTPException or ValueError."""
     connection = HTTPConnection(address, timeout=FETCH_SECONDS)
     try:
         connection.request("GET", "/metrics")

@@ -4,31 +4,30 @@ It listens on loopback only, is started again when it dies, and ends with this p
 """
 
 import logging
-import os
 import re
 import secrets
 import socket
-import sys
-import sysconfig
 import tempfile
 from collections import deque
 from pathlib import Path
 
-from spanqa_server.errors import StartupError
 from spanqa_server.processes.supervised import Program, Supervised
-from spanqa_server.triton.repository_view import (
-    link_backend,
-    link_configurations,
-    link_versions,
-    view_of,
+from spanqa_server.triton.embedded.command import (
+    BACKENDS,
+    REPOSITORY,
+    trace_flags,
+    triton_command,
+    triton_environment,
 )
+from spanqa_server.triton.embedded.wheel import link_backend, pytriton_package
+from spanqa_server.triton.repository_view import RepositoryView
 
 logger = logging.getLogger(__name__)
 
 STOP_SECONDS = 3.0
 LOAD_FAILURE = re.compile(r"failed to load '\w+' version (?P<number>\d+): (?P<reason>.*)")
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
-# What the frontend does not use; the header that opens it has a random value.
+# The parts of its API that the frontend does not use. The header that opens them is random.
 CLOSED = "model-config,model-repository,shared-memory,trace,logging"
 ERROR = re.compile(r"^(?:error|E\d{4}).*?[:\]] (?!.*Cuda)(?P<reason>.*)")
 
@@ -47,10 +46,10 @@ class EmbeddedTriton:
         """Nothing starts yet.
 
         Args:
-            model_repository: where versions are that will be offered.
-            threads: of the model; 0: one a core.
-            metrics: give out Triton's own, at `metrics_address`.
-            otlp_endpoint: the collector for traces, if there is one.
+            model_repository: has the configuration, and the versions that will be offered.
+            threads: number of the model's threads; 0 means one per core.
+            metrics: whether Triton serves its own metrics, at `metrics_address`.
+            otlp_endpoint: the collector of its traces; without one it sends none.
         """
         self.address = f"127.0.0.1:{free_port()}"
         self.metrics_address = f"127.0.0.1:{free_port()}" if metrics else ""
@@ -99,7 +98,7 @@ class EmbeddedTriton:
         self._tidy()
 
     def _tidy(self) -> None:
-        """Take away what a process had; one that was killed leaves its shared memory, too."""
+        """Delete the last process's directory, and shared memory that it may have left."""
         if self._directory:
             self._directory.cleanup()
             for region in SHARED_MEMORY.glob(f"{Path(self._directory.name).name}*"):
@@ -112,9 +111,9 @@ class EmbeddedTriton:
         self._directory = tempfile.TemporaryDirectory(
             prefix="spanqa-triton-", ignore_cleanup_errors=True
         )
-        self._link(Path(self._directory.name))
-        self.last_lines.clear()
         directory = Path(self._directory.name)
+        self._link(directory)
+        self.last_lines.clear()
         return Program(
             [
                 *triton_command(package, directory, self.address, self.metrics_address),
@@ -126,11 +125,9 @@ class EmbeddedTriton:
         )
 
     def _link(self, directory: Path) -> None:
-        """Lay out what Triton sees, or what is missing of it."""
-        link_backend(pytriton_package(), directory)
-        view = view_of(directory)
-        link_configurations(view, self._repository / view.name)
-        link_versions(view, self._offered)
+        """Make the links that Triton sees, as far as they are missing."""
+        link_backend(pytriton_package(), directory / BACKENDS)
+        RepositoryView(directory / REPOSITORY, self._repository).offer(self._offered)
 
     def _read_line(self, line: str) -> None:
         self.last_lines.append(line)
@@ -139,7 +136,7 @@ class EmbeddedTriton:
         logger.debug("triton: %s", line)
 
     def failure(self) -> str:
-        """The most telling of Triton's last lines, or nothing."""
+        """Why it failed: the line of its output that says it best; empty if none does."""
         for pattern in (LOAD_FAILURE, ERROR):
             for line in self.last_lines:
                 if found := pattern.search(line):
@@ -147,103 +144,8 @@ class EmbeddedTriton:
         return ""
 
 
-def pytriton_package() -> Path:
-    """Where the wheel put its tritonserver.
-
-    Raises:
-        StartupError: it did not.
-    """
-    for entry in dict.fromkeys((sysconfig.get_path("platlib"), *sys.path)):
-        package = Path(entry or ".") / "pytriton" / "tritonserver"
-        if (package / "bin" / "tritonserver").is_file():
-            return package
-    raise StartupError(
-        "the embedded Triton is not installed (wheel nvidia-pytriton, Linux x86-64 only): "
-        "pip install 'spanqa-server[embedded]', or name a Triton server with --triton HOST:PORT"
-    )
-
-
-def triton_command(
-    package: Path, directory: Path, address: str, metrics_address: str = ""
-) -> list[str]:
-    host, _, port = address.rpartition(":")
-    return [
-        str(package / "bin" / "tritonserver"),
-        f"--model-repository={directory / 'repository'}",
-        "--model-config-name=embedded",
-        "--model-control-mode=poll",
-        "--repository-poll-secs=1",
-        "--disable-auto-complete-config",
-        f"--backend-directory={directory / 'backends'}",
-        f"--grpc-address={host}",
-        f"--grpc-port={port}",
-        "--allow-http=false",
-        *metrics_flags(metrics_address),
-        "--exit-timeout-secs=2",
-        "--log-info=false",
-        "--log-warning=false",
-    ]
-
-
-def metrics_flags(address: str) -> list[str]:
-    """For metrics of the model at this address; none without one."""
-    if not address:
-        return ["--allow-metrics=false"]
-    host, _, port = address.rpartition(":")
-    return [
-        "--allow-metrics=true",
-        f"--metrics-address={host}",
-        f"--metrics-port={port}",
-        "--allow-gpu-metrics=false",
-        "--allow-cpu-metrics=false",
-    ]
-
-
-def trace_flags(endpoint: str) -> list[str]:
-    """For spans of the requests that come with a trace context, and of no others."""
-    if not endpoint:
-        return []
-    settings = {
-        "mode": "opentelemetry",
-        "opentelemetry,url": f"{endpoint}/v1/traces",
-        "level": "TIMESTAMPS",
-        "rate": "0",
-    }
-    return [f"--trace-config={name}={value}" for name, value in settings.items()]
-
-
-def triton_environment(package: Path, threads: int) -> dict[str, str]:
-    """The stub needs the wheel's libraries, libpython, and this environment's packages."""
-    site_packages = package.parent.parent
-    libraries = [str(site_packages / "nvidia_pytriton.libs"), sysconfig.get_config_var("LIBDIR")]
-    environment = dict(os.environ)
-    if environment.get("LD_LIBRARY_PATH"):
-        libraries.append(environment["LD_LIBRARY_PATH"])
-    environment |= {
-        "LD_LIBRARY_PATH": ":".join(filter(None, libraries)),
-        "PYTHONPATH": ":".join(filter(None, sys.path)),
-        "PATH": f"{Path(sys.executable).parent}:{environment.get('PATH', '')}",
-        # A version never changes: another Triton that polls it would load it again.
-        "PYTHONDONTWRITEBYTECODE": "1",
-        # glibc returns memory of this size to the system after each batch and faults it in
-        # again for the next; kept, it costs a third less system time.
-        "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
-        "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
-        "MALLOC_TOP_PAD_": str(64 << 20),
-    }
-    # Threads that spin for each other stall when another process wants their core: with one
-    # busy neighbour on two cores this is 5 times faster (docs/architecture.md).
-    environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # What oneDNN makes for each number of tokens, which hardly repeats: the 1,024 that it would
-    # keep are 2 GB, and no faster (docs/benchmarks.md).
-    for cache in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
-        environment.setdefault(cache, "128")
-    if threads:
-        environment["OMP_NUM_THREADS"] = str(threads)
-    return environment
-
-
 def free_port() -> int:
+    """A port that nobody uses now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -1,1 +1,0 @@
-"""The packed model alone."""
