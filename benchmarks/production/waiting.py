@@ -24,9 +24,9 @@ from typing import Any
 import grpc
 
 import spanqa
-from benchmarks.common.report import write_result
+from benchmarks.common.report import percentile, write_result
 from benchmarks.common.workload import make_parser, questions, squad_mix
-from benchmarks.production.overload import percentile, repository_of, watch_health
+from benchmarks.production.overload import repository_of, watch_health
 from spanqa.v1 import question_answering_pb2 as pb
 from support.processes import RunningServer, running_server
 from support.steady import OK, Asked, connected
@@ -94,10 +94,10 @@ async def bursts(arguments: argparse.Namespace, repository: Path) -> dict[str, A
     return figures
 
 
-async def ask(stub: Any, request: pb.AnswerRequest, timeout: float | None) -> Asked:
+async def ask(stub: Any, request: pb.AnswerRequest, seconds: float | None) -> Asked:
     call = Asked(monotonic())
     try:
-        await stub.Answer(request, timeout=timeout)
+        await stub.Answer(request, timeout=seconds)
         call.code = OK
     except grpc.aio.AioRpcError as error:
         call.code, call.details = error.code().name, error.details() or ""
@@ -147,13 +147,13 @@ def texts(arguments: argparse.Namespace) -> dict[str, list[pb.AnswerRequest]]:
 
 
 async def closed_loop(
-    target: str, requests: Sequence[pb.AnswerRequest], callers: int, timeout: float | None = None
+    target: str, requests: Sequence[pb.AnswerRequest], callers: int
 ) -> list[Asked]:
     left, calls = iter(requests), []
 
     async def keep_asking(stub: Any) -> None:
         for request in left:
-            calls.append(await ask(stub, request, timeout))
+            calls.append(await ask(stub, request, None))  # noqa: PERF401
 
     async with connected(target, min(callers, CONNECTIONS)) as stubs:
         await asyncio.gather(*(keep_asking(stubs[at % len(stubs)]) for at in range(callers)))
@@ -204,11 +204,11 @@ async def neighbour(arguments: argparse.Namespace, repository: Path) -> dict[str
 
 
 async def until(
-    end: float, stub: Any, requests: Sequence[pb.AnswerRequest], timeout: float
+    end: float, stub: Any, requests: Sequence[pb.AnswerRequest], seconds: float
 ) -> list[Asked]:
-    calls = []
+    calls: list[Asked] = []
     while monotonic() < end:
-        calls.append(await ask(stub, requests[len(calls) % len(requests)], timeout))
+        calls.append(await ask(stub, requests[len(calls) % len(requests)], seconds))
     return calls
 
 

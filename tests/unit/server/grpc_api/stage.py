@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -24,6 +23,7 @@ from spanqa_server.grpc_api.servicer import QuestionAnsweringServicer
 from spanqa_server.qa.answerer import Logits
 from spanqa_server.qa.windows import PackedWindows
 from spanqa_server.scheduling.admission import Admission
+from spanqa_server.scheduling.token_budget import TokenBudget
 from unit.server.grpc_api.counters import Counters
 from unit.server.qa.played import TOKENIZERS, PlayedModel, make_answerer
 
@@ -147,19 +147,11 @@ async def serving(
     *,
     default_timeout: float = 60.0,
     max_stream_pairs: int = 8,
-    capacity: int = 100_000,
-    throughput: float = math.inf,
+    memory: int = 1 << 30,
 ) -> AsyncIterator[Service]:
     model = ControlledModel()
     models = Models(serve_played(model))
-    admission = Admission(
-        capacity,
-        capacity,
-        long_from=1024,
-        in_flight=capacity,
-        max_wait=math.inf,
-        throughput=lambda: throughput,
-    )
+    admission = Admission(memory, TokenBudget(16_384), long_from=1024)
     servicer = QuestionAnsweringServicer(models, admission, default_timeout, 20, max_stream_pairs)
     server = grpc.aio.server(interceptors=[CallInterceptor()])
     add_QuestionAnsweringServiceServicer_to_server(servicer, server)

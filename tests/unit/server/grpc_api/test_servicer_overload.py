@@ -8,8 +8,8 @@ from google.rpc import code_pb2
 from spanqa.v1 import question_answering_pb2 as pb
 from unit.server.grpc_api.stage import Service, pair, serving
 
-CAPACITY = 300
-HELD = "the light keeper " * 60  # more than half of the capacity
+MEMORY = 130_000
+HELD = "the light keeper " * 60  # two calls with it do not fit, nor two pairs
 
 
 def documents(*texts: str) -> Any:
@@ -30,7 +30,7 @@ async def hold_one(service: Service) -> tuple[asyncio.Event, Any]:
 
 
 async def test_a_full_server_refuses_at_once_and_says_when_to_come_again() -> None:
-    async with serving(capacity=CAPACITY, throughput=100.0) as service:
+    async with serving(memory=MEMORY) as service:
         gate, call = await hold_one(service)
         for refused in (
             service.stub.Answer(pair(context=HELD)),
@@ -39,16 +39,27 @@ async def test_a_full_server_refuses_at_once_and_says_when_to_come_again() -> No
         ):
             refusal = await service.refusal(refused)
             assert (refusal.code, refusal.reason) == ("RESOURCE_EXHAUSTED", "OVERLOADED")
-            assert "too many short requests are waiting; try again in 2" in refusal.message
-            assert 2000 <= int(refusal.trailers["grpc-retry-pushback-ms"]) < 3000
+            assert "too much accepted work is waiting; try again in " in refusal.message
+            assert 800 <= int(refusal.trailers["grpc-retry-pushback-ms"]) <= 1200
         assert service.model.under_way == 1
         gate.set()
         await call
         assert (await service.stub.Answer(pair(context=HELD))).answers
 
 
+async def test_what_can_never_succeed_is_not_told_to_come_again() -> None:
+    async with serving(memory=MEMORY) as service:
+        gate, call = await hold_one(service)
+        refusal = await service.refusal(service.stub.Answer(pair(context="a" * 3_000_000)))
+        assert (refusal.code, refusal.fields) == ("INVALID_ARGUMENT", ["context"])
+        refusal = await service.refusal(service.stub.Answer(pair(context=HELD, top_k=-1)))
+        assert (refusal.code, refusal.fields) == ("INVALID_ARGUMENT", ["options.top_k"])
+        gate.set()
+        await call
+
+
 async def test_a_cancelled_call_leaves_its_room() -> None:
-    async with serving(capacity=CAPACITY) as service:
+    async with serving(memory=MEMORY) as service:
         _, call = await hold_one(service)
         call.cancel()
         await service.model.until(lambda: service.model.under_way == 0)
@@ -63,7 +74,7 @@ async def test_pairs_of_batches_and_streams_wait() -> None:
         for number in range(6):
             yield pb.StreamAnswerRequest(id=str(number), request=pair(context=HELD))
 
-    async with serving(capacity=CAPACITY) as service:
+    async with serving(memory=MEMORY) as service:
         batch_call = service.stub.BatchAnswer(batch)
         streamed = [response async for response in service.stub.StreamAnswer(stream())]
         items = [*(await batch_call).items, *streamed]
@@ -73,7 +84,7 @@ async def test_pairs_of_batches_and_streams_wait() -> None:
 
 async def test_pairs_that_wait_too_long_leave_no_trace() -> None:
     batch = pb.BatchAnswerRequest(requests=[pair(context=HELD), pair("where ?", HELD)])
-    async with serving(capacity=CAPACITY, default_timeout=0.3) as service:
+    async with serving(memory=MEMORY, default_timeout=0.3) as service:
         service.model.hold("where")
         service.model.hold("who")
         late = await service.stub.BatchAnswer(batch)

@@ -179,7 +179,7 @@ async def test_a_probe_goes_past_the_budget_all_at_once(triton: FakeTriton) -> N
     async with (
         asyncio.timeout(20),
         inference(triton.address, budget=budget, chunk=9) as model,
-        budget.reserve(9, 9),
+        budget.reserve(9),
     ):
         logits = await model.triton.probe(packed, "1", triton.address)
         triton.infer = refuse(Code.INTERNAL, "CUDA out of memory")
