@@ -171,6 +171,13 @@ def open_channel(target: str, credentials: grpc.ChannelCredentials | None) -> gr
     return grpc.secure_channel(target, credentials, options)
 
 
+def run_model(*arguments: object) -> None:
+    """A command of `spanqa-model`, as a user would give it; it must succeed."""
+    command = [str(part) for part in (BIN / "spanqa-model", *arguments)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    assert ended.returncode == 0, ended.stderr + ended.stdout
+
+
 def run_serve(repository: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a server that is expected to end by itself."""
     return subprocess.run(

@@ -224,10 +224,3 @@ def metrics_of(port: int) -> dict[str, float]:
 
 def tail(log: Path, lines: int = 40) -> str:
     return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
-
-
-def run_model(repository: Path, *arguments: str) -> None:
-    """A command of `spanqa-model`."""
-    command = [str(BIN / "spanqa-model"), *arguments, "--repository", str(repository)]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
-    assert ended.returncode == 0, ended.stderr + ended.stdout

@@ -1,20 +1,14 @@
-"""What tests ask the embedded Triton itself."""
+"""What tests ask a Triton itself."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
 import numpy as np
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from spanqa_server.qa.windows import PackedWindows, TensorLimits
-from spanqa_server.scheduling.token_budget import TokenBudget
-from spanqa_server.triton.client import Triton, VersionInference
+from spanqa_server.qa.windows import PackedWindows
+from spanqa_server.versions.repository import MODEL_NAME
 from support.processes import RunningServer
-
-# Those of the default model.
-LIMITS = TensorLimits(vocabulary=30_522, positions=512)
 
 
 def address_of(server: RunningServer) -> str:
@@ -23,11 +17,11 @@ def address_of(server: RunningServer) -> str:
     return f"{options['--grpc-address']}:{options['--grpc-port']}"
 
 
-def model_statistics(address: str) -> Any:
-    """What Triton tells of the model."""
+def model_statistics(address: str, version: str = "1") -> Any:
+    """What Triton tells of a version of the model."""
     with grpc.insecure_channel(address) as channel:
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
-        request = service_pb2.ModelStatisticsRequest(name="bert_qa", version="1")
+        request = service_pb2.ModelStatisticsRequest(name=MODEL_NAME, version=version)
         return stub.ModelStatistics(request, timeout=10).model_stats[0]
 
 
@@ -53,24 +47,8 @@ def canaries_of(server: RunningServer) -> int:
     return int(sum(canaries))
 
 
-@asynccontextmanager
-async def inference(
-    server: RunningServer,
-    *,
-    in_flight: int = 1 << 20,
-    chunk: int = 4096,
-    limits: TensorLimits | None = None,
-) -> AsyncIterator[VersionInference]:
-    """Version 1 on the server's Triton, past the frontend."""
-    budget = TokenBudget(in_flight)
-    triton = Triton([address_of(server)], "bert_qa", budget=budget, max_chunk_tokens=chunk)
-    try:
-        yield VersionInference(triton, "1", limits or LIMITS)
-    finally:
-        await triton.close()
-
-
 def make_windows(seed: int, lengths: list[int]) -> PackedWindows:
+    """Windows of any tokens."""
     random = np.random.default_rng(seed)
     total = sum(lengths)
     return PackedWindows(

@@ -53,9 +53,11 @@ def mixed_windows(version: ModelVersion, count: int, seed: int) -> list[PackedWi
 
 
 @asynccontextmanager
-async def triton_at(address: str) -> AsyncIterator[Triton]:
+async def triton_at(
+    address: str, *, in_flight: int = 1 << 20, chunk: int = 4096
+) -> AsyncIterator[Triton]:
     """The frontend's own way to a Triton, without its frontend."""
-    triton = Triton([address], MODEL_NAME, budget=TokenBudget(1 << 20), max_chunk_tokens=4096)
+    triton = Triton([address], MODEL_NAME, budget=TokenBudget(in_flight), max_chunk_tokens=chunk)
     try:
         yield triton
     finally:
