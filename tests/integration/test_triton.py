@@ -67,10 +67,8 @@ async def test_a_bad_tensor_harms_nobody_else_in_the_batch(server: RunningServer
 def test_batches_form_at_concurrency_32(server: RunningServer, tmp_path: Path) -> None:
     """At concurrency 32 with mixed lengths, Triton's own statistics: mean batch ≥ 6."""
     rain = "The rain fell all day. Nobody spoke. "
-    pairs = [
-        ("Where was Curie born?", f"{rain * (n % 25)}Curie.") for n in range(320 - len(CITIES))
-    ]
-    data = write_squad(tmp_path / "data.json", *pairs)
+    contexts = (f"{rain * (number % 12)}Curie." for number in range(320 - len(CITIES)))
+    data = write_squad(tmp_path / "data.json", *(("Where was she born?", one) for one in contexts))
     before = executed_requests(server), *batch_statistics(address_of(server))
     finished = subprocess.run(
         [

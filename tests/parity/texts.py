@@ -50,20 +50,8 @@ SCRIPTS = [
 SEPARATORS = [" "] * 12
 SEPARATORS += [", ", ". ", "; ", "-", "\n", "\t", "\u00a0", "\u3000", " – ", "…", "/", "\u200b"]
 COMMON = [
-    "the",
-    "of",
-    "and",
-    "in",
-    "to",
-    "was",
-    "is",
-    "for",
-    "as",
-    "on",
-    "with",
-    "by",
-    "he",
-    "that",
+    *("the", "of", "and", "in", "to", "was", "is"),
+    *("for", "as", "on", "with", "by", "he", "that"),
 ]
 
 

@@ -6,17 +6,25 @@ Every process can be stopped, killed and started again, keeps its log, and ends 
 import contextlib
 import os
 import shutil
-import signal
 import subprocess
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic, sleep
+
+import psutil
 
 from spanqa_server.versions.repository import MODEL_NAME
 from support.given import Given
-from support.processes import BIN, RunningServer, clean_environment, free_port, running_server
+from support.processes import (
+    BIN,
+    RunningServer,
+    clean_environment,
+    free_port,
+    poll,
+    running_server,
+    stopped,
+)
 
 ROOT = Path(__file__).parents[2]
 TRITON_SH = ROOT / "docker" / "kubernetes" / "triton.sh"
@@ -46,17 +54,11 @@ class Part:
                 self._command, env=self._environment, stdout=output, stderr=output
             )
 
-    def signal(self, number: signal.Signals) -> None:
-        os.kill(self.pid, number)
-
     @contextlib.contextmanager
     def stopped(self) -> Iterator[None]:
         """It hangs for as long as the block lasts."""
-        self.signal(signal.SIGSTOP)
-        try:
+        with stopped(psutil.Process(self.pid)):
             yield
-        finally:
-            self.signal(signal.SIGCONT)
 
     def kill(self) -> None:
         assert self._process
@@ -204,14 +206,6 @@ def running_site(
         log = directory / "front.log"
         front = running_server(repository, log, "--triton", addresses)
         yield Site(backs, stack.enter_context(front), repository)
-
-
-def poll(condition: Callable[[], bool], within: float, wanted: str) -> None:
-    """Wait until it is so; from async code by a thread."""
-    give_up = monotonic() + within
-    while not condition():
-        assert monotonic() < give_up, f"not within {within:g} s: {wanted}"
-        sleep(0.05)
 
 
 def metrics_of(port: int) -> dict[str, float]:
