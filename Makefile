@@ -13,7 +13,7 @@ RESULTS := benchmarks/results
 MANIFESTS := $(filter-out %/kustomization.yaml,$(wildcard docker/kubernetes/*.yaml))
 MLSERVER := .cache/mlserver
 # Of make test-triton: what talks to the API alone, without the two that know the embedded Triton's pace and processes.
-API_TESTS := $(foreach name,answer bad_input batch documents logits stream texts,tests/integration/test_$(name).py) \
+API_TESTS := $(foreach name,answer bad_input batch documents equality logits stream texts,tests/integration/test_$(name).py) \
 	$(foreach name,a_cancelled_stream_leaves_no_work_behind three_hundred_pairs_in_any_order,--deselect tests/integration/test_stream.py::test_$(name))
 PORT ?= 50051
 # A SQuAD v1.1 file in another place than `make data` names.
@@ -73,9 +73,8 @@ named-triton:
 	@test -z "$(TRITON)" || test -z "$(TRITONSERVER)" || { echo "make: TRITON or TRITONSERVER, not both" >&2; exit 2; }
 	@test -z "$(TRITONSERVER)" || test -n "$(BACKENDS)" || { echo "make: name BACKENDS=directory, too: it holds the PyTorch backend, in pytorch/" >&2; exit 2; }
 
-parity: setup ## Print how far logits and answers are from transformers' own; some 20 minutes.
+parity: setup ## Print how far logits are from transformers' own, and answers from the recipe's; some ten minutes.
 	@$(BIN)/python tests/parity/report.py
-	@$(BIN)/python tests/parity/decoding_report.py
 
 data: setup ## Say where SQuAD comes from; check the file at hand, or DATA=FILE.
 	@$(BIN)/python -m benchmarks.data $(DATA)

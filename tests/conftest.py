@@ -1,6 +1,5 @@
 """Fixtures for tests with real processes: one model, one server for all that only ask."""
 
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import pytest
 
 from spanqa.v1.question_answering_pb2_grpc import QuestionAnsweringServiceStub
 from support.given import Given, newest_version
-from support.processes import BIN, RunningServer, running_server
+from support.processes import RunningServer, run_model, running_server
 from support.production import Site, running_site
 
 ROOT = Path(__file__).parents[1]
@@ -50,14 +49,9 @@ def model_repository(tmp_path_factory: pytest.TempPathFactory, given: Given) -> 
     """A repository with the default model in float32, exported as a user would."""
     repository = tmp_path_factory.mktemp("repository")
     device = given.device if given.program else "cpu"
-    subprocess.run(
-        [
-            *(BIN / "spanqa-model", "export", "--preset", "minilm-squad"),
-            *("--repository", repository, "--dtype", "float32", "--device", device),
-        ],
-        check=True,
-        capture_output=True,
-        timeout=120,
+    run_model(
+        *("export", "--preset", "minilm-squad", "--repository", repository),
+        *("--dtype", "float32", "--device", device),
     )
     return repository
 

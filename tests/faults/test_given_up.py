@@ -15,7 +15,7 @@ import pytest
 from spanqa.v1 import question_answering_pb2 as pb
 from spanqa.v1.question_answering_pb2_grpc import QuestionAnsweringServiceStub
 from support.processes import RunningServer, running_server
-from support.triton import address_of, canaries_of, inference, make_windows, model_statistics
+from support.triton import address_of, canaries_of, make_windows, model_statistics, triton_at
 
 CALLS = 40
 SPECIAL_TOKENS = 3
@@ -44,12 +44,12 @@ async def stub(alone: RunningServer) -> AsyncIterator[Any]:
 @asynccontextmanager
 async def busy_model(server: RunningServer) -> AsyncIterator[None]:
     """Triton takes calls, and queues them behind as many seconds of work as are needed."""
-    async with inference(address_of(server), chunk=1 << 20) as model:
+    async with triton_at(address_of(server), chunk=1 << 20) as triton:
         begin = monotonic()
-        await model.infer(make_windows(1, [384] * 20))
+        await triton.infer(make_windows(1, [384] * 20), "1")
         windows = 1 + int(20 * BUSY_SECONDS / (monotonic() - begin))
         idle = cpu_seconds(server)
-        work = asyncio.create_task(model.infer(make_windows(1, [384] * windows)))
+        work = asyncio.create_task(triton.infer(make_windows(1, [384] * windows), "1"))
         try:
             # What comes after that is no part of its batch.
             await asyncio.to_thread(wait_for_work, server, idle + 0.3)

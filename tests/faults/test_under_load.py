@@ -5,16 +5,15 @@ import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from time import monotonic
 
 import grpc
 import psutil
 import pytest
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from spanqa.v1 import question_answering_pb2 as pb
 from support.fake_triton import FakeTriton, Fault, fake_triton
-from support.processes import SERVING, RunningServer, running_server, wait_until_serving
+from support.health import told, tritons_out
+from support.processes import RunningServer, poll, running_server, stopped, wait_until_serving
 from support.steady import HUNG, OK, WRONG, Steady, connected, learn
 from support.triton import address_of
 
@@ -56,21 +55,7 @@ async def answered(calls: Steady, more: int) -> None:
 
 
 async def until(condition: Callable[[], bool], within: float = 30.0) -> None:
-    give_up = monotonic() + within
-    while True:
-        if condition():
-            return
-        assert monotonic() < give_up
-        await asyncio.sleep(0.02)
-
-
-async def told(server: RunningServer, serving: bool, within: float = 30.0) -> None:
-    """Wait until the health service says so."""
-    async with asyncio.timeout(within), grpc.aio.insecure_channel(server.target) as channel:
-        stub = health_pb2_grpc.HealthStub(channel)
-        async for update in stub.Watch(health_pb2.HealthCheckRequest(), wait_for_ready=True):
-            if (update.status == SERVING) == serving:
-                return
+    await asyncio.to_thread(poll, condition, within, "what the test waits for")
 
 
 @pytest.fixture
@@ -114,16 +99,13 @@ async def test_a_triton_that_computes_nonsense_is_out(
     spoilt: tuple[RunningServer, FakeTriton],
 ) -> None:
     server, triton = spoilt
-    known = await learn(server.target, REQUESTS)
     triton.fault = Fault.NONSENSE
-    await told(server, serving=False)
-    async with connected(server.target, 1) as stubs:
-        calls = Steady(stubs, known, RATE, TIMEOUT)
-        running = asyncio.create_task(calls.run())
-        await until(lambda: len(calls.calls) >= 20)
-        calls.stop()
-        await running
-        assert calls.codes().keys() == {"UNAVAILABLE"}
+    await told(server, serving=False, within=15)
+    async with connected(server.target, 1) as [stub]:
+        for request in REQUESTS:
+            with pytest.raises(grpc.aio.AioRpcError) as raised:
+                await stub.Answer(request, timeout=TIMEOUT)
+            assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
     triton.fault = Fault.NONE
     await told(server, serving=True)
     async with load(server):
@@ -139,12 +121,6 @@ def two_tritons(
         both = ("--triton", f"{address_of(other)},{address_of(server)}", *ONE_WINDOW)
         with running_server(model_repository, tmp_path / "log", *both) as front:
             yield front, other
-
-
-async def tritons_out(front: RunningServer, count: int) -> None:
-    """Wait until so many are left out."""
-    out = 'spanqa_tritons{state="out"}'
-    await asyncio.to_thread(front.wait_for_metrics, lambda now: now[out] == count, 60.0)
 
 
 async def test_one_of_two_tritons_is_killed(
@@ -166,26 +142,17 @@ async def test_one_of_two_tritons_is_stopped(
 ) -> None:
     front, other = two_tritons
     async with load(front) as calls:
-        stopped = other.triton()
-        stopped.send_signal(signal.SIGSTOP)
-        try:
+        with stopped(other.triton()):
             await tritons_out(front, 1)
             out = len(calls.calls)
             await answered(calls, 40)
-        finally:
-            stopped.send_signal(signal.SIGCONT)
     assert all(call.code == OK for call in calls.calls[out:])
 
 
 async def test_a_worker_and_its_parent_are_killed(model_repository: Path, tmp_path: Path) -> None:
     with running_server(model_repository, tmp_path / "log", "--workers", "2") as server:
         async with load(server) as calls:
-            worker = next(
-                one
-                for one in server.children()
-                if "spanqa_server.workers.child" in " ".join(one.cmdline())
-            )
-            worker.kill()
+            server.workers()[0].kill()
             await answered(calls, 40)
             left = server.children()
             server.process.kill()

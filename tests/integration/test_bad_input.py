@@ -8,7 +8,7 @@ import pytest
 
 from spanqa.v1 import question_answering_pb2 as pb
 from spanqa.v1.question_answering_pb2_grpc import QuestionAnsweringServiceStub
-from support.answers import reason, status_of, violations
+from support.answers import reason, refused, violations
 
 QUESTION, CONTEXT = "Where was Marie Curie born?", "Marie Curie was born in Warsaw."
 ANSWER = "/spanqa.v1.QuestionAnsweringService/Answer"
@@ -67,9 +67,7 @@ def test_the_field_and_the_limit_are_named(stub: QuestionAnsweringServiceStub, c
         **{"question": QUESTION, "context": CONTEXT, **texts},
         options=pb.AnswerOptions(**options),  # type: ignore[arg-type]
     )
-    with pytest.raises(grpc.RpcError) as raised:
-        stub.Answer(request, timeout=30)
-    status = status_of(raised.value)
+    status = refused(lambda: stub.Answer(request, timeout=30))
     assert reason(status) == "INVALID_REQUEST"
     [(named, description)] = violations(status).items()
     assert named == field
@@ -79,35 +77,35 @@ def test_the_field_and_the_limit_are_named(stub: QuestionAnsweringServiceStub, c
 
 def test_all_violations_are_told_at_once(stub: QuestionAnsweringServiceStub) -> None:
     options = pb.AnswerOptions(top_k=-1, min_probability=2)
-    with pytest.raises(grpc.RpcError) as raised:
-        stub.Answer(pb.AnswerRequest(context=CONTEXT, options=options), timeout=30)
-    fields = violations(status_of(raised.value))
+    request = pb.AnswerRequest(context=CONTEXT, options=options)
+    fields = violations(refused(lambda: stub.Answer(request, timeout=30)))
     assert list(fields) == ["question", "options.top_k", "options.min_probability"]
 
 
-@pytest.mark.parametrize(
-    "raw",
-    [b"\xff\xff\xff", b"\x0a\x05abc", b"\x0a\x02\xc3\x28", b"\x12\x03\xed\xa0\x80", b"\x00" * 64],
-    ids=["no protobuf", "cut short", "no UTF-8", "lone surrogate", "zeros"],
-)
+RAW = {
+    "no protobuf": b"\xff\xff\xff",
+    "cut short": b"\x0a\x05abc",
+    "no UTF-8": b"\x0a\x02\xc3\x28",
+    "a pair of surrogates": b"\x12\x06\xed\xa0\xbd\xed\xb8\x80",
+    "zeros": b"\x00" * 64,
+}
+
+
+@pytest.mark.parametrize("raw", RAW.values(), ids=RAW)
 def test_bytes_that_are_no_request(channel: grpc.Channel, raw: bytes) -> None:
     call: Any = channel.unary_unary(ANSWER)
-    with pytest.raises(grpc.RpcError) as raised:
-        call(raw, timeout=30)
-    status = status_of(raised.value)
+    status = refused(lambda: call(raw, timeout=30))
     assert reason(status) == "MALFORMED_REQUEST"
     assert "spanqa.v1.AnswerRequest" in status.message
 
 
-def test_a_message_over_the_limit(channel: grpc.Channel) -> None:
-    call: Any = channel.unary_unary(ANSWER)
+@pytest.mark.parametrize(
+    ("method", "size", "code"),
+    [("Answer", 17 << 20, "RESOURCE_EXHAUSTED"), ("Guess", 0, "UNIMPLEMENTED")],
+    ids=["a message over the limit", "an unknown method"],
+)
+def test_what_grpc_refuses(channel: grpc.Channel, method: str, size: int, code: str) -> None:
+    call: Any = channel.unary_unary(f"/spanqa.v1.QuestionAnsweringService/{method}")
     with pytest.raises(grpc.RpcError) as raised:
-        call(b"\x0a" * (17 << 20), timeout=30)
-    assert raised.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-
-
-def test_an_unknown_method(channel: grpc.Channel) -> None:
-    call: Any = channel.unary_unary("/spanqa.v1.QuestionAnsweringService/Guess")
-    with pytest.raises(grpc.RpcError) as raised:
-        call(b"", timeout=30)
-    assert raised.value.code() is grpc.StatusCode.UNIMPLEMENTED
+        call(b"\x0a" * size, timeout=30)
+    assert raised.value.code().name == code

@@ -1,14 +1,12 @@
 """Everything that the board and the alerts look at is there, and moves when it should."""
 
 import shutil
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import grpc
 import numpy as np
-import psutil
 import pytest
 from tritonclient.grpc import service_pb2_grpc
 
@@ -17,7 +15,7 @@ from spanqa.v1.question_answering_pb2_grpc import QuestionAnsweringServiceStub
 from spanqa_server.qa.windows import PackedWindows
 from spanqa_server.triton.protocol import build_request
 from support.board import select, selectors
-from support.processes import RunningServer, running_server, wait_until_serving
+from support.processes import RunningServer, running_server, stopped, wait_until_serving
 from support.triton import address_of
 
 QUESTION = pb.AnswerRequest(question="Who?", context="It was Ada.")
@@ -72,8 +70,7 @@ def ask_in_every_way(stub: QuestionAnsweringServiceStub) -> None:
 def overload(server: RunningServer, stub: QuestionAnsweringServiceStub) -> Iterator[str]:
     """More calls than there is room for while the model stands still; one caller gives up."""
     backend = next(c for c in server.children() if c.name().startswith("triton_python"))
-    backend.send_signal(signal.SIGSTOP)
-    try:
+    with stopped(backend):
         calls = [stub.Answer.future(QUESTION, timeout=60) for _ in range(OVER)]
         pending = 'nv_inference_pending_request_count{model="bert_qa"}'
         server.wait_for_metrics(
@@ -85,8 +82,6 @@ def overload(server: RunningServer, stub: QuestionAnsweringServiceStub) -> Itera
         )
         calls[0].cancel()
         yield server.metrics_page()
-    finally:
-        backend.send_signal(signal.SIGCONT)
     codes = [call.code() for call in calls]  # waits for each
     assert {*codes} == {
         grpc.StatusCode.OK,
@@ -123,8 +118,7 @@ def bring_a_broken_version(server: RunningServer, model: Path) -> str:
 
 
 def kill_a_worker(server: RunningServer) -> str:
-    children = psutil.Process(server.process.pid).children()
-    next(child for child in children if "spanqa_server.workers.child" in child.cmdline()).kill()
+    server.workers()[0].kill()
     server.wait_for_metrics(
         lambda now: now["spanqa_worker_ends_total"] == 1 and served(server) >= 5, within=30
     )
@@ -159,6 +153,7 @@ def pages_of_two(
     with running_server(model_repository, directory / "other") as other:
         both = ("--triton", f"{address_of(server)},{address_of(other)}", "--first-batch-tokens=0")
         with running_server(model_repository, directory / "log", *both) as front:
+            assert front.children() == [], "no Triton of its own"
             front.wait_for_metrics(lambda now: now['spanqa_tritons{state="out"}'] == 0, 60)
             found = [front.metrics_page()]
             other.triton().kill()

@@ -1,29 +1,14 @@
 """A collector that is away, or hangs: callers and the end of the server do not notice."""
 
 import contextlib
-import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
 import spanqa
-from support.processes import free_port, running_server
-
-
-@contextlib.contextmanager
-def silent() -> Iterator[str]:
-    """Takes connections and never answers."""
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        listening.listen()
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-
-
-@contextlib.contextmanager
-def absent() -> Iterator[str]:
-    yield f"http://127.0.0.1:{free_port()}"
+from support.processes import absent, running_server, silent
 
 
 @pytest.mark.parametrize("away", [silent, absent])
@@ -35,16 +20,18 @@ def test_a_collector_that_is_away_changes_nothing(
 ) -> None:
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
     with (
-        away() as endpoint,
-        running_server(tiny_repository, tmp_path / "log", "--otlp-endpoint", endpoint) as server,
+        away() as address,
+        running_server(
+            tiny_repository, tmp_path / "log", "--otlp-endpoint", f"http://{address}"
+        ) as server,
         spanqa.Client(server.target) as client,
     ):
         log = server.log
         server.wait_for_metrics(lambda _: bool(client.answer("Who?", "Ada.")) and told(log) > 0)
-        for _ in range(1000):
+        for _ in range(300):
             client.answer("Who?", "It was Ada.", timeout=5)
-        children: list[psutil.Process] = server.children()
-        assert server.stop(within=10) == 0
+        children = server.children()
+        assert server.stop() == 0
         assert psutil.wait_procs(children, timeout=5)[1] == []
     assert "Traceback" not in log.read_text()
     assert " ERROR " not in log.read_text()

@@ -3,15 +3,13 @@
 import math
 from typing import Any
 
-import grpc
 import pytest
 
 from spanqa.v1 import question_answering_pb2 as pb
 from spanqa.v1.question_answering_pb2_grpc import QuestionAnsweringServiceStub
-from support.answers import UNITS, Place, cut, place, rank, status_of, violations
+from support.answers import FILLER, UNITS, Place, ask, cut, place, rank, refused, violations
 
 QUESTION = "Where was she born?"
-FILLER = "The rain went on and nobody in the village said a word about the matter. "
 TEXTS = [
     "She was born in Warsaw in 1867.",
     "Nobody knows. " + FILLER * 3,
@@ -22,40 +20,29 @@ TEXTS = [
 ]
 
 
-def documents(*texts: str) -> list[pb.Document]:
-    return [pb.Document(id=f"document {number}", text=text) for number, text in enumerate(texts)]
+def request_of(*texts: str, **options: Any) -> pb.AnswerFromDocumentsRequest:
+    made = pb.AnswerOptions(**options)
+    return pb.AnswerFromDocumentsRequest(
+        question=QUESTION,
+        documents=[pb.Document(id=f"document {at}", text=text) for at, text in enumerate(texts)],
+        options=made,
+    )
 
 
-def ask(
+def ask_all(
     stub: QuestionAnsweringServiceStub, *texts: str, **options: Any
 ) -> pb.AnswerFromDocumentsResponse:
-    request = pb.AnswerFromDocumentsRequest(
-        question=QUESTION, documents=documents(*texts), options=pb.AnswerOptions(**options)
-    )
-    return stub.AnswerFromDocuments(request, timeout=60)
-
-
-def ask_one(stub: QuestionAnsweringServiceStub, text: str, **options: Any) -> pb.AnswerResponse:
-    request = pb.AnswerRequest(question=QUESTION, context=text, options=pb.AnswerOptions(**options))
-    return stub.Answer(request, timeout=60)
-
-
-def refusal(
-    stub: QuestionAnsweringServiceStub, request: pb.AnswerFromDocumentsRequest
-) -> dict[str, str]:
-    with pytest.raises(grpc.RpcError) as raised:
-        stub.AnswerFromDocuments(request, timeout=60)
-    return violations(status_of(raised.value))
+    return stub.AnswerFromDocuments(request_of(*texts, **options), timeout=60)
 
 
 def test_the_joint_ranking_is_that_of_single_answers_by_score(
     stub: QuestionAnsweringServiceStub,
 ) -> None:
-    joint = ask(stub, *TEXTS, top_k=30)
+    joint = ask_all(stub, *TEXTS, top_k=30)
     alone = {
         (number, answer.start, answer.end): answer.score
         for number, text in enumerate(TEXTS)
-        for answer in ask_one(stub, text, top_k=30).answers
+        for answer in ask(stub, QUESTION, text, top_k=30).answers
     }
     assert len(joint.answers) == 30
     assert list(joint.answers) == sorted(joint.answers, key=rank)
@@ -67,10 +54,10 @@ def test_the_joint_ranking_is_that_of_single_answers_by_score(
 
 def test_probabilities_are_shares_of_all_documents(stub: QuestionAnsweringServiceStub) -> None:
     """The sums of exp(score) of the documents add up."""
-    joint = ask(stub, *TEXTS, top_k=100)
+    joint = ask_all(stub, *TEXTS, top_k=100)
     sums = []
     for text in TEXTS:
-        best = ask_one(stub, text).answers[0]
+        best = ask(stub, QUESTION, text).answers[0]
         sums.append(math.exp(best.score) / best.probability)
     for answer in joint.answers:
         expected = math.exp(answer.score) / math.fsum(sums)
@@ -82,7 +69,7 @@ def test_probabilities_are_shares_of_all_documents(stub: QuestionAnsweringServic
 def test_every_answer_leads_to_its_document(
     stub: QuestionAnsweringServiceStub, unit: "pb.OffsetEncoding.ValueType"
 ) -> None:
-    response = ask(stub, *TEXTS, top_k=50, offset_encoding=unit)
+    response = ask_all(stub, *TEXTS, top_k=50, offset_encoding=unit)
     for answer in response.answers:
         document = TEXTS[answer.document_index]
         assert cut(document, answer.start, answer.end, unit) == answer.text
@@ -98,18 +85,11 @@ def test_ids_come_back_in_order_whatever_they_are(stub: QuestionAnsweringService
     assert list(stub.AnswerFromDocuments(request, timeout=60).document_ids) == ids
 
 
-def test_equal_documents_have_equal_answers(stub: QuestionAnsweringServiceStub) -> None:
-    first, second = ask(stub, TEXTS[0], TEXTS[5], top_k=2).answers
-    assert (first.text, second.text) == ("Warsaw", "Warsaw")
-    assert {first.document_index, second.document_index} == {0, 1}
-    assert first.score == pytest.approx(second.score, abs=1e-4)
-
-
 def test_blank_documents_keep_their_number_and_hold_no_answer(
     stub: QuestionAnsweringServiceStub,
 ) -> None:
-    without = ask(stub, TEXTS[0], TEXTS[3], top_k=20)
-    among = ask(stub, "", TEXTS[0], " \n\t", "\u200b\x00", TEXTS[3], "", top_k=20)
+    without = ask_all(stub, TEXTS[0], TEXTS[3], top_k=20)
+    among = ask_all(stub, "", TEXTS[0], " \n\t", "\u200b\x00", TEXTS[3], "", top_k=20)
     renumbered: dict[Place, float] = {
         ((1, 4)[answer.document_index], answer.start, answer.end): answer.score
         for answer in without.answers
@@ -121,25 +101,9 @@ def test_blank_documents_keep_their_number_and_hold_no_answer(
         assert answer.probability == pytest.approx(expected.probability, abs=1e-4)
 
 
-@pytest.mark.parametrize("text", [TEXTS[0], TEXTS[2], TEXTS[3]])
-@pytest.mark.parametrize("unit", UNITS)
-def test_a_single_document_is_an_answer(
-    stub: QuestionAnsweringServiceStub, text: str, unit: "pb.OffsetEncoding.ValueType"
-) -> None:
-    options = {"top_k": 10, "offset_encoding": unit, "max_sequence_tokens": 128}
-    joint, alone = ask(stub, text, **options), ask_one(stub, text, **options)
-    assert list(map(place, joint.answers)) == list(map(place, alone.answers))
-    assert joint.usage == alone.usage
-    assert joint.model_version == alone.model_version
-    for one, other in zip(joint.answers, alone.answers, strict=True):
-        assert one.text == other.text
-        assert one.score == pytest.approx(other.score, abs=1e-4)
-        assert one.probability == pytest.approx(other.probability, abs=1e-4)
-
-
 def test_usage_adds_up_and_stages_take_time(stub: QuestionAnsweringServiceStub) -> None:
-    response = ask(stub, *TEXTS)
-    each = [ask_one(stub, text).usage for text in TEXTS]
+    response = ask_all(stub, *TEXTS)
+    each = [ask(stub, QUESTION, text).usage for text in TEXTS]
     assert response.usage == pb.Usage(
         question_tokens=each[0].question_tokens,
         context_tokens=sum(usage.context_tokens for usage in each),
@@ -154,42 +118,33 @@ def test_usage_adds_up_and_stages_take_time(stub: QuestionAnsweringServiceStub) 
 def test_as_many_documents_as_allowed(stub: QuestionAnsweringServiceStub) -> None:
     most = stub.GetModel(pb.GetModelRequest(), timeout=10).limits.max_documents
     texts = ["It rains."] * 100 + [""] * (most - 101) + [TEXTS[0]]
-    response = ask(stub, *texts)
+    response = ask_all(stub, *texts)
     assert most == 1000
     assert response.answers[0].text == "Warsaw"
     assert response.answers[0].document_index == most - 1
     assert response.usage.windows == 101
 
 
+WINDOWS = request_of(*["a b " * 12_500] * 4, max_sequence_tokens=64, doc_stride_tokens=54)
 TOO_MUCH = {
-    "none": ((), "is empty; give at least one"),
-    "blank all": (("", " ", "\u3000"), "is blank"),
-    "unreadable all": (("\u200b", "", "\x00"), "no character that the model reads"),
-    "too many": (("Yes.",) * 1001, "the limit is 1000"),
-    "too large together": (("x" * 600_000, "y" * 448_577), "1048577 bytes of UTF-8"),
+    "none": (request_of(), "is empty; give at least one"),
+    "blank all": (request_of("", " ", "\u3000"), "is blank"),
+    "unreadable all": (request_of("\u200b", "", "\x00"), "no character that the model reads"),
+    "too many": (request_of(*["Yes."] * 1001), "the limit is 1000"),
+    "too large together": (request_of("x" * 600_000, "y" * 448_577), "1048577 bytes of UTF-8"),
+    "too many windows together": (WINDOWS, "the limit is 10000"),
 }
 
 
 @pytest.mark.parametrize("case", TOO_MUCH)
 def test_what_is_refused(stub: QuestionAnsweringServiceStub, case: str) -> None:
-    texts, told = TOO_MUCH[case]
-    request = pb.AnswerFromDocumentsRequest(question=QUESTION, documents=documents(*texts))
-    described = refusal(stub, request)
+    request, told = TOO_MUCH[case]
+    described = violations(refused(lambda: stub.AnswerFromDocuments(request, timeout=60)))
     assert list(described) == ["documents"]
     assert told in described["documents"]
 
 
-def test_windows_of_all_documents_count_together(stub: QuestionAnsweringServiceStub) -> None:
-    options = pb.AnswerOptions(max_sequence_tokens=64, doc_stride_tokens=54)
-    texts = ["a b " * 12_500] * 4
-    request = pb.AnswerFromDocumentsRequest(
-        question=QUESTION, documents=documents(*texts), options=options
-    )
-    described = refusal(stub, request)
-    assert list(described) == ["documents"]
-    assert "the limit is 10000" in described["documents"]
-
-
 def test_all_violations_are_told_at_once(stub: QuestionAnsweringServiceStub) -> None:
     request = pb.AnswerFromDocumentsRequest(options=pb.AnswerOptions(top_k=-1))
-    assert list(refusal(stub, request)) == ["documents", "question", "options.top_k"]
+    described = violations(refused(lambda: stub.AnswerFromDocuments(request, timeout=60)))
+    assert list(described) == ["documents", "question", "options.top_k"]

@@ -6,15 +6,17 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
 
+import grpc
 import pytest
 from google.rpc import status_pb2
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from spanqa.v1 import question_answering_pb2 as pb
+from spanqa.v1.question_answering_pb2_grpc import QuestionAnsweringServiceStub
 from support.answers import cut, rank, reason, violations
 from support.processes import RunningServer
-from support.ways import Caller, Replies, Reply, Response, caller_of, code_points
+from support.ways import Replies, Reply, Response, ask, code_points
 
 ROUNDING = 1e-4  # of float32, where windows meet others in a batch
 THREADS = 20
@@ -124,16 +126,19 @@ def kind_of(result: Response | status_pb2.Status) -> str:
 
 def check(pair: pb.AnswerRequest, replies: Replies) -> str:
     """All properties of one example; returns what kind of example it was."""
-    for reply in (replies.alone, *replies.others()):
+    for reply in (replies.alone, *replies.others):
         check_reply(pair, reply)
-    for other in replies.others():
+    for other in replies.others:
         check_equal(pair, replies.alone, other)
     assert all(item.WhichOneof("result") for item in replies.neighbours)
     return kind_of(replies.alone.result)
 
 
 def run_examples(
-    caller: Caller, pair_of: st.SearchStrategy[pb.AnswerRequest], number: int, count: int
+    stub: QuestionAnsweringServiceStub,
+    pair_of: st.SearchStrategy[pb.AnswerRequest],
+    number: int,
+    count: int,
 ) -> Counter[str]:
     """`count` examples of one thread, which nobody else has: its number is their seed."""
     kinds: Counter[str] = Counter()
@@ -148,7 +153,7 @@ def run_examples(
     )
     @given(pair=pair_of, neighbours=st.lists(pair_of, max_size=2), position=st.integers(0, 2))
     def holds(pair: pb.AnswerRequest, neighbours: list[pb.AnswerRequest], position: int) -> None:
-        replies = caller.ask(pair, neighbours, min(position, len(neighbours)))
+        replies = ask(stub, pair, neighbours, min(position, len(neighbours)))
         kinds[check(pair, replies)] += 1
 
     holds()
@@ -158,9 +163,10 @@ def run_examples(
 def run_in_threads(server: RunningServer, count: int, *, no_answer: bool) -> Counter[str]:
     each = -(-count // THREADS)
     pair_of = pairs(no_answer=no_answer)
-    with caller_of(server.target) as caller, ThreadPoolExecutor(THREADS) as threads:
+    with grpc.insecure_channel(server.target) as channel, ThreadPoolExecutor(THREADS) as threads:
+        stub = QuestionAnsweringServiceStub(channel)
         parts: Iterable[Counter[str]] = threads.map(
-            lambda number: run_examples(caller, pair_of, number, each), range(THREADS)
+            lambda number: run_examples(stub, pair_of, number, each), range(THREADS)
         )
         return sum(parts, Counter())
 

@@ -34,38 +34,23 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return written
 
 
-def rows(report: dict[str, Any], section: str) -> list[dict[str, Any]]:
-    result = report["sections"][section]
-    assert result["status"] == "done", result
-    found: list[dict[str, Any]] = result["rows"]
-    return found
-
-
-def test_the_machine_and_the_windows_are_named(report: dict[str, Any]) -> None:
-    assert report["machine"]["device"] == "cpu"
-    assert report["machine"]["windows"] == "made up, SQuAD's lengths"
-    assert report["machine"]["torch"]
-
-
-def test_padded_contenders_compute_what_the_packed_one_does(report: dict[str, Any]) -> None:
-    found = rows(report, "padding")
-    assert len(found) == 3
-    for row in found:
+def test_what_it_writes(report: dict[str, Any]) -> None:
+    machine, sections = report["machine"], report["sections"]
+    assert machine["torch"]
+    assert (machine["device"], machine["windows"]) == ("cpu", "made up, SQuAD's lengths")
+    rows = {name: section["rows"] for name, section in sections.items()}
+    assert {section["status"] for section in sections.values()} == {"done"}, sections
+    assert len(rows["padding"]) == 3
+    for row in rows["padding"]:
         assert row["windows_per_second"] > 0
-        assert row["max_difference"] < 1e-5
-
-
-def test_each_dtype_and_batch_size_has_a_row(report: dict[str, Any]) -> None:
-    assert [row["dtype"] for row in rows(report, "precision")] == ["float32", "bfloat16"]
-    assert [row["windows"] for row in rows(report, "batch sizes")] == [1, 2, 4]
-
-
-def test_attention_that_cannot_run_here_says_why(report: dict[str, Any]) -> None:
-    found = {row["attention"]: row for row in rows(report, "attention")}
-    assert list(found) == ["grouped", "windowed", "flash", "efficient"]
+        assert row["max_difference"] < 1e-5, "padded contenders compute what the packed one does"
+    assert [row["dtype"] for row in rows["precision"]] == ["float32", "bfloat16"]
+    assert [row["windows"] for row in rows["batch sizes"]] == [1, 2, 4]
+    attention = {row["attention"]: row for row in rows["attention"]}
+    assert list(attention) == ["grouped", "windowed", "flash", "efficient"]
     for name in ("flash", "efficient"):
-        assert "CPU" in found[name]["failed"]
-    for row in found.values():
+        assert "CPU" in attention[name]["failed"], "what cannot run here says why"
+    for row in attention.values():
         assert "failed" in row or row["max_difference"] < 1e-5
 
 

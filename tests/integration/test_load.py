@@ -48,9 +48,10 @@ def test_calls_over_the_bound_are_told(server: RunningServer, tmp_path: Path) ->
     assert "not sent: 1 calls were under way already" in printed
 
 
-def test_ghz_finds_the_call_by_reflection(channel: grpc.Channel) -> None:
-    """It asks for the file that holds the method, by the method's own name."""
+def test_clients_find_every_call_by_reflection(channel: grpc.Channel) -> None:
+    """ghz asks for the file that holds the method, by the method's own name."""
     database = ProtoReflectionDescriptorDatabase(channel)
+    assert "spanqa.v1.QuestionAnsweringService" in database.get_services()
     for call in {json.loads(path.read_text())["call"] for path in run.PROFILES.values()}:
         file = database.FindFileContainingSymbol(call.replace("/", "."))
         assert file.name == "spanqa/v1/question_answering.proto"

@@ -5,16 +5,15 @@ from collections.abc import Callable, Iterable
 from itertools import pairwise
 from typing import Any
 
-import grpc
 import numpy as np
 import pytest
 
-from benchmarks.common.squad import SQUAD_DEV
+from parity.conftest import require_squad
 from parity.reference import Pair, squad_pairs
 from parity.texts import QUESTIONS, article, generated, pairs
 from spanqa.v1 import question_answering_pb2 as pb
 from spanqa.v1.question_answering_pb2_grpc import QuestionAnsweringServiceStub
-from support.answers import UNITS, cut, status_of, violations
+from support.answers import UNITS, cut, refused, violations
 
 Say = Callable[[str], None]
 Span = tuple[int, int, float, float]
@@ -79,22 +78,12 @@ def compare(stub: QuestionAnsweringServiceStub, compared: Iterable[Pair], say: S
     assert max(probabilities) <= SAME_PROBABILITY
 
 
-@pytest.fixture(scope="module")
-def _squad() -> None:
-    if not SQUAD_DEV.is_file():
-        pytest.skip(f"{SQUAD_DEV} is missing: nothing to compare on (make data)")
-
-
-@pytest.mark.usefixtures("_squad")
-def test_forty_squad_questions(stub: QuestionAnsweringServiceStub, say: Say) -> None:
-    compare(stub, squad_pairs(40), say)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1800)
-@pytest.mark.usefixtures("_squad")
-def test_five_hundred_squad_questions(stub: QuestionAnsweringServiceStub, say: Say) -> None:
-    compare(stub, squad_pairs(500), say)
+@pytest.mark.parametrize(
+    "count", [40, pytest.param(500, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])]
+)
+def test_squad_questions(stub: QuestionAnsweringServiceStub, say: Say, count: int) -> None:
+    require_squad()
+    compare(stub, squad_pairs(count), say)
 
 
 def test_texts_of_one_and_of_several_windows(stub: QuestionAnsweringServiceStub, say: Say) -> None:
@@ -150,34 +139,23 @@ def test_what_a_window_is(
     assert total == reply.usage.context_tokens
 
 
-BAD: dict[str, tuple[dict[str, Any], str]] = {
-    "question": ({"question": ""}, "empty"),
-    "context": ({"context": " "}, "blank"),
-    "offset_encoding": ({"offset_encoding": 4}, "unknown"),
-    "max_sequence_tokens": ({"max_sequence_tokens": 513}, "to 512"),
-    "doc_stride_tokens": ({"doc_stride_tokens": 374}, "smaller than the window's room"),
-}
+# What is wrong with which field, the first.
+BAD: list[tuple[dict[str, Any], str]] = [
+    ({"question": ""}, "empty"),
+    ({"context": " "}, "blank"),
+    ({"context": "a " * 5_000, "question": "Who?", "doc_stride_tokens": 378}, "limit is 1000000"),
+    ({"offset_encoding": 4}, "unknown"),
+    ({"max_sequence_tokens": 513}, "to 512"),
+    ({"doc_stride_tokens": 374}, "smaller than the window's room"),
+]
 
 
-@pytest.mark.parametrize("field", BAD)
+@pytest.mark.parametrize(("changes", "told"), BAD, ids=[told for _, told in BAD])
 def test_the_field_is_named_as_in_its_own_request(
-    stub: QuestionAnsweringServiceStub, field: str
+    stub: QuestionAnsweringServiceStub, changes: dict[str, Any], told: str
 ) -> None:
-    changes, told = BAD[field]
-    request = pb.ComputeLogitsRequest(
-        **{"question": "Where was Marie Curie born?", "context": CONTEXT, **changes}
-    )
-    with pytest.raises(grpc.RpcError) as raised:
-        stub.ComputeLogits(request, timeout=30)
-    described = violations(status_of(raised.value))
-    assert list(described) == [field]
-    assert told in described[field]
-
-
-def test_more_tokens_than_one_reply_may_hold(stub: QuestionAnsweringServiceStub) -> None:
-    request = pb.ComputeLogitsRequest(question="Who?", context="a " * 5_000, doc_stride_tokens=378)
-    with pytest.raises(grpc.RpcError) as raised:
-        stub.ComputeLogits(request, timeout=30)
-    described = violations(status_of(raised.value))
-    assert list(described) == ["context"]
-    assert "the limit is 1000000" in described["context"]
+    good = {"question": "Where was Marie Curie born?", "context": CONTEXT}
+    request = pb.ComputeLogitsRequest(**(good | changes))
+    [(field, why)] = violations(refused(lambda: stub.ComputeLogits(request, timeout=30))).items()
+    assert field == next(iter(changes))
+    assert told in why

@@ -2,7 +2,6 @@
 
 import json
 import random
-import subprocess
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +10,8 @@ import pytest
 
 from spanqa.v1 import question_answering_pb2 as pb
 from spanqa.v1.question_answering_pb2_grpc import QuestionAnsweringServiceStub
-from support.processes import BIN, running_server
+from support.answers import ask
+from support.processes import run_model, running_server
 
 PEOPLE = ["Anna", "Boris", "Clara", "David", "Elena", "Felix", "Greta", "Henry", "Irene", "Jonas"]
 NAMES = ["Berg", "Stone", "Weber", "Lopez", "Moreau", "Novak", "Hansen", "Silva", "Brown", "Rossi"]
@@ -49,9 +49,10 @@ def stub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QuestionAnswering
     paragraphs = [{"title": "made up", "paragraphs": made_up_rows(ROWS)}]
     train = directory / "train.json"
     train.write_text(json.dumps({"version": "v2.0", "data": paragraphs}))
-    run("finetune", "--train", train, "--output", directory / "adapter", "--lora", "--epochs", 1)
-    run(
-        *("export", "--preset", "minilm-squad", "--adapter", directory / "adapter"),
+    adapter = directory / "adapter"
+    run_model("finetune", "--train", train, "--output", adapter, "--lora", "--epochs", 1)
+    run_model(
+        *("export", "--preset", "minilm-squad", "--adapter", adapter),
         *("--repository", directory / "repository", "--device", "cpu", "--dtype", "float32"),
     )
     with (
@@ -61,24 +62,7 @@ def stub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QuestionAnswering
         yield QuestionAnsweringServiceStub(channel)
 
 
-def run(*arguments: object) -> None:
-    command = [str(part) for part in (BIN / "spanqa-model", *arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
-    assert done.returncode == 0, done.stderr
-
-
-def ask(
-    stub: QuestionAnsweringServiceStub, context: str, threshold: float | None = 0.0
-) -> pb.AnswerResponse:
-    options = pb.AnswerOptions()
-    if threshold is not None:
-        options = pb.AnswerOptions(allow_no_answer=True, no_answer_threshold=threshold)
-    question = ASKED.format(who="Vera Lindgren")
-    return stub.Answer(
-        pb.AnswerRequest(question=question, context=context, options=options), timeout=30
-    )
-
-
+QUESTION = ASKED.format(who="Vera Lindgren")
 TEXTS = {
     "told": TOLD.format(who="Vera Lindgren", town="Madrid", year=1802),
     "silent": SILENT.format(who="Vera Lindgren", town="", year=30),
@@ -87,30 +71,32 @@ TEXTS = {
 
 @pytest.mark.slow
 def test_both_outcomes_of_the_threshold(stub: QuestionAnsweringServiceStub) -> None:
-    told, silent = ask(stub, TEXTS["told"]), ask(stub, TEXTS["silent"])
+    def at(threshold: float, text: str) -> pb.AnswerResponse:
+        options = {"allow_no_answer": True, "no_answer_threshold": threshold}
+        return ask(stub, QUESTION, TEXTS[text], **options)
+
+    told, silent = at(0.0, "told"), at(0.0, "silent")
     assert (told.no_answer, told.answers[0].text) == (False, "Madrid")
     assert silent.no_answer
     assert not silent.answers
     assert told.no_answer_probability < 0.5 < silent.no_answer_probability < 1
     # By more than the threshold, either way.
-    plain = ask(stub, TEXTS["silent"], None)
+    plain = ask(stub, QUESTION, TEXTS["silent"])
     assert (plain.no_answer, plain.no_answer_probability) == (False, 0.0)
-    assert not ask(stub, TEXTS["silent"], 1e4).no_answer
-    assert ask(stub, TEXTS["silent"], 1e4).answers[0].text == plain.answers[0].text
-    assert ask(stub, TEXTS["told"], -1e4).no_answer
+    assert not at(1e4, "silent").no_answer
+    assert at(1e4, "silent").answers[0].text == plain.answers[0].text
+    assert at(-1e4, "told").no_answer
 
 
 @pytest.mark.slow
 def test_documents_that_say_nothing_give_no_answer(stub: QuestionAnsweringServiceStub) -> None:
-    options = pb.AnswerOptions(allow_no_answer=True, top_k=5)
-    question = ASKED.format(who="Vera Lindgren")
-
     def among(*names: str) -> pb.AnswerFromDocumentsResponse:
         documents = [pb.Document(id=name, text=TEXTS[name]) for name in names]
-        return stub.AnswerFromDocuments(
-            pb.AnswerFromDocumentsRequest(question=question, documents=documents, options=options),
-            timeout=30,
+        options = pb.AnswerOptions(allow_no_answer=True, top_k=5)
+        request = pb.AnswerFromDocumentsRequest(
+            question=QUESTION, documents=documents, options=options
         )
+        return stub.AnswerFromDocuments(request, timeout=30)
 
     found = among("silent", "told", "silent")
     assert not found.no_answer

@@ -1,6 +1,5 @@
 """The server as a process: it starts, says what is wrong, and ends without remains."""
 
-import json
 import os
 import shutil
 import signal
@@ -14,14 +13,11 @@ import grpc
 import psutil
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
-    ProtoReflectionDescriptorDatabase,
-)
 
 from spanqa.v1 import question_answering_pb2 as pb
 from spanqa.v1.question_answering_pb2_grpc import QuestionAnsweringServiceStub
+from support.bad_versions import no_torchscript
 from support.processes import BIN, RunningServer, free_port, run_serve, running_server
-from support.triton import address_of
 
 SERVICE = "spanqa.v1.QuestionAnsweringService"
 REQUEST = pb.AnswerRequest(question="Where was she born?", context="She was born in Warsaw.")
@@ -48,37 +44,31 @@ def test_the_health_command(server: RunningServer) -> None:
     assert (refused.returncode, refused.stderr) == (1, f"spanqa-server: {nobody}: UNAVAILABLE\n")
 
 
-def test_reflection(channel: grpc.Channel) -> None:
-    database = ProtoReflectionDescriptorDatabase(channel)
-    assert SERVICE in database.get_services()
-    file = database.FindFileContainingSymbol(SERVICE)
-    assert "Answer" in [method.name for method in file.service[0].method]
-
-
 def test_triton_listens_on_loopback_only(server: RunningServer) -> None:
     listening = [c for c in server.triton().net_connections("inet") if c.status == "LISTEN"]
     assert len({c.laddr.port for c in listening}) == 2, "gRPC and metrics, not HTTP"
     assert {c.laddr.ip for c in listening} <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_and_its_triton_within_ten_seconds(
-    model_repository: Path, tmp_path: Path, number: signal.Signals
+def test_a_signal_ends_it_and_its_triton(
+    tiny_repository: Path, tmp_path: Path, number: signal.Signals, workers: str
 ) -> None:
-    with running_server(model_repository, tmp_path / "log") as server:
+    with running_server(tiny_repository, tmp_path / "log", "--workers", workers) as server:
         children = server.children()
         assert {"tritonserver", "triton_python_backend_stub"} <= {c.name() for c in children}
-        assert server.stop(number, within=10) == 0
+        assert server.stop(number) == 0
         assert left(children) == []
     assert "Traceback" not in server.log.read_text()
 
 
-def test_a_signal_while_triton_starts(model_repository: Path, tmp_path: Path) -> None:
-    with running_server(model_repository, tmp_path / "log", wait=False) as server:
+def test_a_signal_while_triton_starts(tiny_repository: Path, tmp_path: Path) -> None:
+    with running_server(tiny_repository, tmp_path / "log", wait=False) as server:
         with grpc.insecure_channel(server.target) as channel:
             grpc.channel_ready_future(channel).result(30)
         children = server.children()
-        assert server.stop(within=10) == 0
+        assert server.stop() == 0
         assert left(children) == []
 
 
@@ -114,44 +104,34 @@ def test_accepted_calls_are_answered_before_it_ends(model_repository: Path, tmp_
         probe = stub.Answer.future(REQUEST, timeout=30)
         probe.add_done_callback(lambda _: accepted.set())
         assert accepted.wait(30)
-        assert server.stop(within=10) == 0
+        assert server.stop() == 0
         assert all(call.result().answers for call in calls)
 
 
-def test_triton_ends_when_the_server_is_killed(model_repository: Path, tmp_path: Path) -> None:
-    with running_server(model_repository, tmp_path / "log") as server:
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_everything_ends_when_the_server_is_killed(
+    tiny_repository: Path, tmp_path: Path, workers: str
+) -> None:
+    with running_server(tiny_repository, tmp_path / "log", "--workers", workers) as server:
         children = server.children()
         server.stop(signal.SIGKILL)
         assert left(children) == []
 
 
-def test_an_external_triton(server: RunningServer, model_repository: Path, tmp_path: Path) -> None:
-    address = address_of(server)
-    with (
-        running_server(
-            model_repository, tmp_path / "log", "--triton", f"{address},{address}"
-        ) as second,
-        grpc.insecure_channel(second.target) as channel,
-    ):
-        assert second.children() == []
-        answer = QuestionAnsweringServiceStub(channel).Answer(REQUEST, timeout=30).answers[0]
-        assert answer.text == "Warsaw"
-
-
-def test_metrics(model_repository: Path, tmp_path: Path) -> None:
-    with (
-        running_server(model_repository, tmp_path / "log") as measured,
-        grpc.insecure_channel(measured.target) as channel,
-    ):
-        stub = QuestionAnsweringServiceStub(channel)
-        stub.Answer(REQUEST, timeout=30)
-        with pytest.raises(grpc.RpcError):
-            stub.Answer(pb.AnswerRequest(), timeout=30)
-        metrics = measured.metrics()
-    assert metrics['spanqa_calls_total{code="OK",method="Answer"}'] == 1
-    assert metrics['spanqa_calls_total{code="INVALID_ARGUMENT",method="Answer"}'] == 1
-    assert metrics['spanqa_stage_seconds_count{stage="decode"}'] == 1
-    assert metrics["spanqa_windows_total"] == 1
+def test_metrics(server: RunningServer, channel: grpc.Channel) -> None:
+    counted = (
+        'spanqa_calls_total{code="OK",method="Answer"}',
+        'spanqa_calls_total{code="INVALID_ARGUMENT",method="Answer"}',
+        'spanqa_stage_seconds_count{stage="decode"}',
+        "spanqa_windows_total",
+    )
+    before = server.metrics()
+    stub = QuestionAnsweringServiceStub(channel)
+    stub.Answer(REQUEST, timeout=30)
+    with pytest.raises(grpc.RpcError):
+        stub.Answer(pb.AnswerRequest(), timeout=30)
+    metrics = server.metrics()
+    assert [metrics[name] - before.get(name, 0) for name in counted] == [1, 1, 1, 1]
     assert metrics["spanqa_model_ready"] == 1
 
 
@@ -164,27 +144,29 @@ def one_line(finished: subprocess.CompletedProcess[str]) -> str:
     return lines[0]
 
 
-def test_a_port_in_use(model_repository: Path) -> None:
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_port_in_use(tiny_repository: Path, workers: str) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        line = one_line(run_serve(model_repository, "--port", port))
+        line = one_line(run_serve(tiny_repository, "--port", port, "--workers", workers))
         assert f"127.0.0.1:{port}" in line
         assert "--port" in line
-        line = one_line(run_serve(model_repository, "--port", "0", "--metrics-port", port))
+        line = one_line(run_serve(tiny_repository, "--port", "0", "--metrics-port", port))
         assert "--metrics-port" in line
 
 
-def test_no_model_version(tmp_path: Path) -> None:
-    line = one_line(run_serve(tmp_path, "--port", "0"))
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_no_model_version(tmp_path: Path, workers: str) -> None:
+    line = one_line(run_serve(tmp_path, "--port", "0", "--workers", workers))
     assert f"spanqa-model export --preset minilm-squad --repository {tmp_path}" in line
 
 
 @pytest.mark.parametrize("broken", ["model.pt", "model.json", "tokenizer.json"])
 @pytest.mark.parametrize("how", ["missing", "cut short"])
-def test_a_broken_version(model_repository: Path, tmp_path: Path, broken: str, how: str) -> None:
-    shutil.copytree(model_repository, tmp_path / "repository")
+def test_a_broken_version(tiny_repository: Path, tmp_path: Path, broken: str, how: str) -> None:
+    shutil.copytree(tiny_repository, tmp_path / "repository")
     file = tmp_path / "repository" / "bert_qa" / "1" / broken
     if how == "missing":
         file.unlink()
@@ -195,24 +177,19 @@ def test_a_broken_version(model_repository: Path, tmp_path: Path, broken: str, h
     assert "spanqa-model export" in line
 
 
-def test_a_version_that_triton_cannot_load(model_repository: Path, tmp_path: Path) -> None:
-    shutil.copytree(model_repository, tmp_path / "repository")
+def test_a_version_that_triton_cannot_load(tiny_repository: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_repository, tmp_path / "repository")
     version = tmp_path / "repository" / "bert_qa" / "1"
-    (version / "model.pt").write_bytes(b"no TorchScript")
-    manifest = json.loads((version / "model.json").read_text())
-    command = ["sha256sum", str(version / "model.pt")]
-    digest = subprocess.run(command, capture_output=True, text=True, check=True)
-    manifest["model_sha256"] = digest.stdout.split()[0]
-    (version / "model.json").write_text(json.dumps(manifest))
+    no_torchscript(version)
     line = one_line(run_serve(tmp_path / "repository", "--port", "0"))
     assert f"model version {version} is broken: Triton could not load it (" in line
     assert "spanqa-model export" in line
 
 
-def test_an_external_triton_that_is_not_there(model_repository: Path) -> None:
+def test_an_external_triton_that_is_not_there(tiny_repository: Path) -> None:
     address = f"127.0.0.1:{free_port()}"
     line = one_line(
-        run_serve(model_repository, "--port", "0", "--triton", address, "--startup-timeout", "1")
+        run_serve(tiny_repository, "--port", "0", "--triton", address, "--startup-timeout", "1")
     )
     assert address in line
 

@@ -29,6 +29,7 @@ from support.triton import address_of
 REQUEST = pb.AnswerRequest(question="Where was she born?", context="She was born in Warsaw.")
 YESTERDAY = datetime.now(UTC) - timedelta(days=1)
 Metadata = tuple[tuple[str, str], ...]
+Frontend = Callable[..., contextlib.AbstractContextManager[RunningServer]]
 
 
 @dataclass
@@ -53,6 +54,10 @@ class Certificates:
         there = self.directory
         return "--tls-certificate", str(there / "cert.pem"), "--tls-key", str(there / "key.pem")
 
+    @property
+    def mutual_flags(self) -> tuple[str, ...]:
+        return *self.flags, "--tls-client-ca", str(self.directory / "ca.pem")
+
 
 @pytest.fixture
 def certificates(tmp_path: Path) -> Certificates:
@@ -75,19 +80,18 @@ def credentials(
     )
 
 
-@contextlib.contextmanager
-def frontend(
-    server: RunningServer,
-    repository: Path,
-    log: Path,
-    *flags: str,
-    by: grpc.ChannelCredentials | None = None,
-) -> Iterator[RunningServer]:
-    """A server with these flags, before the Triton of another."""
-    triton = ("--triton", address_of(server))
-    with running_server(repository, log, *triton, *flags, wait=False) as secured:
-        wait_until_serving(secured, credentials=by)
-        yield secured
+@pytest.fixture
+def frontend(server: RunningServer, model_repository: Path, tmp_path: Path) -> Frontend:
+    """Runs a server with some flags, before the Triton of another."""
+
+    @contextlib.contextmanager
+    def run(*flags: str, by: grpc.ChannelCredentials | None = None) -> Iterator[RunningServer]:
+        given = ("--triton", address_of(server), *flags)
+        with running_server(model_repository, tmp_path / "log", *given, wait=False) as secured:
+            wait_until_serving(secured, credentials=by)
+            yield secured
+
+    return run
 
 
 def ask(
@@ -106,12 +110,9 @@ def answered(server: RunningServer) -> float:
     return server.metrics().get('spanqa_calls_total{code="OK",method="Answer"}', 0)
 
 
-def test_tls(
-    server: RunningServer, model_repository: Path, tmp_path: Path, certificates: Certificates
-) -> None:
+def test_tls(frontend: Frontend, tmp_path: Path, certificates: Certificates) -> None:
     right, wrong = credentials(certificates.ours), credentials(certificates.others)
-    log = tmp_path / "log"
-    with frontend(server, model_repository, log, *certificates.flags, by=right) as secured:
+    with frontend(*certificates.flags, by=right) as secured:
         assert ask(secured, right) == "OK"
         assert ask(secured, wrong) == "UNAVAILABLE"
         assert ask(secured, None) == "UNAVAILABLE"
@@ -130,21 +131,18 @@ def test_tls(
         certificates.issue(certificates.ours)
         assert ask(secured, right) == "OK"
         assert answered(secured) == 4
-    text = log.read_text()
+    text = (tmp_path / "log").read_text()
     assert "the TLS files changed and cannot be used" in text
     assert text.count("read the changed TLS files again") == 3
 
 
-def test_mutual_tls(
-    server: RunningServer, model_repository: Path, tmp_path: Path, certificates: Certificates
-) -> None:
+def test_mutual_tls(frontend: Frontend, tmp_path: Path, certificates: Certificates) -> None:
     ours, others = certificates.ours, certificates.others
     right = credentials(ours, ours.issue_cert("client@example.org"))
     expired = ours.issue_cert(
         "client@example.org", not_before=YESTERDAY - timedelta(days=9), not_after=YESTERDAY
     )
-    flags = (*certificates.flags, "--tls-client-ca", str(tmp_path / "ca.pem"))
-    with frontend(server, model_repository, tmp_path / "log", *flags, by=right) as secured:
+    with frontend(*certificates.mutual_flags, by=right) as secured:
         assert ask(secured, right) == "OK"
         assert ask(secured, credentials(ours)) == "UNAVAILABLE"
         assert ask(secured, credentials(ours, expired)) == "UNAVAILABLE"
@@ -160,27 +158,21 @@ def test_mutual_tls(
         assert answered(secured) == 2
 
 
-def test_health_over_tls(
-    server: RunningServer, model_repository: Path, tmp_path: Path, certificates: Certificates
-) -> None:
+def test_health_over_tls(frontend: Frontend, tmp_path: Path, certificates: Certificates) -> None:
     certificates.ours.cert_pem.write_to_path(tmp_path / "server-ca.pem")
     client = certificates.ours.issue_cert("client@example.org")
     client.private_key_pem.write_to_path(tmp_path / "client-key.pem")
     client.cert_chain_pems[0].write_to_path(tmp_path / "client.pem")
     by_ca = ("--ca", str(tmp_path / "server-ca.pem"))
-    by_both = (
-        *by_ca,
-        *("--certificate", str(tmp_path / "client.pem")),
-        *("--key", str(tmp_path / "client-key.pem")),
-    )
-    flags = (*certificates.flags, "--tls-client-ca", str(tmp_path / "ca.pem"))
+    shown = ("--certificate", str(tmp_path / "client.pem"))
+    by_both = (*by_ca, *shown, "--key", str(tmp_path / "client-key.pem"))
     right = credentials(certificates.ours, client)
-    with frontend(server, model_repository, tmp_path / "log", *flags, by=right) as secured:
+    with frontend(*certificates.mutual_flags, by=right) as secured:
         for files, code, told in (
             (by_both, 0, ""),
             (by_ca, 1, "UNAVAILABLE"),
             ((), 1, "UNAVAILABLE"),
-            (by_both[:4], 1, "give --certificate and --key together, and with --ca"),
+            ((*by_ca, *shown), 1, "give --certificate and --key together, and with --ca"),
             (("--ca", "no.pem"), 1, "no.pem: No such file or directory"),
         ):
             command = [str(BIN / "spanqa-server"), "health", "--target", secured.target, *files]
@@ -192,16 +184,13 @@ def test_health_over_tls(
 
 
 def test_a_token_and_a_certificate(
-    server: RunningServer, model_repository: Path, tmp_path: Path, certificates: Certificates
+    frontend: Frontend, tmp_path: Path, certificates: Certificates
 ) -> None:
     (tmp_path / "tokens").write_text("a-token\n")
     ours = certificates.ours
     right = credentials(ours, ours.issue_cert("client@example.org"))
-    flags = (
-        *(*certificates.flags, "--tls-client-ca", str(tmp_path / "ca.pem")),
-        *("--tokens-file", str(tmp_path / "tokens")),
-    )
-    with frontend(server, model_repository, tmp_path / "log", *flags, by=right) as secured:
+    flags = (*certificates.mutual_flags, "--tokens-file", str(tmp_path / "tokens"))
+    with frontend(*flags, by=right) as secured:
         assert ask(secured, right, bearer("a-token")) == "OK"
         assert ask(secured, right, bearer("b-token")) == "UNAUTHENTICATED"
         assert ask(secured, right) == "UNAUTHENTICATED"
@@ -213,24 +202,16 @@ def bearer(token: str) -> Metadata:
     return (("authorization", f"Bearer {token}"),)
 
 
-def test_tokens(server: RunningServer, model_repository: Path, tmp_path: Path) -> None:
+def test_tokens(frontend: Frontend, tmp_path: Path) -> None:
     file = tmp_path / "tokens"
     file.write_text("# of the team that asks\nfirst-token\nsecond-token  # until March\n")
-    flags = ("--tokens-file", str(file))
-    with frontend(server, model_repository, tmp_path / "log", *flags) as secured:
+    wrong = ("first-toke", "first-token2", "#", "", "of the team that asks", "second-token #")
+    with frontend("--tokens-file", str(file)) as secured:
         assert ask(secured, metadata=bearer("first-token")) == "OK"
         assert ask(secured, metadata=(("authorization", "bearer second-token"),)) == "OK"
-        for wrong in (
-            "first-toke",
-            "first-token2",
-            "#",
-            "",
-            "of the team that asks",
-            "second-token #",
-        ):
-            assert ask(secured, metadata=bearer(wrong)) == "UNAUTHENTICATED", wrong
-        assert ask(secured) == "UNAUTHENTICATED"
-        assert ask(secured, metadata=(("authorization", "Basic first-token"),)) == "UNAUTHENTICATED"
+        basic = (("authorization", "Basic first-token"),)
+        for metadata in ((), basic, *map(bearer, wrong)):
+            assert ask(secured, metadata=metadata) == "UNAUTHENTICATED", metadata
         assert answered(secured) == 2
         assert secured.metrics()['spanqa_refusals_total{reason="unauthenticated"}'] == 8
 
@@ -241,14 +222,10 @@ def test_tokens(server: RunningServer, model_repository: Path, tmp_path: Path) -
         assert ask(secured, metadata=bearer("third-token")) == "OK"
 
 
-def test_what_a_stranger_may_ask(
-    server: RunningServer, model_repository: Path, tmp_path: Path
-) -> None:
-    file = tmp_path / "tokens"
-    file.write_text("a-token\n")
-    flags = ("--tokens-file", str(file))
+def test_what_a_stranger_may_ask(frontend: Frontend, tmp_path: Path) -> None:
+    (tmp_path / "tokens").write_text("a-token\n")
     with (
-        frontend(server, model_repository, tmp_path / "log", *flags) as secured,
+        frontend("--tokens-file", str(tmp_path / "tokens")) as secured,
         open_channel(secured.target, None) as channel,
     ):
         stub = QuestionAnsweringServiceStub(channel)

@@ -1,6 +1,5 @@
 """Traces: one from the caller to Triton, and nothing that depends on them."""
 
-import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import spanqa
 from spanqa.v1 import question_answering_pb2 as pb
 from spanqa.v1.question_answering_pb2_grpc import QuestionAnsweringServiceStub
 from support.collector import CLIENT, SERVER, Collector, Span, collector
-from support.processes import RunningServer, running_server
+from support.processes import RunningServer, open_channel, running_server, stopped
 
 QUESTION = pb.AnswerRequest(question="Who?", context="It was Ada.")
 ANSWER = "spanqa.v1.QuestionAnsweringService/Answer"
@@ -148,16 +147,12 @@ def test_a_request_that_is_wrong(
 def test_a_call_that_fails(
     server: RunningServer, collected: Collector, callers: InMemorySpanExporter
 ) -> None:
-    stopped = server.triton()
-    stopped.send_signal(signal.SIGSTOP)
-    try:
-        with (
-            spanqa.Client(server.target, timeout=None) as client,
-            pytest.raises(spanqa.DeadlineExceededError),
-        ):
-            client.answer("Who?", "It was Ada.")
-    finally:
-        stopped.send_signal(signal.SIGCONT)
+    with (
+        stopped(server.triton()),
+        spanqa.Client(server.target, timeout=None) as client,
+        pytest.raises(spanqa.DeadlineExceededError),
+    ):
+        client.answer("Who?", "It was Ada.")
     [caller] = callers.get_finished_spans()
     spans = wait_for(server, collected, trace_of(caller), names(ANSWER, "infer"))
     assert spans[ANSWER].failed
@@ -192,9 +187,8 @@ def test_streams_that_are_dropped(
 
 def test_each_worker_sends_its_own(server: RunningServer, collected: Collector) -> None:
     sampled = (("traceparent", f"00-{7:032x}-{7:016x}-01"),)
-    own = [("grpc.use_local_subchannel_pool", 1)]
     for _ in range(16):
-        with grpc.insecure_channel(server.target, own) as channel:
+        with open_channel(server.target, None) as channel:
             stub = QuestionAnsweringServiceStub(channel)
             stub.Answer(QUESTION, timeout=10, metadata=sampled)
 

@@ -12,39 +12,40 @@ from spanqa_server.qa.answerer import Logits
 from spanqa_server.qa.windows import PackedWindows
 from spanqa_server.scheduling.token_budget import TokenBudget
 from support.processes import BIN, RunningServer
+from support.squad import CITIES, write_squad
 from support.triton import (
     address_of,
     batch_statistics,
     executed_requests,
-    inference,
     make_windows,
+    triton_at,
 )
-from support.windows import difference
+from support.windows import difference, together
 
 
 async def test_a_window_alone_and_in_a_batch_of_32(server: RunningServer) -> None:
     address = address_of(server)
     lengths = np.random.default_rng(7).integers(16, 385, 32).tolist()
     windows = [make_windows(i, [length]) for i, length in enumerate(lengths)]
-    async with inference(address_of(server)) as model:
-        alone = [await model.infer(window) for window in windows]
+    async with triton_at(address) as triton:
+        alone = [await triton.infer(window, "1") for window in windows]
         before = batch_statistics(address)
-        blocker = asyncio.create_task(model.infer(make_windows(99, [384] * 10)))
-        together = await asyncio.gather(*(model.infer(window) for window in windows))
+        blocker = asyncio.create_task(triton.infer(make_windows(99, [384] * 10), "1"))
+        batched = await together(triton, "1", windows)
         after = batch_statistics(address)
         await blocker
     assert after[1] - before[1] <= 8  # the blocker's batch, and few for the other 32
-    assert difference(alone, together) <= 1e-4
-    print(f"largest difference alone / in a batch: {difference(alone, together):.2e}")
+    assert difference(alone, batched) <= 1e-4
+    print(f"largest difference alone / in a batch: {difference(alone, batched):.2e}")
 
 
 async def test_chunks_of_a_long_text_are_put_together_in_order(server: RunningServer) -> None:
-    address = address_of(server)
     packed = make_windows(3, [384, 17, 300, 384, 5, 384, 200])
     results = []
     for chunk in (100_000, 700):
-        async with inference(address, budget=TokenBudget(1000), chunk=chunk) as model:
-            results.append(await model.infer(packed))
+        budget = TokenBudget(1000)
+        async with triton_at(address_of(server), budget=budget, chunk=chunk) as triton:
+            results.append(await triton.infer(packed, "1"))
     assert difference(results[:1], results[1:]) <= 1e-4
 
 
@@ -61,11 +62,10 @@ async def test_a_bad_tensor_harms_nobody_else_in_the_batch(server: RunningServer
             good.input_ids * 1000, good.token_type_ids, good.window_lengths
         ),
     }[bad]
-    async with inference(address_of(server)) as model:
-        expected = await model.infer(good)
+    async with triton_at(address_of(server)) as triton:
+        expected = await triton.infer(good, "1")
         # Past the frontend's own check, which would not send it.
-        sent = model.triton.infer(wrong, "1")
-        work = [sent if i == 5 else model.infer(good) for i in range(12)]
+        work = [triton.infer(wrong if i == 5 else good, "1") for i in range(12)]
         results = await asyncio.gather(*work, return_exceptions=True)
     assert [i for i, result in enumerate(results) if isinstance(result, Exception)] == [5]
     right = [result for result in results if isinstance(result, Logits)]
@@ -74,23 +74,9 @@ async def test_a_bad_tensor_harms_nobody_else_in_the_batch(server: RunningServer
 
 def test_batches_form_at_concurrency_32(server: RunningServer, tmp_path: Path) -> None:
     """At concurrency 32 with mixed lengths, Triton's own statistics: mean batch ≥ 6."""
-    sentences = ["The rain fell all day.", "Nobody spoke.", "Curie was born in Warsaw, they say."]
-    paragraphs = [
-        {
-            "context": " ".join(sentences[(i + j) % 3] for j in range(1 + 7 * (i % 9))) + " Curie.",
-            "qas": [
-                {
-                    "id": f"{i}-{k}",
-                    "question": "Where was Curie born?",
-                    "answers": [{"text": "Warsaw", "answer_start": 0}],
-                }
-                for k in range(8)
-            ],
-        }
-        for i in range(40)
-    ]
-    data = tmp_path / "data.json"
-    data.write_text(json.dumps({"version": "1.1", "data": [{"paragraphs": paragraphs}]}))
+    rain = "The rain fell all day. Nobody spoke. "
+    contexts = (f"{rain * (number % 12)}Curie." for number in range(320 - len(CITIES)))
+    data = write_squad(tmp_path / "data.json", *(("Where was she born?", one) for one in contexts))
     before = executed_requests(server), *batch_statistics(address_of(server))
     finished = subprocess.run(
         [

@@ -4,22 +4,23 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.common.squad import SQUAD_DEV
+from benchmarks.common.squad import SQUAD_DEV, how_to_get
 from parity.reference import CASED_VOCAB, Pair, squad_pairs
+
+
+def require_squad() -> None:
+    if not SQUAD_DEV.is_file():
+        pytest.skip(how_to_get())
 
 
 @pytest.fixture(scope="session")
 def squad() -> list[Pair]:
-    require(SQUAD_DEV)
+    require_squad()
     return squad_pairs()
 
 
 @pytest.fixture(scope="session")
 def cased_vocab() -> Path:
-    require(CASED_VOCAB)
+    if not CASED_VOCAB.is_file():
+        pytest.skip(f"needs the vocab.txt of a cased BERT, in ../shared: {CASED_VOCAB}")
     return CASED_VOCAB
-
-
-def require(file: Path) -> None:
-    if not file.is_file():
-        pytest.skip(f"{file} is missing: nothing to compare on (SQuAD: make data)")

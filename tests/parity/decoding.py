@@ -1,7 +1,7 @@
-"""Our answers beside those of the references, from the same logits: counted, scored, explained."""
+"""Our answers beside the SQuAD recipe's, from the same logits: counted, scored, explained."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -10,29 +10,30 @@ import numpy as np
 import torch
 from transformers import BertTokenizerFast
 
-from parity.explain import STEPS, Marks, Views, close_call, explain_pipeline, explain_recipe
-from parity.pipeline_reference import PipelineAnswers, reference_tokenizer
-from parity.pipeline_steps import word_windows
 from parity.recipe import (
     MAX_ANSWER_TOKENS,
     Candidate,
     Place,
+    Window,
     answer_text,
     best_pairs,
     question_windows,
 )
 from parity.reference import Logits, Pair, Prepared, packed_logits, prepare, version_tokenizer
 from spanqa.squad import exact_match, f1_score
+from spanqa_model.checkpoints.fetching import fetch
+from spanqa_model.checkpoints.presets import PRESETS
 from spanqa_server.qa.decoder import decode
 from spanqa_server.qa.tokenizer import TokenizedText
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A text and where it lies: code points [start, end) of the context, or nowhere."""
+class Reason(StrEnum):
+    """What makes the recipe's answer another one than ours."""
 
-    place: Place | None
-    text: str
+    MARKS = "marks after its last letter, which are not part of any of the tokenizer's tokens"
+    CUT = "the best pair is not among the 20 best starts × 20 best ends of its window"
+    TIE = "equal scores, the recipe takes another one first"
+    OTHER = "other"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,61 +49,37 @@ class Case:
     bare: Prepared
 
     @property
-    def marks(self) -> Marks:
-        ends = zip(
-            self.bare.context.ends.tolist(), self.prepared.context.ends.tolist(), strict=True
-        )
-        return {end: with_marks for end, with_marks in ends if end != with_marks}
+    def marks(self) -> dict[int, int]:
+        """Ends of tokens where marks follow that our tokens hold, and where these end."""
+        bare, ours = (one.context.ends.tolist() for one in (self.bare, self.prepared))
+        return {end: more for end, more in zip(bare, ours, strict=True) if end != more}
 
-    def views(self, tokenizer: BertTokenizerFast) -> Views:
-        return Views(
-            self.context,
-            question_windows(self.bare, self.logits),
-            word_windows(self.bare, self.logits, self.context, tokenizer),
-            self.marks,
-        )
 
-    def read(self, pair: Candidate) -> Answer:
-        return Answer(pair.place, self.context[slice(*pair.place)])
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A text and where it lies: code points [start, end) of the context, or nowhere."""
+
+    place: Place | None
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """One question answered by us and by a reference, and why the answers differ if they do."""
+    """One question answered by us and by the recipe, and why the answers differ if they do."""
 
     ours: Answer
     theirs: Answer
-    reason: StrEnum | None
-
-
-@dataclass(frozen=True, slots=True)
-class ComparedPipeline:
-    """Both forms of the pipeline's answer, and whether its steps on our logits give them."""
-
-    tokens: Compared
-    words: Compared
-    followed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Scores:
-    """Official SQuAD scores in percent."""
-
-    exact_match: float
-    f1: float
-
-    def __str__(self) -> str:
-        return f"EM {self.exact_match:.2f}, F1 {self.f1:.2f}"
+    reason: Reason | None
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How many answers of a reference are ours, and what makes the others different."""
+    """How many answers of the recipe are ours, and what makes the others different."""
 
     questions: int
     equal_places: int
     equal_texts: int
-    reasons: dict[StrEnum, int]
+    reasons: dict[Reason, int]
 
     def __str__(self) -> str:
         """Several lines; those of the reasons are indented."""
@@ -117,7 +94,10 @@ class Agreement:
 
 def cases(module: torch.jit.ScriptModule, version: Path, pairs: Sequence[Pair]) -> Iterator[Case]:
     """Run the exported model; neighbours with one context share its tokens."""
-    tokenizer, reference = version_tokenizer(version), reference_tokenizer()
+    tokenizer = version_tokenizer(version)
+    reference = BertTokenizerFast.from_pretrained(
+        fetch(PRESETS["minilm-squad"]).directory, local_files_only=True
+    )
     prepared: list[Prepared] = []
     last: tuple[str, TokenizedText] | None = None
     for question, context in pairs:
@@ -159,38 +139,31 @@ def our_answer(prepared: Prepared, logits: Logits) -> Candidate:
     return Candidate(span.start, span.end, np.float32(span.start_logit), np.float32(span.end_logit))
 
 
-def compare_recipe(case: Case) -> Compared:
+def compare(case: Case) -> Compared:
     """Decode the same logits by us and by the recipe."""
     ours = our_answer(case.prepared, case.logits)
     windows = question_windows(case.bare, case.logits)
     theirs = next(iter(best_pairs(windows)), None)
     return Compared(
-        case.read(ours),
+        Answer(ours.place, case.context[slice(*ours.place)]),
         Answer(theirs.place if theirs else None, answer_text(windows, case.context)),
-        explain_recipe(windows, ours, theirs, case.marks),
+        explain(windows, ours, theirs, case.marks),
     )
 
 
-def compare_pipeline(
-    case: Case, tokenizer: BertTokenizerFast, answers: PipelineAnswers
-) -> ComparedPipeline:
-    """Set our answer beside the pipeline's, which comes from logits of its own."""
-    ours = our_answer(case.prepared, case.logits)
-    views = case.views(tokenizer)
-    both = {False: answers.tokens, True: answers.words}
-    tokens, words = (
-        Compared(
-            case.read(ours),
-            Answer(answer.place, answer.text),
-            explain_pipeline(views, ours.place, answer, align_to_words=align),
-        )
-        for align, answer in both.items()
-    )
-    followed = (
-        close_call(views.follow(STEPS[align][-1], align_to_words=align), answer.place)
-        for align, answer in both.items()
-    )
-    return ComparedPipeline(tokens, words, all(followed))
+def explain(
+    windows: list[Window], ours: Candidate, theirs: Candidate | None, marks: Mapping[int, int]
+) -> Reason | None:
+    """Try all pairs instead of the best 20 × 20. None where the answers are equal."""
+    if theirs and theirs.place == ours.place:
+        return None
+    if theirs and (theirs.start, marks.get(theirs.end, theirs.end)) == ours.place:
+        return Reason.MARKS
+    everything = max(len(window.offsets) for window in windows)
+    best = best_pairs(windows, n_best=everything)[0]
+    if ours.score != best.score:
+        return Reason.OTHER
+    return Reason.TIE if theirs and theirs.score == best.score else Reason.CUT
 
 
 def agreement(compared: Sequence[Compared]) -> Agreement:
@@ -204,11 +177,10 @@ def agreement(compared: Sequence[Compared]) -> Agreement:
     )
 
 
-def scores(answers: Iterable[Answer], golds: Sequence[Sequence[str]]) -> Scores:
-    """Score as the official script does."""
-    texts = [answer.text for answer in answers]
-    pairs = list(zip(texts, golds, strict=True))
-    return Scores(
+def scores(answers: Iterable[Answer], golds: Sequence[Sequence[str]]) -> tuple[float, float]:
+    """EM and F1 in percent, as the official script computes them."""
+    pairs = [(answer.text, gold) for answer, gold in zip(answers, golds, strict=True)]
+    return (
         100 * sum(exact_match(text, gold) for text, gold in pairs) / len(pairs),
         100 * sum(f1_score(text, gold) for text, gold in pairs) / len(pairs),
     )

@@ -1,7 +1,7 @@
 """The models to compare with (transformers, float32), and the exported ones to compare."""
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,13 +156,11 @@ def large_reference(directory: Path) -> tuple[BertForQuestionAnswering, Source]:
 
 
 @contextmanager
-def exported_model(
-    source: Source, dtype: Dtype, *, on_step: Callable[[str], None] = lambda _: None
-) -> Iterator[tuple[torch.jit.ScriptModule, Path]]:
+def exported_model(source: Source, dtype: Dtype) -> Iterator[tuple[torch.jit.ScriptModule, Path]]:
     """Export to a repository of its own; yields the reloaded model.pt and the version."""
     with tempfile.TemporaryDirectory() as repository:
         target = Target(dtype=dtype, device="cpu", attention="windowed")
-        exported = export(source, Path(repository), target, on_step=on_step)
+        exported = export(source, Path(repository), target, on_step=lambda _: None)
         with torchscript_deprecation_accepted():
             module = torch.jit.load(str(exported.directory / "model.pt"), map_location="cpu")
         yield module, exported.directory

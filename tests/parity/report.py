@@ -1,30 +1,29 @@
-"""Print how far the exported models are from transformers: .venv/bin/python tests/parity/report.py
+"""Print how far the exported models and their answers are from the references'.
 
-The embedded model on SQuAD dev questions (logits, and answers that change in bfloat16), and
-BERT-large in its true shape with random weights. Takes a few minutes on two cores.
+`make parity`, or `.venv/bin/python tests/parity/report.py [logits | answers]`. Logits against those
+of transformers: the embedded model on SQuAD dev questions, and BERT-large in its true shape with
+random weights. Answers against those of the fine-tuning recipe's post-processing on the same
+logits: all SQuAD v1.1 dev questions, in float32. On two idle cores each takes some minutes.
 """
 
+import argparse
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from itertools import compress
 from pathlib import Path
 from typing import TypeVar
 
 import transformers
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-)
+from rich.progress import track
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.common.squad import SQUAD_DEV, how_to_get
+from parity.decoding import Answer, agreement, cases, compare, our_answer, scores
+from parity.recipe import Place
 from parity.reference import (
     LARGE_WINDOWS,
     Logits,
@@ -40,124 +39,107 @@ from parity.reference import (
     squad_pairs,
     version_tokenizer,
 )
-from spanqa_model.checkpoints.presets import PRESETS, Source
-from spanqa_model.export import STEPS
+from spanqa.squad import read_questions
+from spanqa_model.checkpoints.presets import PRESETS
 from spanqa_model.packed_bert.devices import Dtype
-from spanqa_server.qa.decoder import decode
 
 DTYPES: tuple[Dtype, ...] = ("float32", "bfloat16")
 QUESTIONS = 500
-MAX_ANSWER_TOKENS = 30
+EMBEDDED = PRESETS["minilm-squad"]
 T = TypeVar("T")
 
 
 def main() -> None:
-    """Run both comparisons."""
+    """Compare and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("what", nargs="?", choices=("logits", "answers"), help="default: both")
+    what = parser.parse_args().what
     if not SQUAD_DEV.is_file():
         sys.exit(how_to_get(SQUAD_DEV))
     transformers.logging.set_verbosity_error()  # it would suggest to train the new head
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        report_embedded(progress)
-        report_large(progress)
+    if what != "answers":
+        report_embedded()
+        report_large()
+    if what != "logits":
+        report_answers()
 
 
-def report_embedded(progress: Progress) -> None:
-    source = PRESETS["minilm-squad"]
-    results: dict[str, list[Logits]] = {}
+def tracked(items: Iterable[T], total: int, description: str) -> list[T]:
+    """All of them, with a bar meanwhile."""
+    console = Console(stderr=True)
+    return list(track(items, description=description, total=total, console=console))
+
+
+def report_embedded() -> None:
+    """Logits on SQuAD questions, and the best answers that change with the dtype."""
+    logits: dict[str, list[Logits]] = {}
     questions: list[Prepared] = []
     for dtype in DTYPES:
-        questions, results[dtype] = run_embedded(progress, source, dtype)
-    wanted = list(
-        tracked(
-            progress,
-            "embedded model, transformers float32",
-            reference_logits(embedded_reference(), questions),
-            len(questions),
-        )
-    )
-    expected = answers(questions, wanted)
+        with exported_model(EMBEDDED, dtype) as (module, version):
+            tokenizer = version_tokenizer(version)
+            questions = [prepare(tokenizer, *pair) for pair in squad_pairs(QUESTIONS)]
+            computed = packed_logits(module, questions)
+            logits[dtype] = tracked(computed, QUESTIONS, f"embedded model, {dtype}")
+    computed = reference_logits(embedded_reference(), questions)
+    wanted = tracked(computed, QUESTIONS, "embedded model, transformers float32")
     for dtype in DTYPES:
-        print(f"embedded model, {dtype}: {difference(results[dtype], wanted)}")
+        print(f"embedded model, {dtype}: {difference(logits[dtype], wanted)}")
         print(
             f"embedded model, {dtype}: the best answer differs from that of transformers float32 "
-            f"for {changed(answers(questions, results[dtype]), expected)} of {len(questions)} "
-            "SQuAD dev questions"
+            f"for {changed(questions, logits[dtype], wanted)} of {QUESTIONS} SQuAD dev questions"
         )
-    between = changed(*(answers(questions, results[dtype]) for dtype in DTYPES))
     print(
-        f"embedded model, float32 to bfloat16: the best answer changes for {between} of "
-        f"{len(questions)} SQuAD dev questions"
+        "embedded model, float32 to bfloat16: the best answer changes for "
+        f"{changed(questions, *logits.values())} of {QUESTIONS} SQuAD dev questions"
     )
 
 
-def run_embedded(
-    progress: Progress, source: Source, dtype: Dtype
-) -> tuple[list[Prepared], list[Logits]]:
-    steps = progress.add_task(f"exporting the embedded model, {dtype}", total=STEPS)
-    with exported_model(source, dtype, on_step=advance(progress, steps)) as (
-        module,
-        version,
-    ):
-        tokenizer = version_tokenizer(version)
-        questions = [prepare(tokenizer, *pair) for pair in squad_pairs(QUESTIONS)]
-        logits = tracked(
-            progress,
-            f"embedded model, {dtype}",
-            packed_logits(module, questions),
-            len(questions),
-        )
-        return questions, list(logits)
+def changed(questions: list[Prepared], some: list[Logits], others: list[Logits]) -> int:
+    """To how many questions the best answers lie in different places."""
+
+    def places(logits: list[Logits]) -> list[Place]:
+        pairs = zip(questions, logits, strict=True)
+        return [our_answer(question, values).place for question, values in pairs]
+
+    return sum(one != other for one, other in zip(places(some), places(others), strict=True))
 
 
-def report_large(progress: Progress) -> None:
+def report_large() -> None:
     with tempfile.TemporaryDirectory() as directory:
-        task = progress.add_task("BERT-large, transformers float32", total=1)
         model, source = large_reference(Path(directory))
         windows = random_windows(LARGE_WINDOWS, model.config.vocab_size)
         expected = list(reference_logits(model, [windows]))
-        progress.advance(task)
         for dtype in DTYPES:
-            steps = progress.add_task(f"BERT-large, {dtype}", total=STEPS + 1)
-            with exported_model(source, dtype, on_step=advance(progress, steps)) as (module, _):
+            with exported_model(source, dtype) as (module, _):
                 delta = difference(packed_logits(module, [windows]), expected)
-            progress.advance(steps)
             print(f"BERT-large shape, random weights, {dtype}: {delta}")
 
 
-def advance(progress: Progress, task: TaskID) -> Callable[[str], None]:
-    return lambda _: progress.advance(task)
+def report_answers() -> None:
+    questions = read_questions(SQUAD_DEV)
+    with exported_model(EMBEDDED, "float32") as (module, version):
+        pairs = [(question.question, question.context) for question in questions]
+        asked = tracked(cases(module, version, pairs), len(pairs), "embedded model, all questions")
+    compared = [compare(case) for case in asked]
+    golds = [question.answers for question in questions]
+    several = [len(case.prepared.plan) > 1 for case in asked]
+    print(
+        f"{len(questions):,} SQuAD v1.1 dev questions, {sum(several):,} of them in several windows;"
+    )
+    print("embedded model, float32; scores of all, and of those in several windows")
+    print_scores("ours", [pair.ours for pair in compared], golds, several)
+    print_scores("recipe", [pair.theirs for pair in compared], golds, several)
+    print(agreement(compared))
 
 
-def tracked(progress: Progress, description: str, items: Iterable[T], total: int) -> Iterable[T]:
-    return progress.track(items, total=total, description=description)
-
-
-def answers(questions: list[Prepared], logits: list[Logits]) -> list[tuple[int, int]]:
-    """Start and end of the best answer to each."""
-    best = []
-    for question, values in zip(questions, logits, strict=True):
-        decoded = decode(
-            values.starts,
-            values.ends,
-            question.plan,
-            question.head,
-            question.context.starts,
-            question.context.ends,
-            top_k=1,
-            max_answer_tokens=MAX_ANSWER_TOKENS,
-        )
-        best.append((decoded.spans[0].start, decoded.spans[0].end))
-    return best
-
-
-def changed(one: list[tuple[int, int]], other: list[tuple[int, int]]) -> int:
-    return sum(mine != theirs for mine, theirs in zip(one, other, strict=True))
+def print_scores(
+    name: str, answers: list[Answer], golds: list[tuple[str, ...]], several: list[bool]
+) -> None:
+    parts = (
+        scores(answers, golds),
+        scores(compress(answers, several), list(compress(golds, several))),
+    )
+    print(f"{name}: " + "; ".join(f"EM {match:.2f}, F1 {f1:.2f}" for match, f1 in parts))
 
 
 if __name__ == "__main__":

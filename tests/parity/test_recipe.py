@@ -6,14 +6,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from parity.decoding import our_answer
-from parity.explain import RecipeReason, explain_recipe
-from parity.handmade import CONTEXT, HEAD, LOW, window
+from parity.decoding import Reason, explain, our_answer
 from parity.recipe import (
     MAX_ANSWER_TOKENS,
     NO_PAIR_TEXT,
     Candidate,
     Verdict,
+    Window,
     answer_text,
     best_pairs,
     no_answer_verdict,
@@ -26,24 +25,67 @@ from spanqa_server.qa.windows import PackedWindows, plan_windows
 
 Say = Callable[[str], None]
 PROBLEMS = 1_000
+HEAD = 3  # [CLS], a question of one token, [SEP]
+LOW = -50.0
+CONTEXT = "abcdefghijklmnopqrstuvwxyz" * 4  # of one-letter tokens
 
 
-def test_best_pair_is_the_answer() -> None:
-    one = window({4: 2.0, 7: 1.0}, {6: 3.0, 3: 9.0})
-    assert best_pairs([one])[0] == Candidate(4, 7, np.float32(2), np.float32(3))
-    assert answer_text([one], CONTEXT) == "efg"
+def window(
+    starts: dict[int, float], ends: dict[int, float], *, tokens: int = 40, first: int = 0
+) -> Window:
+    """A window over the characters of CONTEXT from `first`: logits by context token, else LOW.
+
+    Negative keys count from the context's first token back: -1 is [SEP], -3 is [CLS].
+    """
+    offsets = [*[None] * HEAD, *((at, at + 1) for at in range(first, first + tokens)), None]
+    logits = np.full((2, len(offsets)), LOW, dtype=np.float32)
+    for row, given in zip(logits, (starts, ends), strict=True):
+        for token, logit in given.items():
+            row[HEAD + token] = logit
+    return Window(logits[0], logits[1], offsets)
 
 
-def test_an_answer_has_at_most_30_tokens() -> None:
-    thirty = window({2: 5.0}, {31: 5.0})
-    assert answer_text([thirty], CONTEXT) == CONTEXT[2:32]
-    thirty_one = window({2: 5.0}, {32: 5.0, 3: 0.0})
-    assert answer_text([thirty_one], CONTEXT) == CONTEXT[2:4]
+BY_RULE = {
+    "the best pair": ([window({4: 2.0, 7: 1.0}, {6: 3.0, 3: 9.0})], (4, 7)),
+    "at most 30 tokens": ([window({2: 5.0}, {31: 5.0})], (2, 32)),
+    "not 31": ([window({2: 5.0}, {32: 5.0, 3: 0.0})], (2, 4)),
+    "no question, no special tokens": (
+        [window({-3: 9.0, -2: 8.0, 5: 1.0}, {-2: 9.0, -1: 8.0, 5: 1.0})],
+        (5, 6),
+    ),
+    "the best of all windows": (
+        [
+            window({3: 1.0}, {4: 1.0}),
+            window({3: 2.0}, {4: 1.0}, first=30),
+            window({3: 1.5}, {4: 1.0}, first=60),
+        ],
+        (33, 35),
+    ),
+    "of equal windows the first": (
+        [window({3: 1.0}, {4: 1.0}), window({3: 1.0}, {4: 1.0}, first=30)],
+        (3, 5),
+    ),
+    "of equal starts the last": ([window({3: 1.0, 5: 1.0}, {7: 2.0})], (5, 8)),
+    "of equal ends the last": ([window({3: 1.0}, {5: 1.0, 7: 1.0})], (3, 8)),
+    "the word empty without a pair": (
+        [window(dict.fromkeys(range(20), 9.0), dict.fromkeys(range(60, 80), 9.0), tokens=80)],
+        None,
+    ),
+}
 
 
-def test_question_and_special_tokens_are_no_answers() -> None:
-    one = window({-3: 9.0, -2: 8.0, 5: 1.0}, {-2: 9.0, -1: 8.0, 5: 1.0})
-    assert answer_text([one], CONTEXT) == "f"
+@pytest.mark.parametrize("rule", BY_RULE)
+def test_which_answer_it_takes(rule: str) -> None:
+    windows, place = BY_RULE[rule]
+    pairs = best_pairs(windows)
+    assert len(pairs) == (20 if place else 0)
+    assert [pair.place for pair in pairs[:1]] == ([place] if place else [])
+    assert answer_text(windows, CONTEXT) == (CONTEXT[slice(*place)] if place else NO_PAIR_TEXT)
+
+
+def test_scores_are_sums_in_float32() -> None:
+    one = window({3: 2.0**24, 5: 2.0**24}, {7: 1.0})
+    assert best_pairs([one])[0].score == np.float32(2**24)
 
 
 def test_what_is_not_among_the_best_20_starts_is_no_answer() -> None:
@@ -55,68 +97,19 @@ def test_what_is_not_among_the_best_20_starts_is_no_answer() -> None:
     one = window(starts | {-3: 1.0}, ends, tokens=60)
     (found, *_) = best_pairs([one])
     assert found.score < best.score
-    assert explain_recipe([one], best, found, {}) is RecipeReason.CUT
+    assert explain([one], best, found, {}) is Reason.CUT
 
 
-def test_marks_that_the_tokenizer_drops_are_not_in_its_answer() -> None:
-    one = window({3: 1.0}, {4: 1.0})
-    ours = Candidate(3, 6, np.float32(1), np.float32(1))
-    (theirs, *_) = best_pairs([one])
-    assert theirs.place == (3, 5)
-    assert explain_recipe([one], ours, theirs, {5: 6}) is RecipeReason.MARKS
-    assert explain_recipe([one], ours, theirs, {5: 7}) is not RecipeReason.MARKS
-
-
-def test_without_a_pair_the_word_empty_is_the_answer() -> None:
-    one = window(dict.fromkeys(range(20), 9.0), dict.fromkeys(range(60, 80), 9.0), tokens=80)
-    assert best_pairs([one]) == []
-    assert answer_text([one], CONTEXT) == NO_PAIR_TEXT
-
-
-def test_the_best_of_all_windows_wins() -> None:
-    windows = [
-        window({3: 1.0}, {4: 1.0}),
-        window({3: 2.0}, {4: 1.0}, first=30),
-        window({3: 1.5}, {4: 1.0}, first=60),
-    ]
-    assert best_pairs(windows)[0].place == (33, 35)
-    assert len(best_pairs(windows)) == 20
-
-
-def test_of_equal_windows_the_first_wins_and_of_equal_starts_the_last() -> None:
-    twice = [window({3: 1.0}, {4: 1.0}), window({3: 1.0}, {4: 1.0}, first=30)]
-    assert best_pairs(twice)[0].place == (3, 5)
-    tie = window({3: 1.0, 5: 1.0}, {7: 2.0})
-    assert best_pairs([tie])[0].place == (5, 8)
-    tie = window({3: 1.0}, {5: 1.0, 7: 1.0})
-    assert best_pairs([tie])[0].place == (3, 8)
-
-
-def test_scores_are_sums_in_float32() -> None:
-    one = window({3: 2.0**24, 5: 2.0**24}, {7: 1.0})
-    assert best_pairs([one])[0].score == np.float32(2**24)
-
-
-@pytest.mark.parametrize(
-    ("threshold", "no_answer"), [(0.0, True), (1.5, True), (2.0, False), (3.0, False)]
-)
-def test_no_answer_wins_by_more_than_the_threshold(threshold: float, no_answer: bool) -> None:
-    one = window({-3: 4.0, 3: 2.0}, {-3: 3.0, 4: 3.0})
-    verdict = no_answer_verdict([one], threshold)
-    assert verdict.best
-    assert verdict.best.place == (3, 5)
-    assert (float(verdict.null_score), float(verdict.lead)) == (7.0, 2.0)
-    assert verdict.no_answer is no_answer
-
-
-def test_no_answer_scores_the_lowest_of_all_windows() -> None:
-    windows = [
-        window({-3: 9.0, 3: 2.0}, {-3: 9.0, 4: 3.0}),
-        window({-3: 1.0}, {-3: 2.0}, first=30),
-    ]
-    verdict = no_answer_verdict(windows, 0.0)
-    assert (float(verdict.null_score), float(verdict.lead)) == (3.0, -2.0)
-    assert not verdict.no_answer
+def test_no_answer_wins_by_more_than_the_threshold_in_the_lowest_of_all_windows() -> None:
+    lowest = window({-3: 4.0, 3: 2.0}, {-3: 3.0, 4: 3.0})
+    higher = window({-3: 9.0}, {-3: 9.0}, first=30)
+    for windows in ([lowest], [lowest, higher]):
+        verdict = no_answer_verdict(windows, 0.0)
+        assert verdict.best
+        assert verdict.best.place == (3, 5)
+        assert (float(verdict.null_score), float(verdict.lead)) == (7.0, 2.0)
+        verdicts = [no_answer_verdict(windows, at).no_answer for at in (0.0, 1.5, 2.0, 3.0)]
+        assert verdicts == [True, True, False, False]
 
 
 def test_without_a_pair_the_word_empty_stands_in_with_a_score_of_zero() -> None:
@@ -163,7 +156,7 @@ def our_verdict(prepared: Prepared, logits: Logits, threshold: float) -> bool:
 
 
 def test_no_answer_verdicts_are_ours_unless_the_best_20_hide_the_best_span(say: Say) -> None:
-    counts: Counter[tuple[bool, bool, RecipeReason | None]] = Counter()
+    counts: Counter[tuple[bool, bool, Reason | None]] = Counter()
     for seed in range(PROBLEMS):
         rng = np.random.default_rng(seed)
         prepared, logits = random_problem(rng)
@@ -172,16 +165,16 @@ def test_no_answer_verdicts_are_ours_unless_the_best_20_hide_the_best_span(say: 
         theirs = no_answer_verdict(windows, threshold)
         verdict = our_verdict(prepared, logits, threshold)
         ours = our_answer(prepared, logits)
-        reason = explain_recipe(windows, ours, theirs.best, {})
-        assert reason is not RecipeReason.OTHER, seed
-        if reason is not RecipeReason.CUT:
+        reason = explain(windows, ours, theirs.best, {})
+        assert reason is not Reason.OTHER, seed
+        if reason is not Reason.CUT:
             assert verdict is theirs.no_answer, seed
         counts[verdict, theirs.no_answer, reason] += 1
     print(counts)
     for no_answer in (True, False):
-        for reason in (None, RecipeReason.CUT, RecipeReason.TIE):
+        for reason in (None, Reason.CUT, Reason.TIE):
             assert counts[no_answer, no_answer, reason], "this case is wanted too"
-    hidden = sum(count for (_, _, reason), count in counts.items() if reason is RecipeReason.CUT)
+    hidden = sum(count for (_, _, reason), count in counts.items() if reason is Reason.CUT)
     different = sum(count for (ours, theirs, _), count in counts.items() if ours != theirs)
     say(
         f"no-answer verdicts: {PROBLEMS - different} of {PROBLEMS} equal to the recipe's; its best "

@@ -47,35 +47,11 @@ SCRIPTS = [
     (0x30, 0x39, 2),
     (0x300, 0x36F, 1),  # combining marks
 ]
-SEPARATORS = [" "] * 12 + [
-    ", ",
-    ". ",
-    "; ",
-    "-",
-    "\n",
-    "\t",
-    "\u00a0",
-    "\u3000",
-    " – ",
-    "…",
-    "/",
-    "\u200b",
-]
+SEPARATORS = [" "] * 12
+SEPARATORS += [", ", ". ", "; ", "-", "\n", "\t", "\u00a0", "\u3000", " – ", "…", "/", "\u200b"]
 COMMON = [
-    "the",
-    "of",
-    "and",
-    "in",
-    "to",
-    "was",
-    "is",
-    "for",
-    "as",
-    "on",
-    "with",
-    "by",
-    "he",
-    "that",
+    *("the", "of", "and", "in", "to", "was", "is"),
+    *("for", "as", "on", "with", "by", "he", "that"),
 ]
 
 

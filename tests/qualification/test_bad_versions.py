@@ -11,8 +11,8 @@ from support.bad_versions import BAD, Bad, place
 from support.callers import Callers
 from support.given import Given
 from support.health import told
-from support.processes import running_server
-from support.production import Site, metrics_of, poll, running_site
+from support.processes import poll, running_server
+from support.production import Site, metrics_of, running_site
 
 Say = Callable[[str], None]
 # Triton may take its time to load what it cannot use.

@@ -5,13 +5,12 @@ from collections.abc import Callable
 
 import grpc
 import pytest
-from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from spanqa.v1 import question_answering_pb2 as pb
-from spanqa_server.versions.repository import MODEL_NAME
 from support.callers import REQUESTS
 from support.qualified import Qualified
 from support.steady import connected
+from support.triton import model_statistics
 
 QUESTIONS, CALLERS, MEAN_BATCH = 400, 32, 8.0
 FILLER = "The rain fell all day and nobody in the village said a word about the matter. "
@@ -21,15 +20,12 @@ def batches(qualified: Qualified) -> tuple[float, float] | None:
     """Requests and batches so far; None where Triton's statistics are closed."""
     if qualified.triton:
         return qualified.triton.batches()
-    request = service_pb2.ModelStatisticsRequest(name=MODEL_NAME, version=qualified.number)
-    with grpc.insecure_channel(qualified.address) as channel:
-        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
-        try:
-            [told] = stub.ModelStatistics(request, timeout=10).model_stats
-        except grpc.RpcError as error:
-            if "restricted" not in (error.details() or ""):
-                raise
-            return None
+    try:
+        told = model_statistics(qualified.address, qualified.number)
+    except grpc.RpcError as error:
+        if "restricted" not in (error.details() or ""):
+            raise
+        return None
     return told.inference_count, told.execution_count
 
 

@@ -1,13 +1,12 @@
 """Triton hangs or is killed: each call ends in time, and it serves again."""
 
-import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
 from support.callers import Callers, failed
 from support.given import Given
-from support.health import told
+from support.health import told, tritons_out
 from support.production import running_site
 
 Say = Callable[[str], None]
@@ -44,10 +43,10 @@ async def test_one_of_two_hangs(
             await callers.answered(50)
             with site.triton.stopped():
                 begin = len(callers.calls)
-                await left_out(site.front.wait_for_metrics, 1)
+                await tritons_out(site.front, 1)
                 await callers.answered(50)
                 seconds = [call.seconds for call in callers.calls[begin:]]
-            await left_out(site.front.wait_for_metrics, 0)
+            await tritons_out(site.front, 0)
             await callers.answered(50)
     say(f"{len(seconds)} calls meanwhile, the longest took {max(seconds):.1f} s")
     assert not callers.failed()
@@ -77,16 +76,10 @@ async def test_one_of_two_is_killed(
         async with Callers(site.front.target, CALLERS).running() as callers:
             await callers.answered(50)
             site.triton.kill()
-            await left_out(site.front.wait_for_metrics, 1)
+            await tritons_out(site.front, 1)
             await callers.answered(50)
             site.backs[0].restart()
-            await left_out(site.front.wait_for_metrics, 0)
+            await tritons_out(site.front, 0)
             await callers.answered(50)
     say(f"{len(callers.calls)} calls, failed {dict(callers.failed())}")
     assert not callers.failed()
-
-
-async def left_out(wait_for_metrics: Callable[..., object], count: int) -> None:
-    """Wait until the frontend gives calls to all Tritons but so many."""
-    out = 'spanqa_tritons{state="out"}'
-    await asyncio.to_thread(wait_for_metrics, lambda now: now[out] == count, 60.0)

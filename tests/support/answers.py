@@ -1,13 +1,17 @@
 """How tests read replies: spans in every offset unit, statuses with their details."""
 
+from collections.abc import Callable
 from typing import Any
 
 import grpc
+import pytest
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from spanqa.v1 import question_answering_pb2 as pb
+from spanqa.v1.question_answering_pb2_grpc import QuestionAnsweringServiceStub
 
+FILLER = "The rain went on and nobody in the village said a word about the matter. "
 UTF8, UTF16, UTF32 = pb.OFFSET_ENCODING_UTF8, pb.OFFSET_ENCODING_UTF16, pb.OFFSET_ENCODING_UTF32
 UNITS = (UTF8, UTF16, UTF32)
 CODECS = {
@@ -18,6 +22,15 @@ CODECS = {
 }
 
 Place = tuple[int, int, int]
+
+
+def ask(
+    stub: QuestionAnsweringServiceStub, question: str, context: str, **options: Any
+) -> pb.AnswerResponse:
+    """An answer by Answer."""
+    made = pb.AnswerOptions(**options)
+    request = pb.AnswerRequest(question=question, context=context, options=made)
+    return stub.Answer(request, timeout=60)
 
 
 def cut(text: str, start: int, end: int, unit: "pb.OffsetEncoding.ValueType") -> str:
@@ -52,6 +65,13 @@ def reason(status: status_pb2.Status | None) -> str:
     assert any(detail.Unpack(info) for detail in status.details)
     assert info.domain == "spanqa.v1"
     return info.reason
+
+
+def refused(call: Callable[[], object]) -> status_pb2.Status:
+    """The status of a call that must fail."""
+    with pytest.raises(grpc.RpcError) as raised:
+        call()
+    return status_of(raised.value)
 
 
 def status_of(error: Any) -> status_pb2.Status:

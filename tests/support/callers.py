@@ -24,6 +24,8 @@ REQUESTS = [
     )
     for number, (name, town) in enumerate(zip(PEOPLE, TOWNS, strict=True))
 ]
+# What tells versions apart: the tokenizer's count, the answer, the weights' score.
+Signature = tuple[int, str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +38,7 @@ class Call:
     code: str
     details: str = ""
     version: str = ""
-    # What tells versions apart: the tokenizer's count, the answer, the weights' score.
-    signature: tuple[int, str, float] = (0, "", 0.0)
+    signature: Signature = (0, "", 0.0)
 
 
 class Callers:
@@ -106,6 +107,27 @@ class Callers:
 
     def versions(self) -> Counter[str]:
         return Counter(call.version for call in self.calls if call.version)
+
+    def assert_not_mixed(self, first: str, second: str, *, exact: Iterable[str]) -> None:
+        """Two versions answered each question, each with its own tokens.
+
+        Those that compute in float32 (`exact`) answered each question always alike: one version's
+        tokens with the other's weights would be another signature.
+        """
+        seen = {version: self._signatures(version) for version in (first, second)}
+        assert set(seen[first]) == set(seen[second]) == set(range(len(REQUESTS)))
+        for version in exact:
+            assert all(len(signatures) == 1 for signatures in seen[version].values())
+        for one, other in ((seen[first][n], seen[second][n]) for n in seen[first]):
+            assert not {tokens for tokens, _, _ in one} & {tokens for tokens, _, _ in other}
+            assert not {score for _, _, score in one} & {score for _, _, score in other}
+
+    def _signatures(self, version: str) -> dict[int, set[Signature]]:
+        found: dict[int, set[Signature]] = {}
+        for call in self.calls:
+            if call.version == version:
+                found.setdefault(call.request, set()).add(call.signature)
+        return found
 
 
 def failed(calls: Iterable[Call]) -> Counter[str]:

@@ -15,3 +15,9 @@ async def told(server: RunningServer, *, serving: bool, within: float = 60.0) ->
         async for update in stub.Watch(health_pb2.HealthCheckRequest(), wait_for_ready=True):
             if (update.status == SERVING) == serving:
                 return
+
+
+async def tritons_out(front: RunningServer, count: int) -> None:
+    """Wait until the frontend gives calls to all Tritons but so many."""
+    out = 'spanqa_tritons{state="out"}'
+    await asyncio.to_thread(front.wait_for_metrics, lambda now: now[out] == count, 60.0)

@@ -32,6 +32,40 @@ def free_port() -> int:
             return port
 
 
+@contextlib.contextmanager
+def absent() -> Iterator[str]:
+    """An address where nobody listens."""
+    yield f"127.0.0.1:{free_port()}"
+
+
+@contextlib.contextmanager
+def silent() -> Iterator[str]:
+    """An address that takes connections and never answers."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        yield f"127.0.0.1:{listening.getsockname()[1]}"
+
+
+@contextlib.contextmanager
+def stopped(process: psutil.Process) -> Iterator[psutil.Process]:
+    """It hangs for as long as the block lasts."""
+    process.send_signal(signal.SIGSTOP)
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.send_signal(signal.SIGCONT)
+
+
+def poll(condition: Callable[[], bool], within: float, wanted: str) -> None:
+    """Wait until it is so; from async code by a thread."""
+    give_up = monotonic() + within
+    while not condition():
+        assert monotonic() < give_up, f"not within {within:g} s: {wanted}"
+        sleep(0.02)
+
+
 @dataclass
 class RunningServer:
     """A `spanqa-server serve` process."""
@@ -48,6 +82,10 @@ class RunningServer:
     def triton(self) -> psutil.Process:
         """Its embedded Triton."""
         return next(child for child in self.children() if child.name() == "tritonserver")
+
+    def workers(self) -> list[psutil.Process]:
+        """Its worker processes, where there are several."""
+        return [one for one in self.children() if "spanqa_server.workers.child" in one.cmdline()]
 
     def metrics_page(self) -> str:
         """What Prometheus reads."""
@@ -78,7 +116,7 @@ class RunningServer:
             lambda now: all(now[name] == 0 for name in WORK_UNDER_WAY), within
         )
 
-    def stop(self, number: signal.Signals = signal.SIGTERM, within: float = 15.0) -> int:
+    def stop(self, number: signal.Signals = signal.SIGTERM, within: float = 30.0) -> int:
         """Send a signal and return the exit code."""
         self.process.send_signal(number)
         return self.process.wait(within)
@@ -157,10 +195,7 @@ def wait_until_serving(
 
 def wait_for_workers(server: RunningServer, workers: int, within: float = 30.0) -> None:
     """Wait until each has a version: a connection leads to any of them."""
-    give_up = monotonic() + within
-    while server.log.read_text().count(" serving ") < workers:
-        assert monotonic() < give_up, f"not all serve: {server.log.read_text()}"
-        sleep(0.05)
+    poll(lambda: server.log.read_text().count(" serving ") >= workers, within, "all workers serve")
 
 
 def open_channel(target: str, credentials: grpc.ChannelCredentials | None) -> grpc.Channel:
@@ -169,6 +204,13 @@ def open_channel(target: str, credentials: grpc.ChannelCredentials | None) -> gr
     if credentials is None:
         return grpc.insecure_channel(target, options)
     return grpc.secure_channel(target, credentials, options)
+
+
+def run_model(*arguments: object) -> None:
+    """A command of `spanqa-model`, as a user would give it; it must succeed."""
+    command = [str(part) for part in (BIN / "spanqa-model", *arguments)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    assert ended.returncode == 0, ended.stderr + ended.stdout
 
 
 def run_serve(repository: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -6,17 +6,25 @@ Every process can be stopped, killed and started again, keeps its log, and ends 
 import contextlib
 import os
 import shutil
-import signal
 import subprocess
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic, sleep
+
+import psutil
 
 from spanqa_server.versions.repository import MODEL_NAME
 from support.given import Given
-from support.processes import BIN, RunningServer, clean_environment, free_port, running_server
+from support.processes import (
+    BIN,
+    RunningServer,
+    clean_environment,
+    free_port,
+    poll,
+    running_server,
+    stopped,
+)
 
 ROOT = Path(__file__).parents[2]
 TRITON_SH = ROOT / "docker" / "kubernetes" / "triton.sh"
@@ -46,17 +54,11 @@ class Part:
                 self._command, env=self._environment, stdout=output, stderr=output
             )
 
-    def signal(self, number: signal.Signals) -> None:
-        os.kill(self.pid, number)
-
     @contextlib.contextmanager
     def stopped(self) -> Iterator[None]:
         """It hangs for as long as the block lasts."""
-        self.signal(signal.SIGSTOP)
-        try:
+        with stopped(psutil.Process(self.pid)):
             yield
-        finally:
-            self.signal(signal.SIGCONT)
 
     def kill(self) -> None:
         assert self._process
@@ -206,14 +208,6 @@ def running_site(
         yield Site(backs, stack.enter_context(front), repository)
 
 
-def poll(condition: Callable[[], bool], within: float, wanted: str) -> None:
-    """Wait until it is so; from async code by a thread."""
-    give_up = monotonic() + within
-    while not condition():
-        assert monotonic() < give_up, f"not within {within:g} s: {wanted}"
-        sleep(0.05)
-
-
 def metrics_of(port: int) -> dict[str, float]:
     """A metrics page on this machine, by name and labels as they are written."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as page:
@@ -224,10 +218,3 @@ def metrics_of(port: int) -> dict[str, float]:
 
 def tail(log: Path, lines: int = 40) -> str:
     return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
-
-
-def run_model(repository: Path, *arguments: str) -> None:
-    """A command of `spanqa-model`."""
-    command = [str(BIN / "spanqa-model"), *arguments, "--repository", str(repository)]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
-    assert ended.returncode == 0, ended.stderr + ended.stdout

@@ -4,7 +4,6 @@ Random weights, the default model's vocabulary, and the "no answer" of a SQuAD v
 """
 
 import shutil
-import subprocess
 from pathlib import Path
 
 import torch
@@ -12,7 +11,7 @@ from transformers import BertConfig, BertForQuestionAnswering
 
 from spanqa_model.checkpoints.fetching import fetch
 from spanqa_model.checkpoints.presets import PRESETS
-from support.processes import BIN
+from support.processes import run_model
 
 
 def export_tiny(directory: Path) -> Path:
@@ -31,14 +30,9 @@ def export_tiny(directory: Path) -> Path:
     model.save_pretrained(checkpoint)
     copy_tokenizer(checkpoint)
     repository = directory / "repository"
-    subprocess.run(
-        [
-            *(BIN / "spanqa-model", "export", "--checkpoint", checkpoint, "--name", "tiny"),
-            *("--repository", repository, "--dtype", "float32", "--device", "cpu", "--no-answer"),
-        ],
-        check=True,
-        capture_output=True,
-        timeout=120,
+    run_model(
+        *("export", "--checkpoint", checkpoint, "--name", "tiny", "--repository", repository),
+        *("--dtype", "float32", "--device", "cpu", "--no-answer"),
     )
     return repository
 

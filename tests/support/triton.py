@@ -11,6 +11,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from spanqa_server.qa.windows import PackedWindows, TensorLimits
 from spanqa_server.scheduling.token_budget import TokenBudget
 from spanqa_server.triton.client import Triton, VersionInference
+from spanqa_server.versions.repository import MODEL_NAME
 from support.processes import RunningServer
 
 # Those of the default model.
@@ -23,11 +24,11 @@ def address_of(server: RunningServer) -> str:
     return f"{options['--grpc-address']}:{options['--grpc-port']}"
 
 
-def model_statistics(address: str) -> Any:
-    """What Triton tells of the model."""
+def model_statistics(address: str, version: str = "1") -> Any:
+    """What Triton tells of a version of the model."""
     with grpc.insecure_channel(address) as channel:
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
-        request = service_pb2.ModelStatisticsRequest(name="bert_qa", version="1")
+        request = service_pb2.ModelStatisticsRequest(name=MODEL_NAME, version=version)
         return stub.ModelStatistics(request, timeout=10).model_stats[0]
 
 
@@ -76,6 +77,7 @@ async def inference(
 
 
 def make_windows(seed: int, lengths: list[int]) -> PackedWindows:
+    """Windows of any tokens."""
     random = np.random.default_rng(seed)
     total = sum(lengths)
     return PackedWindows(

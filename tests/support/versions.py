@@ -1,9 +1,6 @@
-"""Model versions for tests: one that answers otherwise, one that Triton cannot load."""
+"""A model version for tests that answers otherwise than the default model."""
 
-import hashlib
 import json
-import shutil
-import subprocess
 from pathlib import Path
 
 import torch
@@ -11,7 +8,7 @@ from transformers import BertForQuestionAnswering
 
 from spanqa_model.checkpoints.fetching import fetch
 from spanqa_model.checkpoints.presets import PRESETS
-from support.processes import BIN
+from support.processes import run_model
 
 
 def export_other(directory: Path, version: int) -> Path:
@@ -28,25 +25,8 @@ def export_other(directory: Path, version: int) -> Path:
     tokenizer = json.loads((base / "tokenizer.json").read_text(encoding="utf-8"))
     tokenizer["normalizer"]["lowercase"] = False
     (checkpoint / "tokenizer.json").write_text(json.dumps(tokenizer), encoding="utf-8")
-    subprocess.run(
-        [
-            *(BIN / "spanqa-model", "export", "--checkpoint", checkpoint, "--name", "other"),
-            *("--repository", directory, "--version", str(version)),
-            *("--dtype", "float32", "--device", "cpu"),
-        ],
-        check=True,
-        capture_output=True,
-        timeout=120,
+    run_model(
+        *("export", "--checkpoint", checkpoint, "--name", "other", "--repository", directory),
+        *("--version", version, "--dtype", "float32", "--device", "cpu"),
     )
     return directory / "bert_qa" / str(version)
-
-
-def copy_unloadable(version: Path, target: Path) -> Path:
-    """A version whose files agree with each other, but whose model is no TorchScript."""
-    shutil.copytree(version, target)
-    weights = b"no TorchScript"
-    (target / "model.pt").write_bytes(weights)
-    manifest = json.loads((target / "model.json").read_text())
-    manifest["model_sha256"] = hashlib.sha256(weights).hexdigest()
-    (target / "model.json").write_text(json.dumps(manifest))
-    return target
