@@ -15,8 +15,9 @@ import grpc
 
 from spanqa import _async_streams, _channel, _replies, _requests
 from spanqa._base_client import BaseClient
-from spanqa._errors import CallCancelledError, SpanQAError, error_from_rpc
+from spanqa._errors import CLOSED, CallCancelledError, SpanQAError, error_from_rpc
 from spanqa._inputs import DocumentsLike, OptionArguments, Options, PairLike
+from spanqa._repeating import Attempts
 from spanqa._results import AnswerResult, DocumentsResult, LogitsResult, ModelInfo, StreamItem
 from spanqa.v1 import question_answering_pb2 as pb
 from spanqa.v1.question_answering_pb2_grpc import QuestionAnsweringServiceStub
@@ -148,15 +149,22 @@ class AsyncClient(BaseClient):
         timeout: float | None,
     ) -> _Response:
         self._check_open()
-        seconds = self._seconds(timeout)
-        try:
-            return await method(request, timeout=seconds, metadata=self._metadata)
-        except grpc.RpcError as error:
-            raise error_from_rpc(error) from error
-        except asyncio.CancelledError as error:
-            if _async_streams.is_cancellation(error):
-                raise
-            raise CallCancelledError(_async_streams.CLOSED) from None
+        attempts = Attempts(self._seconds(timeout))
+        while True:
+            metadata = attempts.metadata(self._metadata)
+            try:
+                return await method(request, timeout=attempts.timeout, metadata=metadata)
+            except grpc.RpcError as error:
+                failure = error_from_rpc(error)
+                if (pause := attempts.pause(failure)) is None:
+                    raise failure from error
+            except asyncio.CancelledError as error:
+                if _async_streams.is_cancellation(error):
+                    raise
+                raise CallCancelledError(CLOSED) from None
+            await asyncio.sleep(pause)
+            if self._closed:
+                raise CallCancelledError(CLOSED)
 
     def _start_stream(self, timeout: float | None) -> _async_streams.AsyncCall:
         self._check_open()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import grpc
 
-from spanqa._errors import CallCancelledError, error_from_rpc
+from spanqa._errors import CLOSED, CallCancelledError, error_from_rpc
 from spanqa._inputs import PairLike
 from spanqa._results import StreamItem
 from spanqa._streams import MAX_UNANSWERED, Exchange
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
         pb.StreamAnswerRequest, pb.StreamAnswerResponse
     ]
 
-CLOSED = "the client was closed during the call"
 _FAILED_WRITE = "Internal error from Core"
 _SETTLING_STEPS = 100
 _SETTLING_STEP_SECONDS = 0.01

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator
 from functools import partial
+from threading import Event
 from types import TracebackType
 from typing import Self, TypeVar, Unpack
 
@@ -11,8 +12,9 @@ import grpc
 
 from spanqa import _channel, _replies, _requests, _streams
 from spanqa._base_client import BaseClient
-from spanqa._errors import SpanQAError, error_from_rpc
+from spanqa._errors import CLOSED, CallCancelledError, SpanQAError, error_from_rpc
 from spanqa._inputs import DocumentsLike, OptionArguments, Options, PairLike
+from spanqa._repeating import Attempts
 from spanqa._results import AnswerResult, DocumentsResult, LogitsResult, ModelInfo, StreamItem
 from spanqa.v1 import question_answering_pb2 as pb
 from spanqa.v1.question_answering_pb2_grpc import QuestionAnsweringServiceStub
@@ -25,7 +27,8 @@ class Client(BaseClient):
     """Talks to a SpanQA server over one channel; safe to share between threads.
 
     Keep one client for the life of the program, or use it as a context manager. If the server is
-    unavailable, a call is tried up to four times within its timeout; streams are not retried.
+    unavailable, a call is tried up to four times within its timeout. If it is overloaded, a call is
+    sent again when the server says, as long as its timeout allows. Streams are not retried.
     """
 
     def _open(
@@ -40,6 +43,7 @@ class Client(BaseClient):
             else grpc.secure_channel(target, credentials, options)
         )
         self._stub = QuestionAnsweringServiceStub(self._channel)
+        self._closing = Event()
 
     def __enter__(self) -> Self:
         return self
@@ -55,6 +59,7 @@ class Client(BaseClient):
     def close(self) -> None:
         """Closes the channel; active calls raise ``CallCancelledError``. May be repeated."""
         self._closed = True
+        self._closing.set()
         self._channel.close()
 
     def answer(
@@ -176,11 +181,17 @@ class Client(BaseClient):
         timeout: float | None,
     ) -> _Response:
         self._check_open()
-        seconds = self._seconds(timeout)
-        try:
-            return method(request, timeout=seconds, metadata=self._metadata)
-        except grpc.RpcError as error:
-            raise error_from_rpc(error) from error
+        attempts = Attempts(self._seconds(timeout))
+        while True:
+            metadata = attempts.metadata(self._metadata)
+            try:
+                return method(request, timeout=attempts.timeout, metadata=metadata)
+            except grpc.RpcError as error:
+                failure = error_from_rpc(error)
+                if (pause := attempts.pause(failure)) is None:
+                    raise failure from error
+            if self._closing.wait(pause):
+                raise CallCancelledError(CLOSED)
 
     def _start_stream(
         self, timeout: float | None, requests: Iterator[pb.StreamAnswerRequest]

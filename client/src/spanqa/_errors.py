@@ -18,6 +18,8 @@ from google.rpc import (  # type: ignore[import-untyped,unused-ignore]
 )
 from grpc_status import rpc_status
 
+CLOSED = "the client was closed during the call"
+
 
 @dataclass(frozen=True, slots=True)
 class FieldViolation:

@@ -151,11 +151,12 @@ def evaluate(
     no_answer_threshold: Threshold = 0.0,
     json: Json = False,
     target: Target = DEFAULT_TARGET,
-    timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
+    timeout: Timeout = evaluation.PATIENCE_SECONDS,
 ) -> None:
     """Ask the questions of a SQuAD file, and score the answers.
 
-    Failed questions are counted and score 0; the exit status is then 1.
+    Questions that an overloaded server refuses are asked again until it answers them. Failed
+    questions are counted and score 0; the exit status is then 1.
     """
     options = _options(no_answer, no_answer_threshold)
     with file_failures(file, "read"):
@@ -178,6 +179,10 @@ def evaluate(
     if json:
         typer.echo(as_json(asdict(report)))
     else:
+        if report.errors:
+            missing = sum(report.errors.values())
+            line = f"{missing} of {report.questions} questions were not answered; they score 0"
+            typer.secho(line, bold=True)
         for line in report_lines(report):
             typer.echo(line)
     if predictions is not None:

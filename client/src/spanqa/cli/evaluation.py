@@ -22,8 +22,12 @@ from rich.progress import (
 from rich.text import Text
 
 from spanqa import AnswerResult, AsyncClient, ModelInfo, Options, SpanQAError
-from spanqa._errors import InvalidArgumentError
+from spanqa._errors import InvalidArgumentError, ResourceExhaustedError
+from spanqa._repeating import OVERLOADED
 from spanqa.squad import Accuracy, Question, score_all
+
+# Of one question: whoever asks thousands of them can wait.
+PATIENCE_SECONDS = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,8 @@ class Report:
     """For questions with an answer in their text; None if the file has only one kind."""
     no_answer: Accuracy | None
     """For questions without an answer in their text; None if the file has only one kind."""
-    questions_per_second: float
+    answers_per_second: float
+    """Replies of the server; failed questions do not count."""
     seconds: float
     latency_seconds: dict[str, float]
     """p50, p90, p99 and max of the successful calls; empty if there was none."""
@@ -131,13 +136,24 @@ async def ask_all(
 async def _ask(client: AsyncClient, question: Question, options: Options) -> Outcome:
     begin = time.perf_counter()
     try:
-        result = await client.answer(question.question, question.context, **asdict(options))
+        result = await _answered(client, question, options)
     except SpanQAError as error:
         return Outcome(question, time.perf_counter() - begin, error=error)
     except ValueError as error:
         refused = InvalidArgumentError(str(error))
         return Outcome(question, time.perf_counter() - begin, error=refused)
     return Outcome(question, time.perf_counter() - begin, result=result)
+
+
+async def _answered(client: AsyncClient, question: Question, options: Options) -> AnswerResult:
+    """The answer, asked for again each time that an overloaded server refuses."""
+    while True:
+        try:
+            return await client.answer(question.question, question.context, **asdict(options))
+        except ResourceExhaustedError as error:
+            if error.reason != OVERLOADED or error.retry_delay is None:
+                raise
+            await asyncio.sleep(error.retry_delay)
 
 
 def summarize(evaluated: Evaluated) -> Report:
@@ -157,7 +173,7 @@ def summarize(evaluated: Evaluated) -> Report:
         f1=scores.total.f1,
         has_answer=scores.has_answer,
         no_answer=scores.no_answer,
-        questions_per_second=scores.total.questions / evaluated.seconds,
+        answers_per_second=len(best) / evaluated.seconds,
         seconds=evaluated.seconds,
         latency_seconds=latency_summary([o.seconds for o in outcomes if o.result is not None]),
         mean_probability=math.fsum(probabilities) / len(probabilities) if probabilities else None,

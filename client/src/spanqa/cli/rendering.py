@@ -123,7 +123,7 @@ def report_lines(report: Report) -> Iterator[str]:
         ("exact match", f"{report.exact_match:.2f}"),
         ("F1", f"{report.f1:.2f}"),
         *((label, _accuracy(kind)) for label, kind in kinds if kind is not None),
-        ("questions/s", f"{report.questions_per_second:.2f}"),
+        ("answers/s", f"{report.answers_per_second:.2f}"),
         ("latency", "  ".join(f"{k} {v * 1e3:.1f} ms" for k, v in latency.items()) or "unknown"),
         ("mean probability", _number(report.mean_probability, 4)),
     )

@@ -63,7 +63,7 @@ def test_errors_score_zero_and_stay_out_of_the_latencies() -> None:
     assert report.errors == {"UNAVAILABLE": 2, "INTERNAL": 1}
     assert report.exact_match == pytest.approx(100 * 1 / 6)
     assert report.f1 == pytest.approx(100 * (1 + 2 / 3) / 6)
-    assert report.questions_per_second == 3.0
+    assert report.answers_per_second == 1.5
     assert report.latency_seconds == {"p50": 0.2, "p90": 0.3, "p99": 0.3, "max": 0.3}
     assert report.mean_probability == pytest.approx(0.75)
 
