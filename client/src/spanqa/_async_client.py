@@ -155,7 +155,7 @@ class AsyncClient(BaseClient):
             try:
                 return await method(request, timeout=attempts.timeout, metadata=metadata)
             except grpc.RpcError as error:
-                failure = error_from_rpc(error)
+                failure = error_from_rpc(error, self._proxy)
                 if (pause := attempts.pause(failure)) is None:
                     raise failure from error
             except asyncio.CancelledError as error:

@@ -42,7 +42,10 @@ class BaseClient:
         self._timeout = _channel.checked_timeout(timeout)
         self._metadata = _channel.call_metadata(metadata, token)
         self._closed = False
-        self._open(target, credentials, _channel.channel_options(max_message_bytes, options))
+        self._proxy = _channel.proxy_of(target)
+        self._open(
+            target, credentials, _channel.channel_options(target, max_message_bytes, options)
+        )
 
     def _open(
         self,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterable, Sequence
+from ipaddress import ip_address
 from typing import Any
 
 DEFAULT_TARGET = "localhost:50051"
@@ -14,6 +16,9 @@ DEFAULT_MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 ChannelOptions = Sequence[tuple[str, Any]]
 Metadata = tuple[tuple[str, str | bytes], ...]
 
+# In the order in which gRPC looks for them.
+_PROXY_VARIABLES = ("grpc_proxy", "https_proxy", "http_proxy")
+_NO_PROXY_VARIABLES = ("no_grpc_proxy", "no_proxy")
 _SERVICE = "spanqa.v1.QuestionAnsweringService"
 # Without StreamAnswer: grpcio 1.85 loses a message of some streams that it retries, or aborts.
 _RETRIED_METHODS = ("Answer", "BatchAnswer", "AnswerFromDocuments", "ComputeLogits", "GetModel")
@@ -67,7 +72,30 @@ def call_metadata(metadata: Iterable[tuple[str, str | bytes]], token: str | None
     return (*pairs, ("authorization", f"Bearer {token}"))
 
 
-def channel_options(max_message_bytes: int, extra: ChannelOptions) -> ChannelOptions:
+def proxy_of(target: str) -> str:
+    """The proxy that gRPC would take to a target, as ``http_proxy=http://...``; or nothing."""
+    host = _host(target)
+    named = next((name for name in _PROXY_VARIABLES if os.environ.get(name)), None)
+    exceptions = next(filter(None, map(os.environ.get, _NO_PROXY_VARIABLES)), "")
+    if named is None or _is_loopback(host) or target.startswith("unix"):
+        return ""
+    if any(part and host.endswith(part.strip()) for part in exceptions.split(",")):
+        return ""
+    return f"{named}={os.environ[named]}"
+
+
+def _host(target: str) -> str:
+    return target.rpartition("/")[2].rpartition(":")[0].strip("[]")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def channel_options(target: str, max_message_bytes: int, extra: ChannelOptions) -> ChannelOptions:
     """The channel's options, with those of the caller, which win."""
     if max_message_bytes <= 0:
         raise ValueError(f"max_message_bytes is {max_message_bytes}: it must be positive")
@@ -82,5 +110,7 @@ def channel_options(max_message_bytes: int, extra: ChannelOptions) -> ChannelOpt
         "grpc.keepalive_time_ms": 20_000,
         "grpc.keepalive_timeout_ms": 10_000,
         "grpc.keepalive_permit_without_calls": 0,
+        # No proxy reaches this machine's own loopback.
+        "grpc.enable_http_proxy": int(not _is_loopback(_host(target))),
     }
     return tuple((defaults | dict(extra)).items())

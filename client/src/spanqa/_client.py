@@ -187,7 +187,7 @@ class Client(BaseClient):
             try:
                 return method(request, timeout=attempts.timeout, metadata=metadata)
             except grpc.RpcError as error:
-                failure = error_from_rpc(error)
+                failure = error_from_rpc(error, self._proxy)
                 if (pause := attempts.pause(failure)) is None:
                     raise failure from error
             if self._closing.wait(pause):

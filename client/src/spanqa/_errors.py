@@ -128,10 +128,15 @@ _CODE_OF_NUMBER = {code.value[0]: code for code in grpc.StatusCode}
 _Detail = TypeVar("_Detail", bound=Message)
 
 
-def error_from_rpc(error: grpc.RpcError) -> SpanQAError:
-    """Converts the error of a blocking or asyncio gRPC call, with its ``google.rpc`` details."""
+def error_from_rpc(error: grpc.RpcError, proxy: str = "") -> SpanQAError:
+    """Converts the error of a blocking or asyncio gRPC call, with its ``google.rpc`` details.
+
+    The message names the proxy where one may be the reason that the server is not reached.
+    """
     code = error.code()
     message = error.details() or "no details were given"
+    if proxy and code is grpc.StatusCode.UNAVAILABLE:
+        message = f"{message} (through a proxy: {proxy})"
     try:
         status = rpc_status.from_call(cast(grpc.Call, error))
     except (ValueError, DecodeError):

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, fields
@@ -26,6 +27,7 @@ from spanqa_server.triton.client import Triton, VersionInference
 from spanqa_server.triton.embedded.metrics import pass_on
 from spanqa_server.triton.embedded.process import EmbeddedTriton
 from spanqa_server.triton.host import TritonHost
+from spanqa_server.triton.proxies import through_proxy
 from spanqa_server.triton.repository_view import writable_view
 from spanqa_server.triton_settings import GateSettings, TritonSettings
 from spanqa_server.versions.monitor import POLL_SECONDS, VersionMonitor
@@ -143,11 +145,17 @@ async def open_backend(
         )
         monitor = VersionMonitor(
             rollout,
-            triton="the embedded Triton" if embedded else f"Triton at {','.join(addresses)}",
+            triton="the embedded Triton" if embedded else name_tritons(addresses),
             repository=settings.model_repository,
             startup_timeout=settings.startup_timeout,
         )
         yield Backend(rollout, monitor, budget, addresses, embedded)
+
+
+def name_tritons(addresses: list[str]) -> str:
+    """What messages call them; a proxy on the way is named, since it may be the reason."""
+    through = {through_proxy(address, os.environ) for address in addresses}
+    return f"Triton at {','.join(addresses)}{''.join(sorted(through))}"
 
 
 def open_triton(settings: TritonSettings, addresses: list[str], budget: TokenBudget) -> Triton:

@@ -12,7 +12,7 @@ import spanqa
 from spanqa import _channel
 from spanqa.v1 import question_answering_pb2 as pb
 
-OPTIONS = dict(_channel.channel_options(1000, ()))
+OPTIONS = dict(_channel.channel_options("qa:1", 1000, ()))
 
 
 def test_calls_are_balanced_and_all_but_streams_repeated_when_a_server_ends() -> None:
@@ -31,9 +31,43 @@ def test_keepalive_stays_within_what_the_server_allows() -> None:
 
 
 def test_callers_options_win() -> None:
-    options = _channel.channel_options(1000, [("grpc.keepalive_time_ms", 60_000), ("mine", 1)])
+    options = _channel.channel_options(
+        "qa:1", 1000, [("grpc.keepalive_time_ms", 60_000), ("mine", 1)]
+    )
     assert dict(options) == OPTIONS | {"grpc.keepalive_time_ms": 60_000, "mine": 1}
     assert len(dict(options)) == len(options)
+
+
+@pytest.mark.parametrize(
+    ("target", "uses"),
+    [
+        ("qa.example:50051", True),
+        ("10.0.0.1:50051", True),
+        ("localhost:50051", False),
+        ("127.0.0.1:50051", False),
+        ("[::1]:50051", False),
+        ("dns:///localhost:50051", False),
+        ("qa.inside:50051", False),
+    ],
+)
+def test_loopback_is_not_reached_through_a_proxy(
+    monkeypatch: pytest.MonkeyPatch, target: str, uses: bool
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://proxy:3128")
+    monkeypatch.setenv("no_proxy", "elsewhere,.inside")
+    assert _channel.proxy_of(target) == ("http_proxy=http://proxy:3128" if uses else "")
+    if "inside" not in target:  # gRPC reads no_proxy itself
+        options = dict(_channel.channel_options(target, 1000, ()))
+        assert bool(options["grpc.enable_http_proxy"]) is uses
+
+
+def test_a_message_names_the_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("no_grpc_proxy", raising=False)
+    with spanqa.Client("192.0.2.1:1") as client, pytest.raises(spanqa.UnavailableError) as raised:
+        client.answer("q", "c", timeout=20)
+    assert "through a proxy: http_proxy=http://127.0.0.1:9" in str(raised.value)
 
 
 @pytest.mark.parametrize(
