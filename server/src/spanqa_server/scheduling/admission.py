@@ -8,7 +8,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from prometheus_client import Gauge
 
@@ -124,7 +124,7 @@ class Admission:
         else:
             self._pairs.take(size)
         try:
-            with working_for(call):
+            with working_for(replace(call, may_wait=True)):
                 yield
         finally:
             self._leave(size)

@@ -12,11 +12,13 @@ from spanqa_server.scheduling.deadline import Deadline
 class Call:
     """A call, or a pair of a batch or stream.
 
-    `caller` is the connection that it came over; connections share what Triton does.
+    `caller` is the connection that it came over; connections share what Triton does. `may_wait`
+    says that it is not refused: a pair, whose batch or stream was taken.
     """
 
     caller: str
     deadline: Deadline
+    may_wait: bool = False
 
 
 NOBODY = Call("", Deadline.never())

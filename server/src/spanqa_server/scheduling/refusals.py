@@ -32,7 +32,7 @@ class Refusals:
     def check(self, tokens: int, call: Call) -> None:
         """Refuse a call of so many tokens; raises OverloadedError."""
         pace = self._line.pace.tokens_per_second if self._line else None
-        if pace is None:
+        if pace is None or call.may_wait:
             return
         now = self._clock()
         overloaded = now < self._overloaded.get(call.caller, 0.0)

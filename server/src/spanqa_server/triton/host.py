@@ -106,6 +106,15 @@ class TritonHost(Host):
     async def probe(self, version: str, packed: PackedWindows, triton: str) -> Logits:
         return await self._triton.probe(packed, version, triton)
 
+    async def inferences(self, version: str, triton: str) -> int | None:
+        request = service_pb2.ModelStatisticsRequest(name=MODEL_NAME, version=version)
+        stub = self._triton.fleet.stub(triton)
+        try:
+            response = await stub.ModelStatistics(request, timeout=READY_SECONDS)
+        except grpc.aio.AioRpcError:
+            return None
+        return sum(int(model.inference_count) for model in response.model_stats)
+
     async def use(self, tritons: Collection[str]) -> None:
         await self._triton.fleet.use(tritons)
 

@@ -6,11 +6,14 @@ each Triton before it takes calls there, and then again.
 """
 
 import asyncio
+import logging
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from spanqa_server.versions.canary_run import CanaryRunner, Outcome
+
+logger = logging.getLogger(__name__)
 
 # Between two attempts at a first run that did not pass.
 PAUSE_SECONDS = 30.0
@@ -25,11 +28,13 @@ class OnTriton:
     """What is known of the version on one Triton."""
 
     outcome: Outcome = Outcome.TIMED_OUT
-    """Of the last run; a single time-out does not count."""
+    """Of the last run; a time-out counts only if Triton hangs."""
     has_passed: bool = False
     """Its first run, which has the first batch, since the Triton has started."""
     first_run: asyncio.Task[Outcome] | None = None
     timed_out: bool = False
+    inferences: int | None = None
+    """What Triton had computed when the last run timed out."""
     ran_at: float = -math.inf
     not_before: float = -math.inf
     """The next run."""
@@ -38,9 +43,21 @@ class OnTriton:
 class Canary:
     """The canary of one version on all Tritons."""
 
-    def __init__(self, runner: CanaryRunner, now: Callable[[], float]) -> None:
-        """Nothing is run yet; `now` is the event loop's clock."""
+    def __init__(
+        self,
+        runner: CanaryRunner,
+        inferences: Callable[[str], Awaitable[int | None]],
+        now: Callable[[], float],
+    ) -> None:
+        """Nothing is run yet.
+
+        Args:
+            runner: runs it once at a Triton.
+            inferences: how many the version has computed at a Triton, for whomever.
+            now: the event loop's clock.
+        """
         self._runner = runner
+        self._inferences = inferences
         self._now = now
         self._known: dict[str, OnTriton] = {}
 
@@ -95,12 +112,22 @@ class Canary:
         if not one.has_passed:
             return await self._examine_first(triton, one)
         outcome = await self._runner.run(triton)
-        # Once proves only that Triton is busy.
-        first_timeout = outcome is Outcome.TIMED_OUT and not one.timed_out
-        one.timed_out = outcome is Outcome.TIMED_OUT
-        if not first_timeout:
-            one.outcome, one.ran_at = outcome, self._now()
+        if outcome is Outcome.TIMED_OUT and not await self._hangs(triton, one):
+            return one.outcome
+        if outcome is not Outcome.TIMED_OUT:
+            one.timed_out, one.inferences = False, None
+        elif one.outcome is not Outcome.TIMED_OUT:
+            line = "%s gets no calls: its canary timed out twice, and it has computed nothing else"
+            logger.warning(line, triton)
+        one.outcome, one.ran_at = outcome, self._now()
         return one.outcome
+
+    async def _hangs(self, triton: str, one: OnTriton) -> bool:
+        """Whether it timed out before, too, and Triton has computed nothing in between."""
+        before, timed_before = one.inferences, one.timed_out
+        one.timed_out, one.inferences = True, await self._inferences(triton)
+        progress = before is not None and one.inferences is not None and one.inferences > before
+        return timed_before and not progress
 
     async def _examine_first(self, triton: str, one: OnTriton) -> Outcome:
         """Begin the first run, or wait a moment for its end."""

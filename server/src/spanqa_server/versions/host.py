@@ -28,6 +28,9 @@ class Host(Protocol):
     async def probe(self, version: str, packed: PackedWindows, triton: str) -> Logits:
         """Have the version compute windows at one Triton; raises ServerError."""
 
+    async def inferences(self, version: str, triton: str) -> int | None:
+        """How many the version has computed at one Triton, for whomever; None if it is not said."""
+
     async def use(self, tritons: Collection[str]) -> None:
         """Give calls to these Tritons, and to no others."""
 

@@ -188,4 +188,6 @@ class Rollout(Generic[Model]):
     def _prepare(self, version: ModelVersion) -> Prepared[Model]:
         windows = windows_for(version, self._first_batch_tokens)
         runner = CanaryRunner(version.number, windows, partial(self._host.probe, version.number))
-        return Prepared(version, Canary(runner, self._clock), self._build(version))
+        inferences = partial(self._host.inferences, version.number)
+        canary = Canary(runner, inferences, self._clock)
+        return Prepared(version, canary, self._build(version))

@@ -1,5 +1,7 @@
 """Who is refused for want of time, and when they are to come again."""
 
+from dataclasses import replace
+
 import pytest
 
 from spanqa_server.errors import OverloadedError
@@ -77,6 +79,14 @@ async def test_a_call_may_wait_for_three_quarters_of_its_time(seconds: float) ->
 async def test_a_call_that_may_wait_longer_lets_others_go_first() -> None:
     standing = Standing(10_000)
     assert standing.delay(10, standing.call(4.0)) is None
+
+
+async def test_a_pair_of_a_batch_that_was_taken_is_not_refused() -> None:
+    standing = Standing(0)
+    for _ in range(100):
+        standing.line.join(100, standing.call(1.0))
+    assert standing.delay(10, replace(standing.call(4.0), may_wait=True)) is None
+    assert standing.delay(10, standing.call(4.0)) is not None
 
 
 async def test_another_connection_is_taken_beside_a_long_queue() -> None:

@@ -4,7 +4,7 @@ import asyncio
 import math
 import shutil
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +48,14 @@ class FakeHost(Host):
         """By the version's number, the Triton's name or "first batch"."""
         self.hanging: set[str] = set()
         self.logit = 0.0
+        self.computed: Callable[[], int] | None = None
+        """How many inferences Triton tells; None: it tells nothing."""
         self.ragged = False
         self.tried: list[str] = []
         self.first_batches: list[tuple[str, str, int]] = []
+
+    async def inferences(self, version: str, triton: str) -> int | None:
+        return self.computed() if self.computed else None
 
     def offer(self, versions: dict[str, Path]) -> None:
         self.offered.append(versions)

@@ -1,6 +1,7 @@
 """A version that served is asked again now and then, and is out while it does not answer right."""
 
 import asyncio
+import itertools
 from pathlib import Path
 
 import pytest
@@ -208,3 +209,28 @@ async def test_a_new_version_waits_for_all_tritons_that_answer(several: Stage) -
     assert await several.look()
     assert several.serving == "2"
     assert several.host.used[-1] == ["first"]
+
+
+async def test_a_triton_that_is_busy_with_others_is_not_out(serving: Stage) -> None:
+    counted = itertools.count(100)
+    serving.host.errors["1"] = DeadlineError("late")
+    serving.host.computed = lambda: next(counted)
+    serving.seconds += PROOF_SECONDS
+    for _ in range(5):
+        assert await serving.look()
+    serving.host.computed = lambda: 200
+    assert await serving.look(), "one more than before"
+    assert not await serving.look(), "nothing since"
+    serving.host.errors.clear()
+    assert await serving.look()
+
+
+async def test_an_idle_triton_that_does_not_tell_is_out_after_two(
+    serving: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    serving.host.errors["1"] = DeadlineError("late")
+    serving.seconds += PROOF_SECONDS
+    assert await serving.look()
+    assert not await serving.look()
+    assert not await serving.look()
+    assert caplog.text.count("its canary timed out twice") == 1
