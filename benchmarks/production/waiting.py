@@ -28,10 +28,11 @@ from benchmarks.common.report import percentile, write_result
 from benchmarks.common.workload import make_parser, questions, squad_mix
 from benchmarks.production.overload import repository_of, watch_health
 from spanqa.v1 import question_answering_pb2 as pb
-from support.processes import RunningServer, running_server
+from support.processes import SERVER, RunningServer, running_server
 from support.steady import OK, Asked, connected
 from support.triton import address_of
 
+WITHOUT_ADMISSION = (sys.executable, "-m", "benchmarks.production.without_admission")
 BURSTS = ((16, 4.0), (64, 10.0), (120, 60.0))
 CALLERS = (32, 64, 128)
 ROWS = 500
@@ -61,10 +62,12 @@ def main() -> None:
 
 
 @contextlib.contextmanager
-def served(repository: Path, *flags: str) -> Iterator[RunningServer]:
+def served(
+    repository: Path, *flags: str, program: Sequence[str] = SERVER
+) -> Iterator[RunningServer]:
     with (
         tempfile.TemporaryDirectory() as directory,
-        running_server(repository, Path(directory) / "log", *flags) as server,
+        running_server(repository, Path(directory) / "log", *flags, program=program) as server,
     ):
         yield server
 
@@ -76,8 +79,8 @@ async def bursts(arguments: argparse.Namespace, repository: Path) -> dict[str, A
         requests = squad_mix(arguments.data, callers)
         counts: dict[str, list[int]] = {}
         for start in range(arguments.starts):
-            for kind, flags in (("with", ()), ("without", ("--admission", "false"))):
-                with served(repository, *flags) as server:
+            for kind, program in (("with", SERVER), ("without", WITHOUT_ADMISSION)):
+                with served(repository, program=program) as server:
                     async with connected(server.target, CONNECTIONS) as stubs:
                         calls = await asyncio.gather(
                             *(

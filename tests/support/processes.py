@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
@@ -18,6 +18,7 @@ import psutil
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 BIN = Path(sys.executable).parent
+SERVER = (str(BIN / "spanqa-server"),)
 SERVING = health_pb2.HealthCheckResponse.SERVING
 START_SECONDS = 90.0
 WORK_UNDER_WAY = ("spanqa_triton_tokens_in_flight", "spanqa_requests_waiting")
@@ -122,9 +123,9 @@ class RunningServer:
         return self.process.wait(within)
 
 
-def serve_command(repository: Path, *arguments: str) -> list[str]:
+def serve_command(repository: Path, *arguments: str, program: Sequence[str] = SERVER) -> list[str]:
     return [
-        *(str(BIN / "spanqa-server"), "serve", "--host", "127.0.0.1"),
+        *(*program, "serve", "--host", "127.0.0.1"),
         *("--model-repository", str(repository), *arguments),
     ]
 
@@ -137,14 +138,18 @@ def clean_environment() -> dict[str, str]:
 
 @contextlib.contextmanager
 def running_server(
-    repository: Path, log: Path, *arguments: str, wait: bool = True
+    repository: Path,
+    log: Path,
+    *arguments: str,
+    wait: bool = True,
+    program: Sequence[str] = SERVER,
 ) -> Iterator[RunningServer]:
     """Run a server; at the end of the block it and all its children are gone."""
     port, metrics_port = free_port(), free_port()
     ports = ("--port", str(port), "--metrics-port", str(metrics_port))
     with log.open("wb") as output:
         process = subprocess.Popen(
-            serve_command(repository, *ports, *arguments),
+            serve_command(repository, *ports, *arguments, program=program),
             stderr=output,
             stdout=output,
             env=clean_environment(),
