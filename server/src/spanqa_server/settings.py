@@ -86,7 +86,8 @@ class Settings(TritonSettings):
     tokens_file: Path | None = setting(
         "security",
         None,
-        "File with bearer tokens, one per line. With it, every call must carry one of them.",
+        "File with bearer tokens, one per line. With it, every call must carry one of them, except "
+        "health checks.",
         metavar="FILE",
         default_text="no authentication",
     )
