@@ -1,4 +1,4 @@
-"""The server with admission control off: `python -m benchmarks.production.without_admission serve`."""
+"""The server with admission control off: what it then answers in time could be answered."""
 
 import math
 

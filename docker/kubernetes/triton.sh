@@ -1,12 +1,13 @@
 #!/bin/sh
-# Triton for the frontend alone: health and inference, and nothing else of its API. For compose.yaml
-# and for Kubernetes. What follows goes to tritonserver and wins.
+# Triton for the frontend alone: health, inference and, over gRPC, statistics; nothing else of its API.
+# For compose.yaml and for Kubernetes. What follows goes to tritonserver and wins.
 set -eu
 
 # The other protocols want a header with this value, which nobody knows. Over gRPC, model-repository
-# tells why a version is not loaded; to load or unload one Triton refuses while it polls.
+# tells why a version is not loaded; to load or unload one Triton refuses while it polls. Statistics
+# tell the frontend whether a Triton that is late computes for others, or hangs.
 key=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
-closed=metadata,model-config,shared-memory,statistics,trace,logging
+closed=metadata,model-config,shared-memory,trace,logging
 
 # Spans of the requests that come with a trace context, and of no others, to a collector that takes
 # OTLP over HTTP.
@@ -36,7 +37,7 @@ exec tritonserver \
     --grpc-max-connection-age-grace=60000 \
     --grpc-http2-min-recv-ping-interval-without-data=5000 \
     --http-address=127.0.0.1 \
-    --http-restricted-api="inference,model-repository,$closed:closed=$key" \
+    --http-restricted-api="inference,model-repository,statistics,$closed:closed=$key" \
     --metrics-address=0.0.0.0 \
     --exit-timeout-secs=20 \
     "$@"

@@ -3,8 +3,8 @@
 # Two batches of the embedded Triton. What is in Triton's queue cannot be put in another order any
 # more, so a call behind it waits at least as long.
 TARGET_SECONDS = 0.5
-# Where Triton's speed is not known yet, and the least that it gets: a few windows.
-FIRST_TOKENS, FEWEST_TOKENS = 2048, 1024
+# The least that Triton gets, and what it gets before its speed is known: a few short windows.
+FEWEST_TOKENS = 512
 
 
 class InFlightLimit:
@@ -16,7 +16,7 @@ class InFlightLimit:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self.tokens: float = min(most, FIRST_TOKENS)
+        self.tokens: float = min(most, FEWEST_TOKENS)
 
     def answered(self, tokens: int, seconds: float) -> None:
         """So many tokens took so long at Triton, while others waited."""

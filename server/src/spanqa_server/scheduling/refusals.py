@@ -12,7 +12,7 @@ from spanqa_server.telemetry import metrics
 PATIENCE = 0.75
 # Once a call of its caller had to be, until none had to for so long, a queue this short is kept.
 OVERLOADED_PATIENCE = 0.1
-OVERLOAD_SECONDS = 2.0
+OVERLOAD_SECONDS = 5.0
 SHORTEST_DELAY, LONGEST_DELAY = 0.1, 30.0
 # So that those who were refused together do not come back together.
 JITTER = 0.2

@@ -10,7 +10,7 @@ import pytest
 from spanqa_server.errors import DeadlineError, OverloadedError
 from spanqa_server.scheduling.call import Call, working_for
 from spanqa_server.scheduling.deadline import Deadline
-from spanqa_server.scheduling.in_flight import FIRST_TOKENS
+from spanqa_server.scheduling.in_flight import FEWEST_TOKENS
 from spanqa_server.scheduling.token_budget import TokenBudget
 from unit.server.scheduling.clock import Clock
 
@@ -238,7 +238,7 @@ async def test_a_slow_triton_gets_less_at_a_time() -> None:
     for _ in range(800):
         crowd.add(100)
     await settle()
-    assert crowd.budget.in_flight <= FIRST_TOKENS
+    assert crowd.budget.in_flight <= FEWEST_TOKENS
     for _ in range(300):
         crowd.clock.now += 0.01  # 10,000 tokens a second
         await crowd.finish(crowd.running()[0])
