@@ -1,5 +1,6 @@
 """Which calls are refused for want of time, and when they are told to come again."""
 
+import math
 from collections.abc import Callable
 from random import uniform
 
@@ -10,7 +11,8 @@ from spanqa_server.telemetry import metrics
 
 # A call is refused if it would wait for more than this share of the time that it has.
 PATIENCE = 0.75
-# Once a call of its caller had to be, until none had to for so long, a queue this short is kept.
+# Once one had to be, until none had to for so long, a queue this short is kept: for calls of the
+# same caller, or of all if it was the others' work before it.
 OVERLOADED_PATIENCE = 0.1
 OVERLOAD_SECONDS = 5.0
 SHORTEST_DELAY, LONGEST_DELAY = 0.1, 30.0
@@ -26,27 +28,32 @@ class Refusals:
         self._line = line
         self._clock = clock
         self._overloaded: dict[str, float] = {}
+        self._overloaded_until = -math.inf
         self._promised = 0.0
         self._promised_at = 0.0
 
     def check(self, tokens: int, call: Call) -> None:
         """Refuse a call of so many tokens; raises OverloadedError."""
-        pace = self._line.pace.tokens_per_second if self._line else None
-        if pace is None or call.may_wait:
+        wait = None if call.may_wait else self._line.wait(tokens, call)
+        pace = self._line.pace.tokens_per_second
+        if wait is None or pace is None:
             return
         now = self._clock()
-        overloaded = now < self._overloaded.get(call.caller, 0.0)
+        overloaded = now < max(self._overloaded_until, self._overloaded.get(call.caller, -math.inf))
         patience = OVERLOADED_PATIENCE if overloaded else PATIENCE
         spare = patience * max(0.0, call.deadline.at - now - tokens / max(pace, 1.0))
-        wait = self._line.tokens_before(tokens, call) / max(pace, 1.0)
         if wait > spare:
-            self._note(call.caller, now)
+            self._note_overload(call, now)
             raise refusal("deadline", wait - spare + self._turn(tokens, pace, now))
 
-    def _note(self, caller: str, now: float) -> None:
+    def _note_overload(self, call: Call, now: float) -> None:
+        """By its caller, or by all together if its caller has nothing before it."""
+        if not self._line.own_tokens(call):
+            self._overloaded_until = now + OVERLOAD_SECONDS
+            return
         if len(self._overloaded) > FEW_CALLERS:
             self._overloaded = {k: until for k, until in self._overloaded.items() if until > now}
-        self._overloaded[caller] = now + OVERLOAD_SECONDS
+        self._overloaded[call.caller] = now + OVERLOAD_SECONDS
 
     def _turn(self, tokens: int, pace: float, now: float) -> float:
         """Seconds in which those that were refused before are served, if they come again."""

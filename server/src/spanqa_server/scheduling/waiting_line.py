@@ -1,8 +1,8 @@
 """Work that waits for its turn: callers share, and of each the earliest deadline goes first.
 
-Callers take turns by tokens, as in start-time fair queueing (Goyal, Vin and Cheng, 1996): a caller
-with five hundred calls does not keep another's single call waiting behind all of them. What one
-caller sends goes by its deadlines, so calls that may wait longer do, and nothing starves.
+Callers take turns by tokens, as in fair queueing (Demers, Keshav and Shenker, 1989): one with five
+hundred calls does not keep another's single call waiting behind all of them. What one caller sends
+goes by its deadlines, so calls that may wait longer do.
 """
 
 import asyncio
@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from spanqa_server.scheduling.call import Call
 from spanqa_server.scheduling.pace import Pace
 
+# One of many callers has a turn now and then: its own pace is known later.
+CALLER_MEMORY_SECONDS, CALLER_GROUPS = 30.0, 5
 # So few entries that are done are not worth looking for.
 FEW = 64
 
@@ -33,9 +35,11 @@ class Waiter:
 class Caller:
     """What waits of one caller, and from when it is due again, in virtual time.
 
-    Virtual time is the tokens that each of the waiting callers has had.
+    Virtual time is the tokens that each of the callers with waiting work would have had if all
+    were served at the same time.
     """
 
+    pace: Pace
     due: float = 0.0
     tokens: int = 0
     count: int = 0
@@ -43,6 +47,8 @@ class Caller:
     waiters: list[Waiter] = field(default_factory=list)
 
     def add(self, waiter: Waiter) -> None:
+        if not self.count:
+            self.pace.begin()
         heapq.heappush(self.waiters, waiter)
         self.tokens += waiter.tokens
         self.count += 1
@@ -51,6 +57,8 @@ class Caller:
         """It is done; those that gave up far behind the first are looked for now and then."""
         self.tokens -= waiter.tokens
         self.count -= 1
+        if not self.count:
+            self.pace.end()
         if len(self.waiters) > FEW + 2 * self.count:
             self.waiters = [one for one in self.waiters if not one.turn.done()]
             heapq.heapify(self.waiters)
@@ -75,7 +83,9 @@ class WaitingLine:
     def __init__(self, clock: Callable[[], float]) -> None:
         self.pace = Pace(clock)
         self.tokens = 0
+        self._clock = clock
         self._virtual = 0.0
+        self._waiting_callers = 0
         self._order = itertools.count()
         self._callers: dict[str, Caller] = {}
         self._tidy_at = FEW
@@ -96,7 +106,12 @@ class WaitingLine:
             self.pace.begin()
         turn = asyncio.get_running_loop().create_future()
         waiter = Waiter(call.deadline.at, next(self._order), tokens, call, turn)
-        caller = self._callers.setdefault(call.caller, Caller())
+        caller = self._callers.get(call.caller)
+        if caller is None:
+            caller = self._callers[call.caller] = Caller(
+                Pace(self._clock, memory=CALLER_MEMORY_SECONDS, groups=CALLER_GROUPS)
+            )
+        self._waiting_callers += not caller.count
         caller.add(waiter)
         self.tokens += tokens
         self._list(caller)
@@ -117,11 +132,12 @@ class WaitingLine:
         first = self.first()
         assert first
         due, _, caller = heapq.heappop(self._due)
-        self._virtual = max(self._virtual, due)
+        self._virtual += first.tokens / self._waiting_callers
         caller.due = due + first.tokens
         caller.listed = False
         heapq.heappop(caller.waiters)
         self.pace.went(first.tokens)
+        caller.pace.went(first.tokens)
         self._remove(caller, first)
         if caller.first():
             self._list(caller)
@@ -131,13 +147,28 @@ class WaitingLine:
         """Somebody gave up, whose turn is done."""
         self._remove(self._callers[waiter.call.caller], waiter)
 
-    def tokens_before(self, tokens: int, call: Call) -> float:
-        """What goes before so many tokens of a call: its caller's, and of each other its share."""
-        caller = self._callers.get(call.caller) or Caller()
-        own = caller.before(call.deadline.at)
-        share = own + tokens + max(0.0, caller.due - self._virtual)
+    def own_tokens(self, call: Call) -> int:
+        """Of the call's own caller, what goes before it."""
+        caller = self._callers.get(call.caller)
+        return caller.before(call.deadline.at) if caller else 0
+
+    def wait(self, tokens: int, call: Call) -> float | None:
+        """Seconds until so many tokens of a call would go; None while the pace is not known.
+
+        Its caller's work goes before it, and of each other's as much as is its share. Where that
+        is slower, the caller's own work goes at its own pace: others may keep coming.
+        """
+        pace = self.pace.tokens_per_second if self.tokens else None
+        if pace is None:
+            return None
+        caller = self._callers.get(call.caller)
+        own = self.own_tokens(call)
+        lag = max(0.0, caller.due - self._virtual) if caller else 0.0
         others = (one.tokens for one in self._callers.values() if one is not caller)
-        return own + sum(min(waiting, share) for waiting in others)
+        share = own + tokens + lag
+        shared = (own + sum(min(waiting, share) for waiting in others)) / max(pace, 1.0)
+        own_pace = caller.pace.tokens_per_second if caller else None
+        return shared if own_pace is None else max(shared, own / max(own_pace, 1.0))
 
     def _list(self, caller: Caller) -> None:
         if not caller.listed:
@@ -147,6 +178,7 @@ class WaitingLine:
 
     def _remove(self, caller: Caller, waiter: Waiter) -> None:
         caller.remove(waiter)
+        self._waiting_callers -= not caller.count
         self.tokens -= waiter.tokens
         if not self.tokens:
             self.pace.end()

@@ -103,8 +103,8 @@ async def test_an_overloaded_caller_keeps_a_short_queue_until_nobody_has_to_be_r
     assert standing.delay(100, standing.call(8.0)) is not None, "5 s are more than a tenth of 8"
     assert standing.delay(100, standing.call(60.0)) is None
     assert standing.delay(100, standing.call(8.0, "other")) is None, "who is not overloaded"
-    standing.clock.now += OVERLOAD_SECONDS + 0.1
-    for _ in range(22):  # what has been done meanwhile
+    for _ in range(40):  # what is done meanwhile
+        standing.clock.now += (OVERLOAD_SECONDS + 0.1) / 40
         standing.line.go()
     assert standing.delay(100, standing.call(8.0)) is None
 

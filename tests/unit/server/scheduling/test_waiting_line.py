@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -110,15 +111,35 @@ def test_everything_goes_once_or_has_given_up(seed: int) -> None:
 
 
 async def test_what_goes_before_is_ones_own_and_a_share_of_the_others() -> None:
-    line = WaitingLine(Clock())
-    for _ in range(10):
+    clock = Clock()
+    line = WaitingLine(clock)
+    assert line.wait(20, call("new")) is None, "nothing is known"
+    for _ in range(20):
         line.join(100, call("many", deadline=50))
+    for _ in range(10):
+        clock.now += 0.5  # 200 tokens a second
+        line.go()
     line.join(30, call("few"))
-    assert line.tokens_before(20, call("new")) == 20 + 20
-    assert line.tokens_before(20, call("few", deadline=9)) == 20
-    assert line.tokens_before(20, call("few", deadline=11)) == 30 + 50
-    assert line.tokens_before(20, call("many", deadline=50)) == 1000 + 30
-    assert line.tokens_before(20, call("many", deadline=40)) == 20
+    assert line.wait(20, call("new")) == pytest.approx((20 + 20) / 200)
+    assert line.wait(20, call("few", deadline=9)) == pytest.approx(20 / 200)
+    assert line.wait(20, call("few", deadline=11)) == pytest.approx((30 + 50) / 200)
+    assert line.wait(20, call("many", deadline=50)) == pytest.approx((1000 + 30) / 200)
+
+
+async def test_a_caller_who_gets_little_beside_others_waits_at_its_own_pace() -> None:
+    clock = Clock()
+    line = WaitingLine(clock)
+    for _ in range(10):
+        line.join(100, call("one"))
+    for number in range(40):  # four others, who come again and again
+        line.join(100, call(f"other {number % 4}"))
+        if number >= 3:
+            clock.now += 0.5
+            line.go()
+    waiting = next(one.tokens for name, one in line._callers.items() if name == "one")
+    wait = line.wait(100, call("one"))
+    assert wait is not None
+    assert wait > 3 * waiting / 200, "a fifth of 200 tokens a second, not all of them"
 
 
 async def test_those_that_gave_up_do_not_pile_up() -> None:
