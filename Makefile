@@ -24,7 +24,7 @@ MODE ?= proto
 RATES ?= 10,20,40,60
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-slow test-faults test-triton named-triton bench-faults bench-overload bench-endings soak parity data bench bench-mlserver bench-frontend bench-gpu load load-open-loop bench-check check proto settings wheels clean
+.PHONY: help setup demo serve test test-slow test-faults test-triton named-triton bench-faults bench-overload bench-waiting bench-endings soak parity data bench bench-mlserver bench-frontend bench-gpu load load-open-loop bench-check check proto settings wheels clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -115,6 +115,9 @@ bench-faults: setup ## What callers see when parts die, hang or lie under load; 
 bench-overload: setup ## Five times as many calls as can be answered, for three minutes.
 	@$(BIN)/python -m benchmarks.production.overload $(SQUAD) --json $(RESULTS)/overload.json
 	@$(BIN)/python -m benchmarks.plots
+
+bench-waiting: setup ## Callers who wait: bursts, closed loops, a busy neighbour, an idle frontend; half an hour.
+	@$(BIN)/python -m benchmarks.production.waiting $(SQUAD) --json $(RESULTS)/waiting.json
 
 bench-endings: setup ## SIGTERM under load, twenty times; three minutes.
 	@$(BIN)/python -m benchmarks.production.endings $(SQUAD) --json $(RESULTS)/endings.json

@@ -48,6 +48,7 @@ def main() -> None:
     add("--times", type=float, default=5.0, help="the capacity")
     add("--seconds", type=float, default=180.0)
     add("--callers", type=int, default=64, help="when the capacity is measured")
+    add("--questions", type=int, default=QUESTIONS, help="different ones")
     add("--capacity-seconds", type=float, default=20.0)
     add("--shape", choices=("embedded", "bert-large"), default="embedded")
     add("--flags", default="", help="more flags of the server, with spaces")
@@ -83,7 +84,7 @@ def repository_of(arguments: argparse.Namespace) -> Iterator[Path]:
 async def measure(
     arguments: argparse.Namespace, server: RunningServer
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    requests = squad_mix(arguments.data, QUESTIONS)
+    requests = squad_mix(arguments.data, arguments.questions)
     known = await learn(server.target, requests)
     capacity = await find_capacity(arguments, server.target, requests)
     print(f"capacity: {capacity:.1f} questions/s", file=sys.stderr)

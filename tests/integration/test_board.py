@@ -31,7 +31,7 @@ def pages(tiny_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> li
     """The metrics before and after each thing that can happen."""
     directory = tmp_path_factory.mktemp("board")
     shutil.copytree(tiny_repository, directory / "repository")
-    room = ("--max-tokens-in-flight", "512", "--max-admitted-bytes", str(1 << 20))
+    room = ("--max-tokens-in-flight", "4096", "--max-admitted-bytes", str(1 << 20))
     with running_server(
         directory / "repository", directory / "log", "--workers", "2", *room
     ) as server:
@@ -59,6 +59,7 @@ def served(server: RunningServer) -> int:
 def ask_in_every_way(stub: QuestionAnsweringServiceStub) -> None:
     for question in ("Who?", "Where?"):
         stub.Answer(pb.AnswerRequest(question=question, context=DOCUMENT), timeout=10)
+    stub.Answer(QUESTION, timeout=10, metadata=[("spanqa-previous-attempts", "1")])
     stub.BatchAnswer(pb.BatchAnswerRequest(requests=[QUESTION, pb.AnswerRequest()]), timeout=10)
     list(stub.StreamAnswer(iter([pb.StreamAnswerRequest(request=QUESTION)]), timeout=10))
     documents = [pb.Document(text=QUESTION.context)]
@@ -71,7 +72,8 @@ def overload(server: RunningServer, stub: QuestionAnsweringServiceStub) -> Itera
     """More calls than there is room for while the model stands still; one caller gives up."""
     backend = next(c for c in server.children() if c.name().startswith("triton_python"))
     with stopped(backend):
-        calls = [stub.Answer.future(QUESTION, timeout=60) for _ in range(OVER)]
+        question = pb.AnswerRequest(question="Who?", context=DOCUMENT)
+        calls = [stub.Answer.future(question, timeout=60) for _ in range(OVER)]
         pending = 'nv_inference_pending_request_count{model="bert_qa"}'
         server.wait_for_metrics(
             lambda now: (

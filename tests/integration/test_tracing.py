@@ -138,8 +138,7 @@ def test_a_request_that_is_wrong(
         client.answer("", "It was Ada.")
     [caller] = callers.get_finished_spans()
     assert not caller.status.is_ok
-    spans = wait_for(server, collected, trace_of(caller), names(ANSWER, "tokenize"))
-    assert spans["tokenize"].failed
+    spans = wait_for(server, collected, trace_of(caller), names(ANSWER))
     assert not spans[ANSWER].failed, "the caller's fault"
     assert spans[ANSWER].attributes["rpc.grpc.status_code"] == INVALID
 

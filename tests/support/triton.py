@@ -59,7 +59,9 @@ async def triton_at(
     *addresses: str, budget: TokenBudget | None = None, chunk: int = 4096
 ) -> AsyncIterator[Triton]:
     """The frontend's own way to Tritons, without its frontend."""
-    budget = budget or TokenBudget(1 << 20)
+    if budget is None:
+        budget = TokenBudget(1 << 20)
+        budget.limit.tokens = 1 << 20  # all at once, however long it takes
     triton = Triton(list(addresses), budget=budget, max_chunk_tokens=chunk)
     try:
         yield triton
