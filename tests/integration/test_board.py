@@ -59,7 +59,7 @@ def served(server: RunningServer) -> int:
 def ask_in_every_way(stub: QuestionAnsweringServiceStub) -> None:
     for question in ("Who?", "Where?"):
         stub.Answer(pb.AnswerRequest(question=question, context=DOCUMENT), timeout=10)
-    stub.Answer(QUESTION, timeout=10, metadata=[("spanqa-previous-attempts", "1")])
+    stub.Answer(QUESTION, timeout=10, metadata=(("spanqa-previous-attempts", "1"),))
     stub.BatchAnswer(pb.BatchAnswerRequest(requests=[QUESTION, pb.AnswerRequest()]), timeout=10)
     list(stub.StreamAnswer(iter([pb.StreamAnswerRequest(request=QUESTION)]), timeout=10))
     documents = [pb.Document(text=QUESTION.context)]
