@@ -4,7 +4,7 @@ import asyncio
 import zlib
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
@@ -17,6 +17,7 @@ from spanqa_server.qa.results import AnswerSet, LogitSet
 from spanqa_server.qa.text_cache import TextCache
 from spanqa_server.qa.tokenizer import TextTokenizer
 from spanqa_server.qa.windows import PackedWindows
+from spanqa_server.settings import Settings
 from unit.server.vocabulary import make_tokenizer
 
 P = ParamSpec("P")
@@ -68,6 +69,10 @@ class NoThreads(Executor):
 
 
 def make_limits(**changed: int) -> Limits:
+    """Those of a test, and the server's own defaults for what it does not name."""
+    settings = Settings()
+    names = [field.name for field in fields(Limits)]
+    defaults = {name: getattr(settings, name, 0) for name in names}
     limits = {
         "max_question_tokens": 100,
         "max_context_bytes": 1 << 20,
@@ -78,7 +83,7 @@ def make_limits(**changed: int) -> Limits:
         "max_documents": 50,
         "max_logits_tokens": 100_000,
     }
-    return Limits(**limits | changed)
+    return Limits(**defaults | limits | changed)
 
 
 def make_answerer(

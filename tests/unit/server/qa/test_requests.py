@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from spanqa_server.errors import InvalidRequestError
 from spanqa_server.qa.requests import (
-    Limits,
     ModelDefaults,
     Options,
     Question,
@@ -21,9 +20,10 @@ from spanqa_server.qa.requests import (
     resolve_windows,
 )
 from spanqa_server.qa.windows import SPECIAL_TOKENS
+from unit.server.qa.played import make_limits
 from unit.server.reference import cut_windows
 
-LIMITS = Limits(
+LIMITS = make_limits(
     max_question_tokens=64,
     max_context_bytes=1000,
     max_top_k=20,
