@@ -13,7 +13,6 @@ import random
 import statistics
 import sys
 import tempfile
-import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -118,7 +117,7 @@ async def loops(arguments: argparse.Namespace, repository: Path) -> dict[str, An
                 calls = await closed_loop(server.target, requests, callers)
                 figures[f"{name}, {callers} callers, stub"] = told(calls, monotonic() - begin)
                 begin = monotonic()
-                calls = await asyncio.to_thread(threads, server.target, requests, callers)
+                calls = await asyncio.to_thread(by_client, server.target, requests, callers)
                 figures[f"{name}, {callers} threads, client"] = told(calls, monotonic() - begin)
                 print(list(figures.items())[-2:], file=sys.stderr)
     return figures
@@ -163,20 +162,20 @@ async def closed_loop(
     return calls
 
 
-def threads(target: str, requests: Sequence[pb.AnswerRequest], callers: int) -> list[Asked]:
+def by_client(target: str, requests: Sequence[pb.AnswerRequest], threads: int) -> list[Asked]:
     """The program that people write first: a pool of threads, and one client."""
-    with spanqa.Client(target) as client, ThreadPoolExecutor(callers) as pool:
 
-        def one(request: pb.AnswerRequest) -> Asked:
-            call = Asked(monotonic())
-            try:
-                client.answer(request.question, request.context)
-                call.code = OK
-            except spanqa.SpanQAError as error:
-                call.code, call.details = error.code.name, str(error)
-            call.settled = monotonic()
-            return call
+    def one(request: pb.AnswerRequest) -> Asked:
+        call = Asked(monotonic())
+        try:
+            client.answer(request.question, request.context)
+            call.code = OK
+        except spanqa.SpanQAError as error:
+            call.code, call.details = error.code.name, str(error)
+        call.settled = monotonic()
+        return call
 
+    with spanqa.Client(target) as client, ThreadPoolExecutor(threads) as pool:
         return list(pool.map(one, requests))
 
 
@@ -255,7 +254,7 @@ async def storm(arguments: argparse.Namespace, repository: Path) -> dict[str, An
     with served(repository) as server:
         before = server.metrics()
         begin = monotonic()
-        calls = await asyncio.to_thread(together, server.target, requests)
+        calls = await asyncio.to_thread(by_client, server.target, requests, len(requests))
         seconds = monotonic() - begin
         now = server.metrics()
     attempts = sum(
@@ -264,25 +263,6 @@ async def storm(arguments: argparse.Namespace, repository: Path) -> dict[str, An
         if name.startswith("spanqa_calls_total{") and 'method="Answer"' in name
     )
     return {"300 at once": told(calls, seconds) | {"attempts": attempts / len(requests)}}
-
-
-def together(target: str, requests: Sequence[pb.AnswerRequest]) -> list[Asked]:
-    start = threading.Barrier(len(requests))
-    with spanqa.Client(target, timeout=30.0) as client:
-
-        def one(request: pb.AnswerRequest) -> Asked:
-            start.wait()
-            call = Asked(monotonic())
-            try:
-                client.answer(request.question, request.context)
-                call.code = OK
-            except spanqa.SpanQAError as error:
-                call.code, call.details = error.code.name, str(error)
-            call.settled = monotonic()
-            return call
-
-        with ThreadPoolExecutor(len(requests)) as pool:
-            return list(pool.map(one, requests))
 
 
 MEASURES = {
