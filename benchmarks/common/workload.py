@@ -74,6 +74,31 @@ def questions(data: Path) -> list[Question]:
         sys.exit(f"{error}; `make data DATA={data}` checks a file")
 
 
+def lengths_mix(data: Path, count: int) -> dict[str, list[pb.AnswerRequest]]:
+    """SQuAD's paragraphs, some 600 tokens, and 177 to 2,329 words."""
+    source = random.Random(0)
+    short = squad_mix(data, count)
+    contexts = list(dict.fromkeys(one.context for one in questions(data)))
+    source.shuffle(contexts)
+    words = " ".join(contexts).split()
+
+    def of(count: int) -> str:
+        begin = source.randrange(len(words) - count)
+        return " ".join(words[begin : begin + count])
+
+    def requests(fewest: int, most: int) -> list[pb.AnswerRequest]:
+        return [
+            pb.AnswerRequest(question=one.question, context=of(source.randint(fewest, most)))
+            for one in short
+        ]
+
+    return {
+        "paragraphs": short,
+        "600 tokens": requests(440, 480),
+        "177 to 2,329 words": requests(177, 2329),
+    }
+
+
 def long_tail_mix(data: Path, count: int, seed: int = 0) -> list[pb.AnswerRequest]:
     """SQuAD questions about documents of 1 to about 100 windows, most of them short.
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import random
 import statistics
 import sys
 import tempfile
@@ -24,7 +23,7 @@ import grpc
 
 import spanqa
 from benchmarks.common.report import percentile, write_result
-from benchmarks.common.workload import make_parser, questions, squad_mix
+from benchmarks.common.workload import lengths_mix, make_parser, squad_mix
 from benchmarks.production.overload import repository_of, watch_health
 from spanqa.v1 import question_answering_pb2 as pb
 from support.processes import SERVER, RunningServer, running_server
@@ -111,7 +110,7 @@ async def loops(arguments: argparse.Namespace, repository: Path) -> dict[str, An
     """Callers who ask again when they have their answer: the raw stub, and the client."""
     figures = {}
     with served(repository) as server:
-        for name, requests in texts(arguments).items():
+        for name, requests in lengths_mix(arguments.data, ROWS).items():
             for callers in CALLERS:
                 begin = monotonic()
                 calls = await closed_loop(server.target, requests, callers)
@@ -121,31 +120,6 @@ async def loops(arguments: argparse.Namespace, repository: Path) -> dict[str, An
                 figures[f"{name}, {callers} threads, client"] = told(calls, monotonic() - begin)
                 print(list(figures.items())[-2:], file=sys.stderr)
     return figures
-
-
-def texts(arguments: argparse.Namespace) -> dict[str, list[pb.AnswerRequest]]:
-    """SQuAD's paragraphs, some 600 tokens, and 177 to 2,329 words."""
-    source = random.Random(0)
-    short = squad_mix(arguments.data, ROWS)
-    contexts = list(dict.fromkeys(one.context for one in questions(arguments.data)))
-    source.shuffle(contexts)
-    words = " ".join(contexts).split()
-
-    def of(count: int) -> str:
-        begin = source.randrange(len(words) - count)
-        return " ".join(words[begin : begin + count])
-
-    def requests(fewest: int, most: int) -> list[pb.AnswerRequest]:
-        return [
-            pb.AnswerRequest(question=one.question, context=of(source.randint(fewest, most)))
-            for one in short
-        ]
-
-    return {
-        "paragraphs": short,
-        "600 tokens": requests(440, 480),
-        "177 to 2,329 words": requests(177, 2329),
-    }
 
 
 async def closed_loop(
