@@ -11,10 +11,11 @@ from spanqa_server.telemetry import metrics
 
 # A call is refused if it would wait for more than this share of the time that it has.
 PATIENCE = 0.75
-# Once one had to be, until none had to for so long, a queue this short is kept: for calls of the
-# same caller, or of all if it was the others' work before it.
-OVERLOADED_PATIENCE = 0.1
+# Once one had to be, until none had to for so long, a smaller share: for calls of the same caller, or
+# for all if it was the others' work before it.
 OVERLOAD_SECONDS = 5.0
+# Whoever has so much time may even then wait for half of it, and others for less than that.
+PATIENT_SECONDS = 60.0
 SHORTEST_DELAY, LONGEST_DELAY = 0.1, 30.0
 # So that those who were refused together do not come back together.
 JITTER = 0.2
@@ -40,8 +41,8 @@ class Refusals:
             return
         now = self._clock()
         overloaded = now < max(self._overloaded_until, self._overloaded.get(call.caller, -math.inf))
-        patience = OVERLOADED_PATIENCE if overloaded else PATIENCE
-        spare = patience * max(0.0, call.deadline.at - now - tokens / max(pace, 1.0))
+        left = max(0.0, call.deadline.at - now - tokens / max(pace, 1.0))
+        spare = left * (left / (left + PATIENT_SECONDS) if overloaded else PATIENCE)
         if wait > spare:
             self._note_overload(call, now)
             raise refusal("deadline", wait - spare + self._turn(tokens, pace, now))

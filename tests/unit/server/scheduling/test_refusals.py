@@ -11,8 +11,8 @@ from spanqa_server.scheduling.refusals import (
     JITTER,
     LONGEST_DELAY,
     OVERLOAD_SECONDS,
-    OVERLOADED_PATIENCE,
     PATIENCE,
+    PATIENT_SECONDS,
     Refusals,
 )
 from spanqa_server.scheduling.waiting_line import WaitingLine
@@ -100,7 +100,7 @@ async def test_an_overloaded_caller_keeps_a_short_queue_until_nobody_has_to_be_r
         standing.line.join(100, standing.call(4.0))
     assert standing.delay(100, standing.call(8.0)) is None, "5 s of 8"
     assert standing.delay(100, standing.call(4.0)) is not None
-    assert standing.delay(100, standing.call(8.0)) is not None, "5 s are more than a tenth of 8"
+    assert standing.delay(100, standing.call(8.0)) is not None, "5 s are more than 8/68 of 8"
     assert standing.delay(100, standing.call(60.0)) is None
     assert standing.delay(100, standing.call(8.0, "other")) is None, "who is not overloaded"
     for _ in range(40):  # what is done meanwhile
@@ -116,7 +116,7 @@ async def test_those_who_are_refused_are_told_to_come_one_after_the_other() -> N
     delays = [standing.delay(100, standing.call(9.0)) for _ in range(100)]
     told = [delay for delay in delays if delay is not None]
     assert len(told) == 100
-    excess = 10.0 - OVERLOADED_PATIENCE * 9.0
+    excess = 10.0 - 9.0 * 9.0 / (9.0 + PATIENT_SECONDS)
     assert max(told) <= (excess + 100 * 100 / PACE) * (1 + JITTER)
     early, late = sum(told[:20]), sum(told[-20:])
     assert late - early == pytest.approx(20 * 80 * 100 / PACE, rel=0.3)
