@@ -11,8 +11,8 @@ from spanqa_server.telemetry import metrics
 
 # A call is refused if it would wait for more than this share of the time that it has.
 PATIENCE = 0.75
-# Once one had to be, until none had to for so long, a smaller share: for calls of the same caller, or
-# for all if it was the others' work before it.
+# Once one had to be, until none had to for so long, the share is smaller: for calls of the same
+# caller, or for all if it was the others' work before it.
 OVERLOAD_SECONDS = 5.0
 # Whoever has so much time may even then wait for half of it, and others for less than that.
 PATIENT_SECONDS = 60.0
