@@ -85,7 +85,7 @@ def test_triton_hangs(model_repository: Path, tmp_path: Path) -> None:
         assert stub.Answer(REQUEST, timeout=10).answers[0].text == "Warsaw"
 
 
-def test_no_call_is_held_by_a_triton_that_hangs_until_its_deadline(
+def test_no_call_is_held_longer_than_15_s_by_a_triton_that_hangs(
     model_repository: Path, tmp_path: Path, say: Callable[[str], None]
 ) -> None:
     ended: list[float] = []
@@ -104,7 +104,7 @@ def test_no_call_is_held_by_a_triton_that_hangs_until_its_deadline(
         wait_until_serving(server, within=30)
     say(f"calls ended after {min(ended):.1f} to {max(ended):.1f} s")
     assert codes == {grpc.StatusCode.UNAVAILABLE}
-    assert max(ended) <= 30, "15 s by contract, and what a busy machine adds"
+    assert max(ended) <= 15
 
 
 @pytest.mark.parametrize(

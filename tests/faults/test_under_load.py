@@ -84,11 +84,11 @@ async def test_a_triton_that_refuses_or_gives_garbage(
     async with load(server) as calls:
         triton.fault = fault
         # At once by what readiness says, or by the next canary.
-        await told(server, serving=False)
+        await told(server, serving=False, within=15)
         # Calls are tried again for a moment: a fault that is over by then fails none.
         await until(lambda: bool(calls.codes().keys() - {OK, HUNG}))
         triton.fault = Fault.NONE
-        await told(server, serving=True)
+        await told(server, serving=True, within=10)
         await answered(calls, 10)
     failed = calls.codes().keys() - {OK}
     assert failed
@@ -107,7 +107,7 @@ async def test_a_triton_that_computes_nonsense_is_out(
                 await stub.Answer(request, timeout=TIMEOUT)
             assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
     triton.fault = Fault.NONE
-    await told(server, serving=True)
+    await told(server, serving=True, within=10)
     async with load(server):
         pass
 

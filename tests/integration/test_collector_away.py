@@ -31,7 +31,7 @@ def test_a_collector_that_is_away_changes_nothing(
         for _ in range(300):
             client.answer("Who?", "It was Ada.", timeout=5)
         children = server.children()
-        assert server.stop() == 0
+        assert server.stop(within=10) == 0
         assert psutil.wait_procs(children, timeout=5)[1] == []
     assert "Traceback" not in log.read_text()
     assert " ERROR " not in log.read_text()

@@ -58,7 +58,7 @@ def test_a_signal_ends_it_and_its_triton(
     with running_server(tiny_repository, tmp_path / "log", "--workers", workers) as server:
         children = server.children()
         assert {"tritonserver", "triton_python_backend_stub"} <= {c.name() for c in children}
-        assert server.stop(number) == 0
+        assert server.stop(number, within=10) == 0
         assert left(children) == []
     assert "Traceback" not in server.log.read_text()
 
@@ -68,7 +68,7 @@ def test_a_signal_while_triton_starts(tiny_repository: Path, tmp_path: Path) -> 
         with grpc.insecure_channel(server.target) as channel:
             grpc.channel_ready_future(channel).result(30)
         children = server.children()
-        assert server.stop() == 0
+        assert server.stop(within=10) == 0
         assert left(children) == []
 
 
@@ -104,7 +104,7 @@ def test_accepted_calls_are_answered_before_it_ends(model_repository: Path, tmp_
         probe = stub.Answer.future(REQUEST, timeout=30)
         probe.add_done_callback(lambda _: accepted.set())
         assert accepted.wait(30)
-        assert server.stop() == 0
+        assert server.stop(within=10) == 0
         assert all(call.result().answers for call in calls)
 
 

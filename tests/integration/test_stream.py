@@ -172,7 +172,7 @@ def test_a_cancelled_stream_leaves_no_work_behind(
     responses = stub.StreamAnswer(entries, timeout=60)
     next(responses)
     responses.cancel()
-    server.wait_until_idle()
+    server.wait_until_idle(within=1.0)
     # Triton finishes the batch that it has begun; an answer comes after it.
     stub.Answer(pair(1), timeout=30)
     # It counts a batch after its answers are out, but before the next batch.

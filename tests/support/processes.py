@@ -117,7 +117,7 @@ class RunningServer:
             lambda now: all(now[name] == 0 for name in WORK_UNDER_WAY), within
         )
 
-    def stop(self, number: signal.Signals = signal.SIGTERM, within: float = 30.0) -> int:
+    def stop(self, number: signal.Signals = signal.SIGTERM, within: float = 15.0) -> int:
         """Send a signal and return the exit code."""
         self.process.send_signal(number)
         return self.process.wait(within)
