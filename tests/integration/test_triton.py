@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from spanqa_server.qa.answerer import Logits
@@ -70,6 +71,13 @@ async def test_a_bad_tensor_harms_nobody_else_in_the_batch(server: RunningServer
     assert [i for i, result in enumerate(results) if isinstance(result, Exception)] == [5]
     right = [result for result in results if isinstance(result, Logits)]
     assert difference(right, [expected] * 11) <= 1e-4
+
+
+def test_a_version_stays_as_it_was_exported(server: RunningServer, model_repository: Path) -> None:
+    """Triton would load again what changes, bytecode included."""
+    version = model_repository / "bert_qa" / "1"
+    started = psutil.Process(server.process.pid).create_time()
+    assert max(path.stat().st_mtime for path in (version, *version.rglob("*"))) < started
 
 
 def test_batches_form_at_concurrency_32(server: RunningServer, tmp_path: Path) -> None:

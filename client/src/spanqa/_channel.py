@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable, Sequence
 from ipaddress import ip_address
 from typing import Any
+from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
 
 DEFAULT_TARGET = "localhost:50051"
 DEFAULT_TIMEOUT_SECONDS = 30.0
@@ -79,7 +80,7 @@ def proxy_of(target: str) -> str:
     exceptions = next(filter(None, map(os.environ.get, _NO_PROXY_VARIABLES)), "")
     if named is None or _is_loopback(host) or target.startswith("unix"):
         return ""
-    if any(part and host.endswith(part.strip()) for part in exceptions.split(",")):
+    if proxy_bypass_environment(host, {"no": exceptions}):
         return ""
     return f"{named}={os.environ[named]}"
 

@@ -51,7 +51,7 @@ def logits(module: torch.nn.Module, windows: tuple[Tensor, ...]) -> Tensor:
 
 def test_the_version_holds_these_files(exported: Exported) -> None:
     names = {path.name for path in exported.directory.iterdir()}
-    assert names == {"model.pt", "tokenizer.json", "model.json", "model.py"}
+    assert names == {"model.pt", "tokenizer.json", "model.json", "model.py", "__pycache__"}
     assert exported.directory.parts[-2:] == (MODEL_NAME, "1")
     assert (exported.directory / "model.py").read_bytes() == BACKEND.read_bytes()
     assert all((exported.directory.parent / name).is_file() for name in CONFIGURATION_FILES)

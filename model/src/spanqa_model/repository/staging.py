@@ -3,12 +3,14 @@
 import errno
 import json
 import os
+import py_compile
 import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from py_compile import PycInvalidationMode
 from typing import Any
 
 from spanqa_model.errors import ExportError
@@ -45,8 +47,13 @@ def staged_version(repository: Path, version: int) -> Iterator[Path]:
             staging.mkdir()
             staging.chmod(0o755)  # Triton may run as another user
             shutil.copyfile(BACKEND, staging / "model.py")
+            # Triton's Python would write it later, whatever the environment says, and Triton would
+            # load a version again that has changed.
+            py_compile.compile(
+                str(staging / "model.py"), invalidation_mode=PycInvalidationMode.UNCHECKED_HASH
+            )
             yield staging
-            for file in (*staging.iterdir(), staging):
+            for file in (*staging.rglob("*"), staging):
                 sync(file)
             refuse_used(repository, version)  # again: an export takes minutes
             install_configurations(model, outdated_configurations(model), workspace)

@@ -87,33 +87,26 @@ class Admission:
             OverloadedError: there is no room, or it would wait too long.
         """
         tokens = estimate_tokens(*texts)
-        with working_for(call):
-            self._check_room(memory_of(tokens))
-            self._budget.check(tokens, long=tokens > self._long_from)
-            with self._held(memory_of(tokens)):
-                yield
+        with self._taken(call, memory_of(tokens), tokens):
+            yield
 
     @contextmanager
     def admit_batch(self, call: Call, texts: Iterable[str]) -> Iterator[None]:
         """The same for a batch, whose pairs wait for their own turns; raises as `admit` does."""
-        size = memory_of(estimate_tokens(*texts))
-        with working_for(call):
-            self._check_room(size)
-            self._budget.check(0, long=False)
-            with self._held(size):
-                yield
-
-    def _check_room(self, size: int) -> None:
-        if not self._calls.fits(size):
-            raise refusal("memory", self._budget.delay or FULL_DELAY)
+        with self._taken(call, memory_of(estimate_tokens(*texts)), 0):
+            yield
 
     @contextmanager
-    def _held(self, size: int) -> Iterator[None]:
-        self._calls.take(size)
-        try:
-            yield
-        finally:
-            self._calls.take(-size)
+    def _taken(self, call: Call, size: int, tokens: int) -> Iterator[None]:
+        with working_for(call):
+            if not self._calls.fits(size):
+                raise refusal("memory", self._budget.delay or FULL_DELAY)
+            self._budget.check(tokens, long=tokens > self._long_from)
+            self._calls.take(size)
+            try:
+                yield
+            finally:
+                self._calls.take(-size)
 
     @asynccontextmanager
     async def admit_pair(self, call: Call, *texts: str) -> AsyncIterator[None]:

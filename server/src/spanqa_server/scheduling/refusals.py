@@ -35,10 +35,10 @@ class Refusals:
 
     def check(self, tokens: int, call: Call) -> None:
         """Refuse a call of so many tokens; raises OverloadedError."""
-        wait = None if call.may_wait else self._line.wait(tokens, call)
-        pace = self._line.pace.tokens_per_second
-        if wait is None or pace is None:
+        if call.may_wait or (wait := self._line.wait(tokens, call)) is None:
             return
+        pace = self._line.pace.tokens_per_second
+        assert pace is not None, "or there were no wait"
         now = self._clock()
         overloaded = now < max(self._overloaded_until, self._overloaded.get(call.caller, -math.inf))
         left = max(0.0, call.deadline.at - now - tokens / max(pace, 1.0))

@@ -70,8 +70,6 @@ def triton_environment(package: Path, threads: int) -> dict[str, str]:
         "LD_LIBRARY_PATH": ":".join(filter(None, libraries)),
         "PYTHONPATH": ":".join(filter(None, sys.path)),
         "PATH": f"{Path(sys.executable).parent}:{environment.get('PATH', '')}",
-        # A version never changes: another Triton that polls it would load it again.
-        "PYTHONDONTWRITEBYTECODE": "1",
         # glibc returns memory of this size to the system after each batch and faults it in
         # again for the next; kept, it costs a third less system time.
         "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
