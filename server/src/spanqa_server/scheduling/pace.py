@@ -21,19 +21,24 @@ class Pace:
     """
 
     def __init__(
-        self, clock: Callable[[], float], *, memory: float = MEMORY_SECONDS, groups: int = 1
+        self,
+        clock: Callable[[], float],
+        *,
+        memory: float = MEMORY_SECONDS,
+        standing: float = STANDING_SECONDS,
     ) -> None:
         """Nothing is known.
 
         Args:
             clock: in seconds.
             memory: what left so many seconds of waiting ago counts 1/e.
-            groups: how many have to be seen.
+            standing: seconds of waiting that have to be seen.
         """
         self._clock = clock
         self._memory = memory
-        self._needed = groups
-        self._waiting = False
+        self._standing = standing
+        self._waiting = 0
+        """How many wait, of those who share this pace."""
         self._since = 0.0
         self._forget()
 
@@ -45,14 +50,16 @@ class Pace:
         self._counted_at: float | None = None
         self._stood = self._gap = 0.0
         self._tokens = self._seconds = 0.0
-        self._groups = 0
 
     def begin(self) -> None:
         """Something waits from now on."""
         now = self._clock()
-        if now - self._since >= STANDING_SECONDS:
+        if self._waiting:
+            self._advance()
+        elif now - self._since >= STANDING_SECONDS:
             self._forget()
-        self._since, self._waiting = now, True
+        self._since = now
+        self._waiting += 1
 
     def went(self, tokens: int) -> None:
         """So many tokens have left, in their turn."""
@@ -62,17 +69,15 @@ class Pace:
         self._group += tokens
 
     def end(self) -> None:
-        """Nothing waits any more."""
+        """It waits no more."""
         self._advance()
-        self._waiting = False
+        self._waiting -= 1
 
     @property
     def tokens_per_second(self) -> float | None:
         """None while it is not known."""
         self._advance()
-        if self._counted_at is None or self._groups < self._needed:
-            return None
-        if self._stood < STANDING_SECONDS:
+        if self._counted_at is None or self._stood < self._standing:
             return None
         # Until the next group is due, there is nothing to be seen.
         overdue = max(0.0, self._waited - self._counted_at - self._gap)
@@ -95,5 +100,4 @@ class Pace:
             self._seconds = self._seconds * kept + elapsed
             self._gap = max(self._gap * kept, elapsed)
             self._stood += elapsed
-            self._groups += 1
         self._counted_at = at

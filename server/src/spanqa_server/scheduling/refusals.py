@@ -33,9 +33,9 @@ class Refusals:
         self._promised = 0.0
         self._promised_at = 0.0
 
-    def check(self, tokens: int, call: Call) -> None:
-        """Refuse a call of so many tokens; raises OverloadedError."""
-        if call.may_wait or (wait := self._line.wait(tokens, call)) is None:
+    def check(self, tokens: int, call: Call, beside: int = 0) -> None:
+        """Refuse a call of so many tokens, with others in lines beside; raises OverloadedError."""
+        if call.may_wait or (wait := self._line.wait(tokens, call, beside)) is None:
             return
         pace = self._line.pace.tokens_per_second
         assert pace is not None, "or there were no wait"

@@ -12,6 +12,7 @@ from time import monotonic
 
 from spanqa_server.scheduling.call import current_call
 from spanqa_server.scheduling.in_flight import InFlightLimit
+from spanqa_server.scheduling.pace import Pace
 from spanqa_server.scheduling.quickest import Quickest
 from spanqa_server.scheduling.refusals import Refusals
 from spanqa_server.scheduling.waiting_line import WaitingLine
@@ -24,8 +25,8 @@ CHUNK_SHARE = 0.5
 class Queue:
     """Work of one kind: whole requests, or chunks of long ones."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self.line = WaitingLine(clock)
+    def __init__(self, clock: Callable[[], float], pace: Pace) -> None:
+        self.line = WaitingLine(clock, pace)
         self.refusals = Refusals(self.line, clock)
         self.quickest = Quickest(clock)
         self.in_flight = 0
@@ -59,7 +60,8 @@ class TokenBudget:
         metrics.IN_FLIGHT_LIMIT.set(self.limit.tokens)
         self.chunk_capacity = capacity if chunk_capacity is None else chunk_capacity
         self._clock = clock
-        self._whole, self._chunks = Queue(clock), Queue(clock)
+        self._pace = Pace(clock)
+        self._whole, self._chunks = Queue(clock, self._pace), Queue(clock, self._pace)
 
     @property
     def in_flight(self) -> int:
@@ -74,13 +76,13 @@ class TokenBudget:
     @property
     def delay(self) -> float:
         """Seconds in which all that waits has left, as far as that is known."""
-        lines = (self._whole.line, self._chunks.line)
-        return max(one.tokens / max(one.pace.tokens_per_second or math.inf, 1.0) for one in lines)
+        tokens = self._whole.line.tokens + self._chunks.line.tokens
+        return tokens / max(self._pace.tokens_per_second or math.inf, 1.0)
 
     def check(self, tokens: int, *, long: bool) -> None:
         """Refuse work of the current call that would wait too long; raises OverloadedError."""
-        queue = self._chunks if long else self._whole
-        queue.refusals.check(tokens, current_call())
+        queue, other = (self._chunks, self._whole) if long else (self._whole, self._chunks)
+        queue.refusals.check(tokens, current_call(), other.line.tokens)
 
     @asynccontextmanager
     async def reserve(self, tokens: int, *, chunk: bool = False) -> AsyncIterator[None]:

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from spanqa_server.scheduling.call import Call
 from spanqa_server.scheduling.pace import Pace
 
-# One of many callers has a turn now and then: its own pace is known later.
-CALLER_MEMORY_SECONDS, CALLER_GROUPS = 30.0, 5
+# What one of several gets is known later: who is there beside it changes within seconds.
+SHARE_MEMORY_SECONDS, SHARE_STANDING_SECONDS = 30.0, 20.0
 # So few entries that are done are not worth looking for.
 FEW = 64
 
@@ -80,8 +80,15 @@ class Caller:
 class WaitingLine:
     """Waiters in the order in which they go."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self.pace = Pace(clock)
+    def __init__(self, clock: Callable[[], float], pace: Pace | None = None) -> None:
+        """Nothing waits.
+
+        Args:
+            clock: in seconds; the event loop's.
+            pace: of all lines before the same Triton, this one included; None: there is no other.
+        """
+        self.pace = pace or Pace(clock)
+        self._own_pace = Pace(clock, memory=SHARE_MEMORY_SECONDS, standing=SHARE_STANDING_SECONDS)
         self.tokens = 0
         self._clock = clock
         self._virtual = 0.0
@@ -104,12 +111,13 @@ class WaitingLine:
         """Wait with so many tokens on behalf of a call."""
         if not self.tokens:
             self.pace.begin()
+            self._own_pace.begin()
         turn = asyncio.get_running_loop().create_future()
         waiter = Waiter(call.deadline.at, next(self._order), tokens, call, turn)
         caller = self._callers.get(call.caller)
         if caller is None:
             caller = self._callers[call.caller] = Caller(
-                Pace(self._clock, memory=CALLER_MEMORY_SECONDS, groups=CALLER_GROUPS)
+                Pace(self._clock, memory=SHARE_MEMORY_SECONDS, standing=SHARE_STANDING_SECONDS)
             )
         self._waiting_callers += not caller.count
         caller.add(waiter)
@@ -137,6 +145,7 @@ class WaitingLine:
         caller.listed = False
         heapq.heappop(caller.waiters)
         self.pace.went(first.tokens)
+        self._own_pace.went(first.tokens)
         caller.pace.went(first.tokens)
         self._remove(caller, first)
         if caller.first():
@@ -152,11 +161,12 @@ class WaitingLine:
         caller = self._callers.get(call.caller)
         return caller.before(call.deadline.at) if caller else 0
 
-    def wait(self, tokens: int, call: Call) -> float | None:
+    def wait(self, tokens: int, call: Call, beside: int = 0) -> float | None:
         """Seconds until so many tokens of a call would go; None while the pace is not known.
 
-        Its caller's work goes before it, and of each other's as much as is its share. Where that
-        is slower, the caller's own work goes at its own pace: others may keep coming.
+        Its caller's work goes before it, and of each other's as much as is its share; the same of
+        what waits in lines `beside` this one. Where that is slower, work goes at the pace of its
+        caller, or of this line: others may keep coming.
         """
         pace = self.pace.tokens_per_second if self.tokens else None
         if pace is None:
@@ -164,11 +174,14 @@ class WaitingLine:
         caller = self._callers.get(call.caller)
         own = self.own_tokens(call)
         lag = max(0.0, caller.due - self._virtual) if caller else 0.0
-        others = (one.tokens for one in self._callers.values() if one is not caller)
         share = own + tokens + lag
-        shared = (own + sum(min(waiting, share) for waiting in others)) / max(pace, 1.0)
-        own_pace = caller.pace.tokens_per_second if caller else None
-        return shared if own_pace is None else max(shared, own / max(own_pace, 1.0))
+        others = (one.tokens for one in self._callers.values() if one is not caller)
+        line = own + sum(min(waiting, share) for waiting in others)
+        wait = (line + min(beside, line + tokens)) / max(pace, 1.0)
+        for before, known in ((line, self._own_pace), (own, caller and caller.pace)):
+            if known and (alone := known.tokens_per_second) is not None:
+                wait = max(wait, before / max(alone, 1.0))
+        return wait
 
     def _list(self, caller: Caller) -> None:
         if not caller.listed:
@@ -182,6 +195,7 @@ class WaitingLine:
         self.tokens -= waiter.tokens
         if not self.tokens:
             self.pace.end()
+            self._own_pace.end()
             self._callers.clear()
             self._due.clear()
             self._virtual = 0.0

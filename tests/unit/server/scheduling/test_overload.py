@@ -16,9 +16,10 @@ from spanqa_server.errors import DeadlineError, OverloadedError
 from spanqa_server.scheduling.call import Call, working_for
 from spanqa_server.scheduling.deadline import Deadline
 from spanqa_server.scheduling.token_budget import TokenBudget
+from spanqa_server.triton.client import all_of
 
 OK, REFUSED, LATE = "OK", "REFUSED", "LATE"
-MOST_IN_FLIGHT, BATCH = 16_384, 32
+MOST_IN_FLIGHT, CHUNK, BATCH = 16_384, 1024, 32
 SLOW, FAST = 600, 4000  # tokens a second; BERT-large does 600 on two cores
 
 
@@ -46,17 +47,28 @@ class Outcome:
     tokens: int
 
 
+def short(source: random.Random) -> int:
+    """Tokens of a paragraph and a question."""
+    return min(384, max(60, round(source.gauss(170, 60))))
+
+
+def long(source: random.Random) -> int:
+    """Tokens of all windows of a text of 177 to 2,329 words."""
+    return source.randint(300, 4600)
+
+
 @dataclass
 class Server:
     """Calls come to the budget, and go from there to a Triton of so many tokens a second."""
 
     speed: float
+    size: Callable[[random.Random], int] = short
     outcomes: list[Outcome] = field(default_factory=list)
     random: random.Random = field(default_factory=lambda: random.Random(7))
 
     def __post_init__(self) -> None:
         self.clock = asyncio.get_running_loop().time
-        self.budget = TokenBudget(MOST_IN_FLIGHT, 1024, self.clock)
+        self.budget = TokenBudget(MOST_IN_FLIGHT, CHUNK, self.clock)
         self.queue: asyncio.Queue[tuple[int, asyncio.Future[None]]] = asyncio.Queue()
 
     async def compute(self) -> None:
@@ -69,18 +81,22 @@ class Server:
                 if not done.done():
                     done.set_result(None)
 
-    async def call(self, caller: str, seconds: float, tokens: int = 0) -> Outcome:
-        tokens = tokens or min(384, max(60, round(self.random.gauss(170, 60))))
+    async def infer(self, tokens: int, *, chunk: bool) -> None:
+        async with self.budget.reserve(tokens, chunk=chunk):
+            done = asyncio.get_running_loop().create_future()
+            self.queue.put_nowait((tokens, done))
+            await done
+
+    async def call(self, caller: str, seconds: float) -> Outcome:
+        tokens = self.size(self.random)
         begin, deadline = self.clock(), Deadline.after(seconds)
         code = OK
         try:
             async with deadline.bounds():
                 with working_for(Call(caller, deadline)):
-                    self.budget.check(tokens, long=False)
-                    async with self.budget.reserve(tokens):
-                        done = asyncio.get_running_loop().create_future()
-                        self.queue.put_nowait((tokens, done))
-                        await done
+                    self.budget.check(tokens, long=tokens > CHUNK)
+                    chunks = [min(CHUNK, tokens - at) for at in range(0, tokens, CHUNK)]
+                    await all_of(self.infer(one, chunk=tokens > CHUNK) for one in chunks)
         except OverloadedError:
             code = REFUSED
         except DeadlineError:
@@ -106,9 +122,13 @@ class Server:
         return Counter(one.code for one in self.outcomes)
 
 
-def simulate(speed: float, work: Callable[[Server], Coroutine[Any, Any, None]]) -> Server:
+def simulate(
+    speed: float,
+    work: Callable[[Server], Coroutine[Any, Any, None]],
+    size: Callable[[random.Random], int] = short,
+) -> Server:
     async def run() -> Server:
-        server = Server(speed)
+        server = Server(speed, size)
         computing = asyncio.create_task(server.compute())
         await work(server)
         computing.cancel()
@@ -150,6 +170,29 @@ def test_callers_who_wait_for_answers_are_not_refused(callers: int, connections:
 
     for speed in (SLOW, FAST):
         assert simulate(speed, ask).codes().keys() == {OK}
+
+
+@pytest.mark.parametrize("connections", [1, 16])
+def test_callers_with_texts_of_all_lengths_are_not_refused(connections: int) -> None:
+    async def ask(server: Server) -> None:
+        names = (str(number % connections) for number in range(64))
+        await asyncio.gather(*(server.closed_loop(name, 60.0, 60.0) for name in names))
+
+    server = simulate(8_000, ask, long)
+    assert server.codes().keys() == {OK}
+    assert max(one.seconds for one in server.outcomes) > 20.0, "it is near its limit"
+
+
+def test_five_times_too_many_calls_with_texts_of_all_lengths() -> None:
+    speed, seconds, until = 8_000, 10.0, 90.0
+    rate = 5 * speed / 2450
+    server = simulate(speed, lambda made: made.open_loop(rate, until, seconds, 16), long)
+    answered = [
+        one for one in server.outcomes if one.code == OK and one.sent + one.seconds <= until
+    ]
+    assert sum(one.tokens for one in answered) >= 0.9 * speed * until
+    taken = [one for one in server.outcomes if one.sent >= 30.0 and one.code != REFUSED]
+    assert sum(one.code == LATE for one in taken) <= 0.01 * len(taken)
 
 
 def test_one_call_beside_five_hundred() -> None:
