@@ -46,6 +46,7 @@ def main() -> None:
     add("--shape", choices=("embedded", "bert-large"), default="embedded")
     add("--repository", type=Path, default=Path("model_repository"), help="of the embedded shape")
     add("--starts", type=int, default=5, help="fresh servers for each burst")
+    add("--texts", nargs="+", help="of the loops, the mixes whose names hold one of these")
     add("--seconds", type=float, default=20.0, help="of the neighbour and the idle frontend")
     add("--json", type=Path, help="write the figures there")
     arguments = parser.parse_args()
@@ -111,6 +112,8 @@ async def loops(arguments: argparse.Namespace, repository: Path) -> dict[str, An
     figures = {}
     with served(repository) as server:
         for name, requests in lengths_mix(arguments.data, ROWS).items():
+            if arguments.texts and not any(part in name for part in arguments.texts):
+                continue
             for callers in CALLERS:
                 begin = monotonic()
                 calls = await closed_loop(server.target, requests, callers)

@@ -10,7 +10,7 @@ from spanqa_server.scheduling.waiting_line import WaitingLine
 from spanqa_server.telemetry import metrics
 
 # A call is refused if it would wait for more than this share of the time that it has.
-PATIENCE = 0.75
+PATIENCE = 0.9
 # Once one had to be, until none had to for so long, the share is smaller: for calls of the same
 # caller, or for all if it was the others' work before it.
 OVERLOAD_SECONDS = 5.0
@@ -33,15 +33,23 @@ class Refusals:
         self._promised = 0.0
         self._promised_at = 0.0
 
-    def check(self, tokens: int, call: Call, beside: int = 0) -> None:
-        """Refuse a call of so many tokens, with others in lines beside; raises OverloadedError."""
+    def check(self, tokens: int, call: Call, beside: int = 0, in_flight: int = 0) -> None:
+        """Refuse a call that would be late; raises OverloadedError.
+
+        Args:
+            tokens: of the call.
+            call: who asks, and until when.
+            beside: tokens that wait in other lines.
+            in_flight: tokens at Triton.
+        """
         if call.may_wait or (wait := self._line.wait(tokens, call, beside)) is None:
             return
         pace = self._line.pace.tokens_per_second
         assert pace is not None, "or there were no wait"
         now = self._clock()
         overloaded = now < max(self._overloaded_until, self._overloaded.get(call.caller, -math.inf))
-        left = max(0.0, call.deadline.at - now - tokens / max(pace, 1.0))
+        at_triton = (tokens + in_flight) / max(pace, 1.0)
+        left = max(0.0, call.deadline.at - now - at_triton)
         spare = left * (left / (left + PATIENT_SECONDS) if overloaded else PATIENCE)
         if wait > spare:
             self._note_overload(call, now)

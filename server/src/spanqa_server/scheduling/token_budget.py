@@ -82,7 +82,7 @@ class TokenBudget:
     def check(self, tokens: int, *, long: bool) -> None:
         """Refuse work of the current call that would wait too long; raises OverloadedError."""
         queue, other = (self._chunks, self._whole) if long else (self._whole, self._chunks)
-        queue.refusals.check(tokens, current_call(), other.line.tokens)
+        queue.refusals.check(tokens, current_call(), other.line.tokens, self.in_flight)
 
     @asynccontextmanager
     async def reserve(self, tokens: int, *, chunk: bool = False) -> AsyncIterator[None]:

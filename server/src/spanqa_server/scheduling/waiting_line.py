@@ -122,7 +122,9 @@ class WaitingLine:
         self._waiting_callers += not caller.count
         caller.add(waiter)
         self.tokens += tokens
-        self._list(caller)
+        if not caller.listed:
+            caller.due = max(caller.due, self._virtual)
+            self._list(caller)
         return waiter
 
     def first(self) -> Waiter | None:
@@ -184,10 +186,8 @@ class WaitingLine:
         return wait
 
     def _list(self, caller: Caller) -> None:
-        if not caller.listed:
-            caller.listed = True
-            caller.due = max(caller.due, self._virtual)
-            heapq.heappush(self._due, (caller.due, next(self._order), caller))
+        caller.listed = True
+        heapq.heappush(self._due, (caller.due, next(self._order), caller))
 
     def _remove(self, caller: Caller, waiter: Waiter) -> None:
         caller.remove(waiter)
