@@ -5,11 +5,10 @@ bin=.venv/bin
 proto=spanqa/v1/question_answering.proto
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-googleapis=$($bin/python -c 'import google.rpc, pathlib; print(pathlib.Path(list(google.rpc.__path__)[0]).parents[1])')
 
 # An image made by protoc: buf would fetch google/rpc from its registry to make its own.
 image() {
-    $bin/python -W ignore -m grpc_tools.protoc -I"$1" -I"$googleapis" --include_imports \
+    $bin/python -W ignore -m grpc_tools.protoc -I"$1" --include_imports \
         --include_source_info --descriptor_set_out="$2" $proto
 }
 image protos "$work/now.binpb"

@@ -2,8 +2,7 @@
 # Generate the Python stubs of protos/ into the directory $1. Needs `make setup`.
 set -eu
 bin=.venv/bin
-googleapis=$($bin/python -c 'import google.rpc, pathlib; print(pathlib.Path(list(google.rpc.__path__)[0]).parents[1])')
-$bin/python -W ignore -m grpc_tools.protoc -Iprotos -I"$googleapis" \
+$bin/python -W ignore -m grpc_tools.protoc -Iprotos \
     --plugin=protoc-gen-mypy=$bin/protoc-gen-mypy \
     --plugin=protoc-gen-mypy_grpc=$bin/protoc-gen-mypy_grpc \
     --python_out="$1" --grpc_python_out="$1" \

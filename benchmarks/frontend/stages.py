@@ -18,6 +18,7 @@ from spanqa_server.grpc_api.converters import read_question, write_answers
 from spanqa_server.qa.answerer import Logits, PreparedQuestion, cost, find_answers
 from spanqa_server.qa.decoder import Decoded, decode
 from spanqa_server.qa.layout import lay_out
+from spanqa_server.qa.offsets import OffsetUnit
 from spanqa_server.qa.requests import Question
 from spanqa_server.qa.results import AnswerSet, FoundAnswer
 from spanqa_server.qa.tokenizer import TokenizedText
@@ -98,7 +99,8 @@ def run_stages(requests: list[pb.AnswerRequest]) -> dict[str, float]:
     def write(one: tuple[PreparedQuestion, tuple[Decoded, list[FoundAnswer]]]) -> bytes:
         windows, (found, answers) = one
         spent = cost(windows, free(logits[0]), 0.001, 0.001)
-        answer_set = AnswerSet(answers, found.no_answer, found.null_probability, spent)
+        unit = OffsetUnit.UTF32
+        answer_set = AnswerSet(answers, found.no_answer, found.null_probability, unit, spent)
         return write_answers(answer_set, "1", 0.01).SerializeToString()
 
     stage("write the reply", write, zip(prepared, decoded, strict=True))

@@ -1,6 +1,7 @@
 """AnswerFromDocuments: one ranking and one scale of probability over all documents."""
 
 import math
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -35,26 +36,43 @@ def ask_all(
     return stub.AnswerFromDocuments(request_of(*texts, **options), timeout=60)
 
 
+@pytest.mark.parametrize("overlap", [False, True])
 def test_the_joint_ranking_is_that_of_single_answers_by_score(
-    stub: QuestionAnsweringServiceStub,
+    stub: QuestionAnsweringServiceStub, overlap: bool
 ) -> None:
-    joint = ask_all(stub, *TEXTS, top_k=30)
+    joint = ask_all(stub, *TEXTS, top_k=30, allow_overlap=overlap)
     alone = {
         (number, answer.start, answer.end): answer.score
         for number, text in enumerate(TEXTS)
-        for answer in ask(stub, QUESTION, text, top_k=30).answers
+        for answer in ask(stub, QUESTION, text, top_k=30, allow_overlap=overlap).answers
     }
-    assert len(joint.answers) == 30
+    assert len(joint.answers) == min(30, len(alone))
     assert list(joint.answers) == sorted(joint.answers, key=rank)
     assert len({answer.document_index for answer in joint.answers}) > 2
     for answer in joint.answers:
         assert answer.score == pytest.approx(alone.pop(place(answer)), abs=1e-4)
-    assert max(alone.values()) <= joint.answers[-1].score + 1e-4, "no better one is left out"
+    left_out = max(alone.values(), default=-math.inf)
+    assert left_out <= joint.answers[-1].score + 1e-4, "no better one is left out"
+
+
+@pytest.mark.parametrize("overlap", [False, True])
+def test_few_answers_of_each_document(stub: QuestionAnsweringServiceStub, overlap: bool) -> None:
+    for most in (1, 3):
+        options = {"allow_overlap": overlap, "max_answers_per_document": most}
+        joint = ask_all(stub, *TEXTS, top_k=30, **options).answers
+        best = ask_all(stub, *TEXTS, top_k=100, allow_overlap=overlap).answers
+        counts = Counter(answer.document_index for answer in joint)
+        assert max(counts.values()) == most
+        assert len(counts) == len(TEXTS)
+        for document in counts:
+            own = [answer for answer in joint if answer.document_index == document]
+            all_ = [answer for answer in best if answer.document_index == document]
+            assert own[: len(all_)] == all_[:most]
 
 
 def test_probabilities_are_shares_of_all_documents(stub: QuestionAnsweringServiceStub) -> None:
     """The sums of exp(score) of the documents add up."""
-    joint = ask_all(stub, *TEXTS, top_k=100)
+    joint = ask_all(stub, *TEXTS, top_k=100, allow_overlap=True)
     sums = []
     for text in TEXTS:
         best = ask(stub, QUESTION, text).answers[0]

@@ -48,6 +48,8 @@ def pairs(*, no_answer: bool) -> st.SearchStrategy[pb.AnswerRequest]:
         min_probability=st.sampled_from([0.0, 0.0, 0.0, 0.01, 0.2, 1.0]),
         allow_no_answer=st.booleans() if no_answer else st.just(False),
         no_answer_threshold=st.sampled_from([0.0, -3.0, -8.0, 0.5]),
+        # Without it, rounding that swaps two spans changes what is chosen after them.
+        allow_overlap=st.just(True),
     )
     contexts = st.tuples(texts(20), st.sampled_from([1, 1, 2, 4])).map(lambda two: two[0] * two[1])
     return st.builds(pb.AnswerRequest, question=texts(4), context=contexts, options=options)

@@ -57,7 +57,7 @@ def compare(stub: QuestionAnsweringServiceStub, compared: Iterable[Pair], say: S
     scores, probabilities, windows = [], [], 0
     for number, (question, context) in enumerate(compared):
         unit = UNITS[number % len(UNITS)]
-        options = pb.AnswerOptions(top_k=TOP_K, offset_encoding=unit)
+        options = pb.AnswerOptions(top_k=TOP_K, offset_encoding=unit, allow_overlap=True)
         asked = pb.AnswerRequest(question=question, context=context, options=options)
         answered = stub.Answer(asked, timeout=60)
         request = pb.ComputeLogitsRequest(question=question, context=context, offset_encoding=unit)

@@ -19,13 +19,20 @@ TEXTS = [
     "The rain went on. " * 200,
 ]
 NUMBERS = [0, 1, 2, 3, 5, 20, 30, 100, 101, 384, 512, 513, -1, 2**31 - 1, -(2**31)]
+INTEGERS = (
+    "top_k",
+    "max_answer_tokens",
+    "max_sequence_tokens",
+    "doc_stride_tokens",
+    "max_answers_per_document",
+)
 REALS = [0.0, 0.5, 1.0, -1.0, 1e30, -1e30, float("inf"), float("-inf"), float("nan")]
 
 
 def options(source: random.Random) -> pb.AnswerOptions:
     """Options of which most are in range."""
     message = pb.AnswerOptions()
-    for name in ("top_k", "max_answer_tokens", "max_sequence_tokens", "doc_stride_tokens"):
+    for name in INTEGERS:
         if source.random() < 0.2:
             setattr(message, name, source.choice(NUMBERS))
     if source.random() < 0.2:
@@ -35,6 +42,7 @@ def options(source: random.Random) -> pb.AnswerOptions:
         message.min_probability = source.choice(REALS)
     if source.random() < 0.3:
         message.offset_encoding = source.choice([0, 1, 2, 3, 4, -1])  # type: ignore[assignment]
+    message.allow_overlap = source.random() < 0.2
     return message
 
 

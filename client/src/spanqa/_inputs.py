@@ -29,6 +29,11 @@ class Options:
     """How many tokens of the text neighbouring windows share; None means the model's default."""
     min_probability: float = 0.0
     """Answers with a smaller probability, from 0 to 1, are left out."""
+    allow_overlap: bool = False
+    """Whether answers may share characters; else each is the best that shares none with those
+    before it."""
+    max_answers_per_document: int | None = None
+    """The largest number of answers from one document; None means ``top_k``."""
 
 
 class OptionArguments(TypedDict, total=False):
@@ -41,6 +46,8 @@ class OptionArguments(TypedDict, total=False):
     max_sequence_tokens: int | None
     doc_stride_tokens: int | None
     min_probability: float
+    allow_overlap: bool
+    max_answers_per_document: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,6 +104,10 @@ def _options(options: Options, where: str) -> pb.AnswerOptions:
         max_sequence_tokens=_int32(f"{where}max_sequence_tokens", options.max_sequence_tokens),
         doc_stride_tokens=_int32(f"{where}doc_stride_tokens", options.doc_stride_tokens),
         min_probability=_real(f"{where}min_probability", options.min_probability),
+        allow_overlap=_boolean(f"{where}allow_overlap", options.allow_overlap),
+        max_answers_per_document=_int32(
+            f"{where}max_answers_per_document", options.max_answers_per_document
+        ),
     )
 
 

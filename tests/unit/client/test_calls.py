@@ -27,6 +27,8 @@ def test_options_reach_the_server_and_the_answer_the_caller(
         "max_sequence_tokens": 128,
         "doc_stride_tokens": 64,
         "min_probability": 0.25,
+        "allow_overlap": True,
+        "max_answers_per_document": 2,
     }
     result = getattr(client, method)("Who?", context, **options)
     (request,) = service.requests

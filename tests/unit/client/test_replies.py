@@ -13,6 +13,8 @@ from google.protobuf.message import Message
 from spanqa import _replies
 from spanqa.v1 import question_answering_pb2 as pb
 
+UNIT = "offset_encoding"
+
 
 def filled(message: Message, number: int = 0) -> int:
     """Gives each field a value of its own, so that a mix-up cannot go unseen."""
@@ -44,7 +46,9 @@ def plain(value: Any) -> Any:
     if isinstance(value, Duration):
         return value.ToMilliseconds() / 1000
     if isinstance(value, Message):
-        return {f.name: plain(getattr(value, f.name)) for f in value.DESCRIPTOR.fields}
+        fields = value.DESCRIPTOR.fields
+        # The client asks for code points, always.
+        return {f.name: plain(getattr(value, f.name)) for f in fields if f.name != UNIT}
     if isinstance(value, str | int | float):
         return value
     return tuple(plain(item) for item in value)

@@ -41,6 +41,8 @@ WRONG_OPTIONS = [
     ("allow_no_answer", 1, TypeError),
     ("no_answer_threshold", None, TypeError),
     ("min_probability", "0.5", TypeError),
+    ("allow_overlap", 1, TypeError),
+    ("max_answers_per_document", 2**31, ValueError),
 ]
 
 

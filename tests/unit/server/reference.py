@@ -79,6 +79,25 @@ def solve(
     )
 
 
+def choose(
+    problem: Problem,
+    spans: list[tuple[int, int, float, float]],
+    most_of_one: float = math.inf,
+    *,
+    allow_overlap: bool,
+) -> list[tuple[int, int, float, float]]:
+    """Go through spans in order; leave out what overlaps, or is too much of one document."""
+    documents = problem.token_documents()
+    document_at = {problem.token_starts[token]: documents[token] for token in documents}
+    chosen: list[tuple[int, int, float, float]] = []
+    for span in spans:
+        apart = all(span[1] <= start or end <= span[0] for start, end, *_ in chosen)
+        same = sum(document_at[start] == document_at[span[0]] for start, *_ in chosen)
+        if (apart or allow_overlap) and same < most_of_one:
+            chosen.append(span)
+    return chosen
+
+
 def find_silent(
     problem: Problem,
     scores: dict[tuple[int, int], float],

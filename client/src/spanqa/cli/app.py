@@ -6,13 +6,14 @@ import asyncio
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Unpack
 
 import typer
 from rich.console import Console
 
 from spanqa import AnswerResult, Client, Document, DocumentsResult, Options, __version__
 from spanqa._channel import DEFAULT_TARGET, DEFAULT_TIMEOUT_SECONDS
+from spanqa._inputs import OptionArguments
 from spanqa.cli import evaluation
 from spanqa.cli.failures import fail, file_failures, service_failures
 from spanqa.cli.rendering import (
@@ -83,6 +84,13 @@ def ask(
     top_k: Annotated[
         int, typer.Option(min=1, metavar="N", help="The largest number of answers.")
     ] = 1,
+    per_document: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="The largest number of answers from one text."),
+    ] = None,
+    allow_overlap: Annotated[
+        bool, typer.Option("--allow-overlap", help="Let answers share characters.")
+    ] = False,
     no_answer: NoAnswer = False,
     no_answer_threshold: Threshold = 0.0,
     json: Json = False,
@@ -93,7 +101,13 @@ def ask(
 
     Several files are searched together, and their answers are ranked together.
     """
-    options = _options(no_answer, no_answer_threshold, top_k=top_k)
+    options = _options(
+        no_answer,
+        no_answer_threshold,
+        top_k=top_k,
+        allow_overlap=allow_overlap,
+        max_answers_per_document=per_document,
+    )
     documents = _read_documents(files or ["-"])
     result: AnswerResult | DocumentsResult
     with service_failures(target, timeout), Client(target, timeout=timeout) as client:
@@ -198,10 +212,11 @@ def _exit_on_failed_questions(evaluated: evaluation.Evaluated) -> None:
         fail(f"{len(failed)} questions failed; the first, {first.question.id}: {first.error}")
 
 
-def _options(no_answer: bool, threshold: float, *, top_k: int = 1) -> Options:
+def _options(no_answer: bool, threshold: float, **options: Unpack[OptionArguments]) -> Options:
     if threshold and not no_answer:
         raise typer.BadParameter("needs --no-answer", param_hint="'--no-answer-threshold'")
-    return Options(top_k=top_k, allow_no_answer=no_answer, no_answer_threshold=threshold)
+    options |= {"allow_no_answer": no_answer, "no_answer_threshold": threshold}
+    return Options(**options)
 
 
 def _read_documents(files: list[str]) -> list[Document]:

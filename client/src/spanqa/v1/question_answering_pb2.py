@@ -26,55 +26,56 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"spanqa/v1/question_answering.proto\x12\tspanqa.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x17google/rpc/status.proto\"\xf4\x01\n\rAnswerOptions\x12\r\n\x05top_k\x18\x01 \x01(\x05\x12\x19\n\x11max_answer_tokens\x18\x02 \x01(\x05\x12\x17\n\x0f\x61llow_no_answer\x18\x03 \x01(\x08\x12\x1b\n\x13no_answer_threshold\x18\x04 \x01(\x02\x12\x32\n\x0foffset_encoding\x18\x05 \x01(\x0e\x32\x19.spanqa.v1.OffsetEncoding\x12\x1b\n\x13max_sequence_tokens\x18\x06 \x01(\x05\x12\x19\n\x11\x64oc_stride_tokens\x18\x07 \x01(\x05\x12\x17\n\x0fmin_probability\x18\x08 \x01(\x01\"]\n\rAnswerRequest\x12\x10\n\x08question\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontext\x18\x02 \x01(\t\x12)\n\x07options\x18\x03 \x01(\x0b\x32\x18.spanqa.v1.AnswerOptions\"\x96\x01\n\x06\x41nswer\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\r\n\x05start\x18\x02 \x01(\x03\x12\x0b\n\x03\x65nd\x18\x03 \x01(\x03\x12\r\n\x05score\x18\x04 \x01(\x01\x12\x13\n\x0bprobability\x18\x05 \x01(\x01\x12\x13\n\x0bstart_logit\x18\x06 \x01(\x02\x12\x11\n\tend_logit\x18\x07 \x01(\x02\x12\x16\n\x0e\x64ocument_index\x18\x08 \x01(\x05\"I\n\x05Usage\x12\x17\n\x0fquestion_tokens\x18\x01 \x01(\x03\x12\x16\n\x0e\x63ontext_tokens\x18\x02 \x01(\x03\x12\x0f\n\x07windows\x18\x03 \x01(\x03\"\xde\x01\n\x06Timing\x12+\n\x08tokenize\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05queue\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05infer\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x06\x64\x65\x63ode\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05total\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xc1\x01\n\x0e\x41nswerResponse\x12\"\n\x07\x61nswers\x18\x01 \x03(\x0b\x32\x11.spanqa.v1.Answer\x12\x11\n\tno_answer\x18\x02 \x01(\x08\x12\x1d\n\x15no_answer_probability\x18\x03 \x01(\x01\x12\x15\n\rmodel_version\x18\x04 \x01(\t\x12\x1f\n\x05usage\x18\x05 \x01(\x0b\x32\x10.spanqa.v1.Usage\x12!\n\x06timing\x18\x06 \x01(\x0b\x32\x11.spanqa.v1.Timing\"@\n\x12\x42\x61tchAnswerRequest\x12*\n\x08requests\x18\x01 \x03(\x0b\x32\x18.spanqa.v1.AnswerRequest\"o\n\x0f\x42\x61tchAnswerItem\x12-\n\x08response\x18\x01 \x01(\x0b\x32\x19.spanqa.v1.AnswerResponseH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"@\n\x13\x42\x61tchAnswerResponse\x12)\n\x05items\x18\x01 \x03(\x0b\x32\x1a.spanqa.v1.BatchAnswerItem\"L\n\x13StreamAnswerRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12)\n\x07request\x18\x02 \x01(\x0b\x32\x18.spanqa.v1.AnswerRequest\"\x80\x01\n\x14StreamAnswerResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12-\n\x08response\x18\x02 \x01(\x0b\x32\x19.spanqa.v1.AnswerResponseH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"$\n\x08\x44ocument\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"\x81\x01\n\x1a\x41nswerFromDocumentsRequest\x12\x10\n\x08question\x18\x01 \x01(\t\x12&\n\tdocuments\x18\x02 \x03(\x0b\x32\x13.spanqa.v1.Document\x12)\n\x07options\x18\x03 \x01(\x0b\x32\x18.spanqa.v1.AnswerOptions\"\xe4\x01\n\x1b\x41nswerFromDocumentsResponse\x12\"\n\x07\x61nswers\x18\x01 \x03(\x0b\x32\x11.spanqa.v1.Answer\x12\x11\n\tno_answer\x18\x02 \x01(\x08\x12\x1d\n\x15no_answer_probability\x18\x03 \x01(\x01\x12\x14\n\x0c\x64ocument_ids\x18\x04 \x03(\t\x12\x15\n\rmodel_version\x18\x05 \x01(\t\x12\x1f\n\x05usage\x18\x06 \x01(\x0b\x32\x10.spanqa.v1.Usage\x12!\n\x06timing\x18\x07 \x01(\x0b\x32\x11.spanqa.v1.Timing\"\xa5\x01\n\x14\x43omputeLogitsRequest\x12\x10\n\x08question\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontext\x18\x02 \x01(\t\x12\x32\n\x0foffset_encoding\x18\x03 \x01(\x0e\x32\x19.spanqa.v1.OffsetEncoding\x12\x1b\n\x13max_sequence_tokens\x18\x04 \x01(\x05\x12\x19\n\x11\x64oc_stride_tokens\x18\x05 \x01(\x05\"\x89\x01\n\x06Window\x12\x11\n\ttoken_ids\x18\x01 \x03(\x05\x12\x0e\n\x06tokens\x18\x02 \x03(\t\x12\x14\n\x0csequence_ids\x18\x03 \x03(\x05\x12\x0e\n\x06starts\x18\x04 \x03(\x03\x12\x0c\n\x04\x65nds\x18\x05 \x03(\x03\x12\x14\n\x0cstart_logits\x18\x06 \x03(\x02\x12\x12\n\nend_logits\x18\x07 \x03(\x02\"\x96\x01\n\x15\x43omputeLogitsResponse\x12\"\n\x07windows\x18\x01 \x03(\x0b\x32\x11.spanqa.v1.Window\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\x1f\n\x05usage\x18\x03 \x01(\x0b\x32\x10.spanqa.v1.Usage\x12!\n\x06timing\x18\x04 \x01(\x0b\x32\x11.spanqa.v1.Timing\"\x11\n\x0fGetModelRequest\"\xd9\x02\n\x0bModelLimits\x12\x1b\n\x13max_question_tokens\x18\x01 \x01(\x05\x12\x19\n\x11max_context_bytes\x18\x02 \x01(\x03\x12\x11\n\tmax_top_k\x18\x03 \x01(\x05\x12\x19\n\x11max_answer_tokens\x18\x04 \x01(\x05\x12\x1b\n\x13max_sequence_tokens\x18\x05 \x01(\x05\x12\x17\n\x0fmax_batch_items\x18\x06 \x01(\x05\x12\x15\n\rmax_documents\x18\x07 \x01(\x05\x12\x19\n\x11max_message_bytes\x18\x08 \x01(\x03\x12\x13\n\x0bmax_windows\x18\t \x01(\x05\x12\x19\n\x11max_logits_tokens\x18\n \x01(\x05\x12\x18\n\x10max_stream_pairs\x18\x0b \x01(\x05\x12\x32\n\x0f\x64\x65\x66\x61ult_timeout\x18\x0c \x01(\x0b\x32\x19.google.protobuf.Duration\"\xbe\x02\n\x10GetModelResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x10\n\x08\x63hecksum\x18\x03 \x01(\t\x12\x0e\n\x06source\x18\x04 \x01(\t\x12\x10\n\x08revision\x18\x05 \x01(\t\x12\x0f\n\x07license\x18\x06 \x01(\t\x12\r\n\x05\x64type\x18\x07 \x01(\t\x12\x1b\n\x13max_sequence_tokens\x18\x08 \x01(\x05\x12\x19\n\x11\x64oc_stride_tokens\x18\t \x01(\x05\x12\x15\n\rhas_no_answer\x18\n \x01(\x08\x12\x18\n\x0b\x65xact_match\x18\x0b \x01(\x01H\x00\x88\x01\x01\x12\x0f\n\x02\x66\x31\x18\x0c \x01(\x01H\x01\x88\x01\x01\x12&\n\x06limits\x18\r \x01(\x0b\x32\x16.spanqa.v1.ModelLimitsB\x0e\n\x0c_exact_matchB\x05\n\x03_f1*\x81\x01\n\x0eOffsetEncoding\x12\x1f\n\x1bOFFSET_ENCODING_UNSPECIFIED\x10\x00\x12\x18\n\x14OFFSET_ENCODING_UTF8\x10\x01\x12\x19\n\x15OFFSET_ENCODING_UTF16\x10\x02\x12\x19\n\x15OFFSET_ENCODING_UTF32\x10\x03\x32\xfb\x03\n\x18QuestionAnsweringService\x12=\n\x06\x41nswer\x12\x18.spanqa.v1.AnswerRequest\x1a\x19.spanqa.v1.AnswerResponse\x12L\n\x0b\x42\x61tchAnswer\x12\x1d.spanqa.v1.BatchAnswerRequest\x1a\x1e.spanqa.v1.BatchAnswerResponse\x12S\n\x0cStreamAnswer\x12\x1e.spanqa.v1.StreamAnswerRequest\x1a\x1f.spanqa.v1.StreamAnswerResponse(\x01\x30\x01\x12\x64\n\x13\x41nswerFromDocuments\x12%.spanqa.v1.AnswerFromDocumentsRequest\x1a&.spanqa.v1.AnswerFromDocumentsResponse\x12R\n\rComputeLogits\x12\x1f.spanqa.v1.ComputeLogitsRequest\x1a .spanqa.v1.ComputeLogitsResponse\x12\x43\n\x08GetModel\x12\x1a.spanqa.v1.GetModelRequest\x1a\x1b.spanqa.v1.GetModelResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"spanqa/v1/question_answering.proto\x12\tspanqa.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x17google/rpc/status.proto\"\xad\x02\n\rAnswerOptions\x12\r\n\x05top_k\x18\x01 \x01(\x05\x12\x19\n\x11max_answer_tokens\x18\x02 \x01(\x05\x12\x17\n\x0f\x61llow_no_answer\x18\x03 \x01(\x08\x12\x1b\n\x13no_answer_threshold\x18\x04 \x01(\x02\x12\x32\n\x0foffset_encoding\x18\x05 \x01(\x0e\x32\x19.spanqa.v1.OffsetEncoding\x12\x1b\n\x13max_sequence_tokens\x18\x06 \x01(\x05\x12\x19\n\x11\x64oc_stride_tokens\x18\x07 \x01(\x05\x12\x17\n\x0fmin_probability\x18\x08 \x01(\x01\x12\x15\n\rallow_overlap\x18\t \x01(\x08\x12 \n\x18max_answers_per_document\x18\n \x01(\x05\"]\n\rAnswerRequest\x12\x10\n\x08question\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontext\x18\x02 \x01(\t\x12)\n\x07options\x18\x03 \x01(\x0b\x32\x18.spanqa.v1.AnswerOptions\"\x96\x01\n\x06\x41nswer\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\r\n\x05start\x18\x02 \x01(\x05\x12\x0b\n\x03\x65nd\x18\x03 \x01(\x05\x12\r\n\x05score\x18\x04 \x01(\x01\x12\x13\n\x0bprobability\x18\x05 \x01(\x01\x12\x13\n\x0bstart_logit\x18\x06 \x01(\x02\x12\x11\n\tend_logit\x18\x07 \x01(\x02\x12\x16\n\x0e\x64ocument_index\x18\x08 \x01(\x05\"I\n\x05Usage\x12\x17\n\x0fquestion_tokens\x18\x01 \x01(\x05\x12\x16\n\x0e\x63ontext_tokens\x18\x02 \x01(\x05\x12\x0f\n\x07windows\x18\x03 \x01(\x05\"\xde\x01\n\x06Timing\x12+\n\x08tokenize\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05queue\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05infer\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x06\x64\x65\x63ode\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05total\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xf5\x01\n\x0e\x41nswerResponse\x12\"\n\x07\x61nswers\x18\x01 \x03(\x0b\x32\x11.spanqa.v1.Answer\x12\x11\n\tno_answer\x18\x02 \x01(\x08\x12\x1d\n\x15no_answer_probability\x18\x03 \x01(\x01\x12\x15\n\rmodel_version\x18\x04 \x01(\t\x12\x1f\n\x05usage\x18\x05 \x01(\x0b\x32\x10.spanqa.v1.Usage\x12!\n\x06timing\x18\x06 \x01(\x0b\x32\x11.spanqa.v1.Timing\x12\x32\n\x0foffset_encoding\x18\x07 \x01(\x0e\x32\x19.spanqa.v1.OffsetEncoding\"@\n\x12\x42\x61tchAnswerRequest\x12*\n\x08requests\x18\x01 \x03(\x0b\x32\x18.spanqa.v1.AnswerRequest\"o\n\x0f\x42\x61tchAnswerItem\x12-\n\x08response\x18\x01 \x01(\x0b\x32\x19.spanqa.v1.AnswerResponseH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"@\n\x13\x42\x61tchAnswerResponse\x12)\n\x05items\x18\x01 \x03(\x0b\x32\x1a.spanqa.v1.BatchAnswerItem\"L\n\x13StreamAnswerRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12)\n\x07request\x18\x02 \x01(\x0b\x32\x18.spanqa.v1.AnswerRequest\"\x80\x01\n\x14StreamAnswerResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12-\n\x08response\x18\x02 \x01(\x0b\x32\x19.spanqa.v1.AnswerResponseH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"$\n\x08\x44ocument\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"\x81\x01\n\x1a\x41nswerFromDocumentsRequest\x12\x10\n\x08question\x18\x01 \x01(\t\x12&\n\tdocuments\x18\x02 \x03(\x0b\x32\x13.spanqa.v1.Document\x12)\n\x07options\x18\x03 \x01(\x0b\x32\x18.spanqa.v1.AnswerOptions\"\x98\x02\n\x1b\x41nswerFromDocumentsResponse\x12\"\n\x07\x61nswers\x18\x01 \x03(\x0b\x32\x11.spanqa.v1.Answer\x12\x11\n\tno_answer\x18\x02 \x01(\x08\x12\x1d\n\x15no_answer_probability\x18\x03 \x01(\x01\x12\x14\n\x0c\x64ocument_ids\x18\x04 \x03(\t\x12\x15\n\rmodel_version\x18\x05 \x01(\t\x12\x1f\n\x05usage\x18\x06 \x01(\x0b\x32\x10.spanqa.v1.Usage\x12!\n\x06timing\x18\x07 \x01(\x0b\x32\x11.spanqa.v1.Timing\x12\x32\n\x0foffset_encoding\x18\x08 \x01(\x0e\x32\x19.spanqa.v1.OffsetEncoding\"\xa5\x01\n\x14\x43omputeLogitsRequest\x12\x10\n\x08question\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontext\x18\x02 \x01(\t\x12\x32\n\x0foffset_encoding\x18\x03 \x01(\x0e\x32\x19.spanqa.v1.OffsetEncoding\x12\x1b\n\x13max_sequence_tokens\x18\x04 \x01(\x05\x12\x19\n\x11\x64oc_stride_tokens\x18\x05 \x01(\x05\"\x89\x01\n\x06Window\x12\x11\n\ttoken_ids\x18\x01 \x03(\x05\x12\x0e\n\x06tokens\x18\x02 \x03(\t\x12\x14\n\x0csequence_ids\x18\x03 \x03(\x05\x12\x0e\n\x06starts\x18\x04 \x03(\x05\x12\x0c\n\x04\x65nds\x18\x05 \x03(\x05\x12\x14\n\x0cstart_logits\x18\x06 \x03(\x02\x12\x12\n\nend_logits\x18\x07 \x03(\x02\"\xca\x01\n\x15\x43omputeLogitsResponse\x12\"\n\x07windows\x18\x01 \x03(\x0b\x32\x11.spanqa.v1.Window\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\x1f\n\x05usage\x18\x03 \x01(\x0b\x32\x10.spanqa.v1.Usage\x12!\n\x06timing\x18\x04 \x01(\x0b\x32\x11.spanqa.v1.Timing\x12\x32\n\x0foffset_encoding\x18\x05 \x01(\x0e\x32\x19.spanqa.v1.OffsetEncoding\"\x11\n\x0fGetModelRequest\"\xd9\x02\n\x0bModelLimits\x12\x1b\n\x13max_question_tokens\x18\x01 \x01(\x05\x12\x19\n\x11max_context_bytes\x18\x02 \x01(\x05\x12\x11\n\tmax_top_k\x18\x03 \x01(\x05\x12\x19\n\x11max_answer_tokens\x18\x04 \x01(\x05\x12\x1b\n\x13max_sequence_tokens\x18\x05 \x01(\x05\x12\x17\n\x0fmax_batch_items\x18\x06 \x01(\x05\x12\x15\n\rmax_documents\x18\x07 \x01(\x05\x12\x19\n\x11max_message_bytes\x18\x08 \x01(\x05\x12\x13\n\x0bmax_windows\x18\t \x01(\x05\x12\x19\n\x11max_logits_tokens\x18\n \x01(\x05\x12\x18\n\x10max_stream_pairs\x18\x0b \x01(\x05\x12\x32\n\x0f\x64\x65\x66\x61ult_timeout\x18\x0c \x01(\x0b\x32\x19.google.protobuf.Duration\"\xbe\x02\n\x10GetModelResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x10\n\x08\x63hecksum\x18\x03 \x01(\t\x12\x0e\n\x06source\x18\x04 \x01(\t\x12\x10\n\x08revision\x18\x05 \x01(\t\x12\x0f\n\x07license\x18\x06 \x01(\t\x12\r\n\x05\x64type\x18\x07 \x01(\t\x12\x1b\n\x13max_sequence_tokens\x18\x08 \x01(\x05\x12\x19\n\x11\x64oc_stride_tokens\x18\t \x01(\x05\x12\x15\n\rhas_no_answer\x18\n \x01(\x08\x12\x18\n\x0b\x65xact_match\x18\x0b \x01(\x01H\x00\x88\x01\x01\x12\x0f\n\x02\x66\x31\x18\x0c \x01(\x01H\x01\x88\x01\x01\x12&\n\x06limits\x18\r \x01(\x0b\x32\x16.spanqa.v1.ModelLimitsB\x0e\n\x0c_exact_matchB\x05\n\x03_f1*\x81\x01\n\x0eOffsetEncoding\x12\x1f\n\x1bOFFSET_ENCODING_UNSPECIFIED\x10\x00\x12\x18\n\x14OFFSET_ENCODING_UTF8\x10\x01\x12\x19\n\x15OFFSET_ENCODING_UTF16\x10\x02\x12\x19\n\x15OFFSET_ENCODING_UTF32\x10\x03\x32\xfb\x03\n\x18QuestionAnsweringService\x12=\n\x06\x41nswer\x12\x18.spanqa.v1.AnswerRequest\x1a\x19.spanqa.v1.AnswerResponse\x12L\n\x0b\x42\x61tchAnswer\x12\x1d.spanqa.v1.BatchAnswerRequest\x1a\x1e.spanqa.v1.BatchAnswerResponse\x12S\n\x0cStreamAnswer\x12\x1e.spanqa.v1.StreamAnswerRequest\x1a\x1f.spanqa.v1.StreamAnswerResponse(\x01\x30\x01\x12\x64\n\x13\x41nswerFromDocuments\x12%.spanqa.v1.AnswerFromDocumentsRequest\x1a&.spanqa.v1.AnswerFromDocumentsResponse\x12R\n\rComputeLogits\x12\x1f.spanqa.v1.ComputeLogitsRequest\x1a .spanqa.v1.ComputeLogitsResponse\x12\x43\n\x08GetModel\x12\x1a.spanqa.v1.GetModelRequest\x1a\x1b.spanqa.v1.GetModelResponseB\x89\x01\n\rcom.spanqa.v1B\x16QuestionAnsweringProtoP\x01Z\x12spanqa/v1;spanqav1\xa2\x02\x03SQA\xaa\x02\tSpanQA.V1\xba\x02\x06SpanQA\xca\x02\tSpanQA\\V1\xe2\x02\x15SpanQA\\V1\\GPBMetadata\xea\x02\nSpanQA::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'spanqa.v1.question_answering_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
-  _globals['_OFFSETENCODING']._serialized_start=3102
-  _globals['_OFFSETENCODING']._serialized_end=3231
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\rcom.spanqa.v1B\026QuestionAnsweringProtoP\001Z\022spanqa/v1;spanqav1\242\002\003SQA\252\002\tSpanQA.V1\272\002\006SpanQA\312\002\tSpanQA\\V1\342\002\025SpanQA\\V1\\GPBMetadata\352\002\nSpanQA::V1'
+  _globals['_OFFSETENCODING']._serialized_start=3315
+  _globals['_OFFSETENCODING']._serialized_end=3444
   _globals['_ANSWEROPTIONS']._serialized_start=107
-  _globals['_ANSWEROPTIONS']._serialized_end=351
-  _globals['_ANSWERREQUEST']._serialized_start=353
-  _globals['_ANSWERREQUEST']._serialized_end=446
-  _globals['_ANSWER']._serialized_start=449
-  _globals['_ANSWER']._serialized_end=599
-  _globals['_USAGE']._serialized_start=601
-  _globals['_USAGE']._serialized_end=674
-  _globals['_TIMING']._serialized_start=677
-  _globals['_TIMING']._serialized_end=899
-  _globals['_ANSWERRESPONSE']._serialized_start=902
-  _globals['_ANSWERRESPONSE']._serialized_end=1095
-  _globals['_BATCHANSWERREQUEST']._serialized_start=1097
-  _globals['_BATCHANSWERREQUEST']._serialized_end=1161
-  _globals['_BATCHANSWERITEM']._serialized_start=1163
-  _globals['_BATCHANSWERITEM']._serialized_end=1274
-  _globals['_BATCHANSWERRESPONSE']._serialized_start=1276
-  _globals['_BATCHANSWERRESPONSE']._serialized_end=1340
-  _globals['_STREAMANSWERREQUEST']._serialized_start=1342
-  _globals['_STREAMANSWERREQUEST']._serialized_end=1418
-  _globals['_STREAMANSWERRESPONSE']._serialized_start=1421
-  _globals['_STREAMANSWERRESPONSE']._serialized_end=1549
-  _globals['_DOCUMENT']._serialized_start=1551
-  _globals['_DOCUMENT']._serialized_end=1587
-  _globals['_ANSWERFROMDOCUMENTSREQUEST']._serialized_start=1590
-  _globals['_ANSWERFROMDOCUMENTSREQUEST']._serialized_end=1719
-  _globals['_ANSWERFROMDOCUMENTSRESPONSE']._serialized_start=1722
-  _globals['_ANSWERFROMDOCUMENTSRESPONSE']._serialized_end=1950
-  _globals['_COMPUTELOGITSREQUEST']._serialized_start=1953
-  _globals['_COMPUTELOGITSREQUEST']._serialized_end=2118
-  _globals['_WINDOW']._serialized_start=2121
-  _globals['_WINDOW']._serialized_end=2258
-  _globals['_COMPUTELOGITSRESPONSE']._serialized_start=2261
-  _globals['_COMPUTELOGITSRESPONSE']._serialized_end=2411
-  _globals['_GETMODELREQUEST']._serialized_start=2413
-  _globals['_GETMODELREQUEST']._serialized_end=2430
-  _globals['_MODELLIMITS']._serialized_start=2433
-  _globals['_MODELLIMITS']._serialized_end=2778
-  _globals['_GETMODELRESPONSE']._serialized_start=2781
-  _globals['_GETMODELRESPONSE']._serialized_end=3099
-  _globals['_QUESTIONANSWERINGSERVICE']._serialized_start=3234
-  _globals['_QUESTIONANSWERINGSERVICE']._serialized_end=3741
+  _globals['_ANSWEROPTIONS']._serialized_end=408
+  _globals['_ANSWERREQUEST']._serialized_start=410
+  _globals['_ANSWERREQUEST']._serialized_end=503
+  _globals['_ANSWER']._serialized_start=506
+  _globals['_ANSWER']._serialized_end=656
+  _globals['_USAGE']._serialized_start=658
+  _globals['_USAGE']._serialized_end=731
+  _globals['_TIMING']._serialized_start=734
+  _globals['_TIMING']._serialized_end=956
+  _globals['_ANSWERRESPONSE']._serialized_start=959
+  _globals['_ANSWERRESPONSE']._serialized_end=1204
+  _globals['_BATCHANSWERREQUEST']._serialized_start=1206
+  _globals['_BATCHANSWERREQUEST']._serialized_end=1270
+  _globals['_BATCHANSWERITEM']._serialized_start=1272
+  _globals['_BATCHANSWERITEM']._serialized_end=1383
+  _globals['_BATCHANSWERRESPONSE']._serialized_start=1385
+  _globals['_BATCHANSWERRESPONSE']._serialized_end=1449
+  _globals['_STREAMANSWERREQUEST']._serialized_start=1451
+  _globals['_STREAMANSWERREQUEST']._serialized_end=1527
+  _globals['_STREAMANSWERRESPONSE']._serialized_start=1530
+  _globals['_STREAMANSWERRESPONSE']._serialized_end=1658
+  _globals['_DOCUMENT']._serialized_start=1660
+  _globals['_DOCUMENT']._serialized_end=1696
+  _globals['_ANSWERFROMDOCUMENTSREQUEST']._serialized_start=1699
+  _globals['_ANSWERFROMDOCUMENTSREQUEST']._serialized_end=1828
+  _globals['_ANSWERFROMDOCUMENTSRESPONSE']._serialized_start=1831
+  _globals['_ANSWERFROMDOCUMENTSRESPONSE']._serialized_end=2111
+  _globals['_COMPUTELOGITSREQUEST']._serialized_start=2114
+  _globals['_COMPUTELOGITSREQUEST']._serialized_end=2279
+  _globals['_WINDOW']._serialized_start=2282
+  _globals['_WINDOW']._serialized_end=2419
+  _globals['_COMPUTELOGITSRESPONSE']._serialized_start=2422
+  _globals['_COMPUTELOGITSRESPONSE']._serialized_end=2624
+  _globals['_GETMODELREQUEST']._serialized_start=2626
+  _globals['_GETMODELREQUEST']._serialized_end=2643
+  _globals['_MODELLIMITS']._serialized_start=2646
+  _globals['_MODELLIMITS']._serialized_end=2991
+  _globals['_GETMODELRESPONSE']._serialized_start=2994
+  _globals['_GETMODELRESPONSE']._serialized_end=3312
+  _globals['_QUESTIONANSWERINGSERVICE']._serialized_start=3447
+  _globals['_QUESTIONANSWERINGSERVICE']._serialized_end=3954
 # @@protoc_insertion_point(module_scope)

@@ -34,7 +34,7 @@ class _OffsetEncoding:
 class _OffsetEncodingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OffsetEncoding.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     OFFSET_ENCODING_UNSPECIFIED: _OffsetEncoding.ValueType  # 0
-    """Same as OFFSET_ENCODING_UTF32."""
+    """In a request: the same as OFFSET_ENCODING_UTF32. Never in a response."""
     OFFSET_ENCODING_UTF8: _OffsetEncoding.ValueType  # 1
     """Bytes of the UTF-8 form: Go, Rust, C, C++, PHP, Ruby's byteslice."""
     OFFSET_ENCODING_UTF16: _OffsetEncoding.ValueType  # 2
@@ -43,10 +43,12 @@ class _OffsetEncodingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Offset
     """Unicode code points: Python, Ruby, Haskell."""
 
 class OffsetEncoding(_OffsetEncoding, metaclass=_OffsetEncodingEnumTypeWrapper):
-    """The unit in which text offsets count."""
+    """The unit in which text offsets count. Ask for that of your language's strings: offsets in
+    another unit cut the wrong text, without any error, from the first emoji on.
+    """
 
 OFFSET_ENCODING_UNSPECIFIED: OffsetEncoding.ValueType  # 0
-"""Same as OFFSET_ENCODING_UTF32."""
+"""In a request: the same as OFFSET_ENCODING_UTF32. Never in a response."""
 OFFSET_ENCODING_UTF8: OffsetEncoding.ValueType  # 1
 """Bytes of the UTF-8 form: Go, Rust, C, C++, PHP, Ruby's byteslice."""
 OFFSET_ENCODING_UTF16: OffsetEncoding.ValueType  # 2
@@ -69,9 +71,11 @@ class AnswerOptions(_message.Message):
     MAX_SEQUENCE_TOKENS_FIELD_NUMBER: _builtins.int
     DOC_STRIDE_TOKENS_FIELD_NUMBER: _builtins.int
     MIN_PROBABILITY_FIELD_NUMBER: _builtins.int
+    ALLOW_OVERLAP_FIELD_NUMBER: _builtins.int
+    MAX_ANSWERS_PER_DOCUMENT_FIELD_NUMBER: _builtins.int
     top_k: _builtins.int
     """How many answers at most, best first. 0 means 1. The upper limit is
-    ModelLimits.max_top_k.
+    ModelLimits.max_top_k. Answers do not overlap, unless allow_overlap is set.
     """
     max_answer_tokens: _builtins.int
     """Longest answer, in tokens (word pieces) of the model. 0 means 30. The upper
@@ -103,6 +107,14 @@ class AnswerOptions(_message.Message):
     """
     min_probability: _builtins.float
     """Answers with a smaller probability are left out. From 0 (the default: all) to 1."""
+    allow_overlap: _builtins.bool
+    """Lets answers share characters: the best spans as such, which are often variants of one
+    another. Without it each answer is the best span of all that share no character with
+    the answers before it (greedily, over all windows of all documents). The best answer
+    is the same either way.
+    """
+    max_answers_per_document: _builtins.int
+    """How many answers from one document at most. 0 means as many as top_k."""
     def __init__(
         self,
         *,
@@ -114,10 +126,12 @@ class AnswerOptions(_message.Message):
         max_sequence_tokens: _builtins.int = ...,
         doc_stride_tokens: _builtins.int = ...,
         min_probability: _builtins.float = ...,
+        allow_overlap: _builtins.bool = ...,
+        max_answers_per_document: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_no_answer", b"allow_no_answer", "doc_stride_tokens", b"doc_stride_tokens", "max_answer_tokens", b"max_answer_tokens", "max_sequence_tokens", b"max_sequence_tokens", "min_probability", b"min_probability", "no_answer_threshold", b"no_answer_threshold", "offset_encoding", b"offset_encoding", "top_k", b"top_k"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_no_answer", b"allow_no_answer", "allow_overlap", b"allow_overlap", "doc_stride_tokens", b"doc_stride_tokens", "max_answer_tokens", b"max_answer_tokens", "max_answers_per_document", b"max_answers_per_document", "max_sequence_tokens", b"max_sequence_tokens", "min_probability", b"min_probability", "no_answer_threshold", b"no_answer_threshold", "offset_encoding", b"offset_encoding", "top_k", b"top_k"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -176,7 +190,7 @@ class Answer(_message.Message):
     text: _builtins.str
     """The span's text, exactly as it stands in the context."""
     start: _builtins.int
-    """Where the span starts, in AnswerOptions.offset_encoding units, from 0."""
+    """Where the span starts, in units of the response's offset_encoding, from 0."""
     end: _builtins.int
     """Where the span ends: one past its last unit."""
     score: _builtins.float
@@ -309,6 +323,7 @@ class AnswerResponse(_message.Message):
     MODEL_VERSION_FIELD_NUMBER: _builtins.int
     USAGE_FIELD_NUMBER: _builtins.int
     TIMING_FIELD_NUMBER: _builtins.int
+    OFFSET_ENCODING_FIELD_NUMBER: _builtins.int
     no_answer: _builtins.bool
     """True where allow_no_answer was set and "no answer" won."""
     no_answer_probability: _builtins.float
@@ -317,11 +332,13 @@ class AnswerResponse(_message.Message):
     """
     model_version: _builtins.str
     """The model version that answered: its tokenizer and its weights."""
+    offset_encoding: Global___OffsetEncoding.ValueType
+    """The unit of all offsets in this response: the one asked for, or UTF32."""
     @_builtins.property
     def answers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Answer]:
         """Distinct spans, sorted by score (best first), then start, then end. Fewer than
-        top_k where the context has fewer spans, where min_probability leaves some
-        out, and none at all where no_answer is true.
+        top_k where the context has no more that do not overlap, where min_probability
+        leaves some out, and none at all where no_answer is true.
         """
 
     @_builtins.property
@@ -341,10 +358,11 @@ class AnswerResponse(_message.Message):
         model_version: _builtins.str = ...,
         usage: Global___Usage | None = ...,
         timing: Global___Timing | None = ...,
+        offset_encoding: Global___OffsetEncoding.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["timing", b"timing", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "model_version", b"model_version", "no_answer", b"no_answer", "no_answer_probability", b"no_answer_probability", "timing", b"timing", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "model_version", b"model_version", "no_answer", b"no_answer", "no_answer_probability", b"no_answer_probability", "offset_encoding", b"offset_encoding", "timing", b"timing", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -580,6 +598,7 @@ class AnswerFromDocumentsResponse(_message.Message):
     MODEL_VERSION_FIELD_NUMBER: _builtins.int
     USAGE_FIELD_NUMBER: _builtins.int
     TIMING_FIELD_NUMBER: _builtins.int
+    OFFSET_ENCODING_FIELD_NUMBER: _builtins.int
     no_answer: _builtins.bool
     """True where allow_no_answer was set and "no answer" won in every document."""
     no_answer_probability: _builtins.float
@@ -589,6 +608,8 @@ class AnswerFromDocumentsResponse(_message.Message):
     """
     model_version: _builtins.str
     """The model version that answered."""
+    offset_encoding: Global___OffsetEncoding.ValueType
+    """The unit of all offsets in this response: the one asked for, or UTF32."""
     @_builtins.property
     def answers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Answer]:
         """Sorted by score (best first), then document_index, start, end.
@@ -618,10 +639,11 @@ class AnswerFromDocumentsResponse(_message.Message):
         model_version: _builtins.str = ...,
         usage: Global___Usage | None = ...,
         timing: Global___Timing | None = ...,
+        offset_encoding: Global___OffsetEncoding.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["timing", b"timing", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "document_ids", b"document_ids", "model_version", b"model_version", "no_answer", b"no_answer", "no_answer_probability", b"no_answer_probability", "timing", b"timing", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "document_ids", b"document_ids", "model_version", b"model_version", "no_answer", b"no_answer", "no_answer_probability", b"no_answer_probability", "offset_encoding", b"offset_encoding", "timing", b"timing", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -741,8 +763,11 @@ class ComputeLogitsResponse(_message.Message):
     MODEL_VERSION_FIELD_NUMBER: _builtins.int
     USAGE_FIELD_NUMBER: _builtins.int
     TIMING_FIELD_NUMBER: _builtins.int
+    OFFSET_ENCODING_FIELD_NUMBER: _builtins.int
     model_version: _builtins.str
     """The model version that computed them."""
+    offset_encoding: Global___OffsetEncoding.ValueType
+    """The unit of all offsets in this response: the one asked for, or UTF32."""
     @_builtins.property
     def windows(self) -> _containers.RepeatedCompositeFieldContainer[Global___Window]:
         """The windows in the order of the text."""
@@ -762,10 +787,11 @@ class ComputeLogitsResponse(_message.Message):
         model_version: _builtins.str = ...,
         usage: Global___Usage | None = ...,
         timing: Global___Timing | None = ...,
+        offset_encoding: Global___OffsetEncoding.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["timing", b"timing", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["model_version", b"model_version", "timing", b"timing", "usage", b"usage", "windows", b"windows"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model_version", b"model_version", "offset_encoding", b"offset_encoding", "timing", b"timing", "usage", b"usage", "windows", b"windows"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -13,6 +13,7 @@ OFFSET_UNITS = {
     pb.OFFSET_ENCODING_UTF16: OffsetUnit.UTF16,
     pb.OFFSET_ENCODING_UTF32: OffsetUnit.UTF32,
 }
+OFFSET_ENCODINGS = {unit: encoding for encoding, unit in OFFSET_UNITS.items() if encoding}
 
 
 def read_question(request: pb.AnswerRequest) -> Question:
@@ -46,6 +47,8 @@ def read_options(options: pb.AnswerOptions) -> Options:
         max_sequence_tokens=options.max_sequence_tokens,
         doc_stride_tokens=options.doc_stride_tokens,
         min_probability=options.min_probability,
+        allow_overlap=options.allow_overlap,
+        max_answers_per_document=options.max_answers_per_document,
     )
 
 
@@ -58,6 +61,7 @@ def write_answers(found: AnswerSet, model_version: str, total_seconds: float) ->
         model_version=model_version,
         usage=write_usage(found.cost),
         timing=write_timing(found.cost, total_seconds),
+        offset_encoding=OFFSET_ENCODINGS[found.offset_unit],
     )
 
 
@@ -73,6 +77,7 @@ def write_document_answers(
         model_version=model_version,
         usage=write_usage(found.cost),
         timing=write_timing(found.cost, total_seconds),
+        offset_encoding=OFFSET_ENCODINGS[found.offset_unit],
     )
 
 
@@ -96,6 +101,7 @@ def write_logits(
         model_version=model_version,
         usage=write_usage(found.cost),
         timing=write_timing(found.cost, total_seconds),
+        offset_encoding=OFFSET_ENCODINGS[found.offset_unit],
     )
 
 

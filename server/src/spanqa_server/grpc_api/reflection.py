@@ -1,6 +1,8 @@
-"""gRPC reflection that knows methods by name, too.
+"""gRPC reflection, v1 and v1alpha, that knows methods by name, too.
 
-Python's descriptor pool finds no file for a method's name; ghz and `grpcurl describe` ask for it.
+grpcio-reflection has v1alpha alone. The two differ in the name of the package only, so one servicer
+serves both. Python's descriptor pool finds no file for a method's name; ghz and `grpcurl describe`
+ask for it.
 """
 
 from __future__ import annotations
@@ -11,25 +13,64 @@ from typing import Any
 import grpc
 from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import FileDescriptor
-from grpc_reflection.v1alpha import reflection
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from grpc_reflection.v1alpha import reflection, reflection_pb2
+
+from spanqa_server.grpc_api import health
+
+OLD, NEW = "grpc.reflection.v1alpha", "grpc.reflection.v1"
+SERVICE_NAMES = (f"{OLD}.ServerReflection", f"{NEW}.ServerReflection")
+
+
+def file_of_v1() -> FileDescriptorProto:
+    """The description of v1."""
+    described = FileDescriptorProto()
+    reflection_pb2.DESCRIPTOR.CopyToProto(described)
+    described.name, described.package = "grpc/reflection/v1/reflection.proto", NEW
+    for message in described.message_type:
+        for field in message.field:
+            if field.type_name:
+                field.type_name = field.type_name.replace(f".{OLD}.", f".{NEW}.")
+    for method in described.service[0].method:
+        method.input_type = method.input_type.replace(f".{OLD}.", f".{NEW}.")
+        method.output_type = method.output_type.replace(f".{OLD}.", f".{NEW}.")
+    return described
 
 
 class _Pool:
-    """The default pool, and files by their methods."""
+    """What is described: the health service and v1 of reflection as served here, then all else."""
 
     def __init__(self) -> None:
-        self._pool: Any = descriptor_pool.Default()
+        own = descriptor_pool.DescriptorPool()
+        for described in (health.file_with_list(), file_of_v1()):
+            own.AddSerializedFile(described.SerializeToString())
+        self._pools: tuple[Any, ...] = (own, descriptor_pool.Default())
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._pool, name)
+        def find(*arguments: object) -> Any:
+            with contextlib.suppress(KeyError):
+                return getattr(self._pools[0], name)(*arguments)
+            return getattr(self._pools[1], name)(*arguments)
+
+        return find
 
     def FindFileContainingSymbol(self, symbol: str) -> FileDescriptor:  # noqa: N802
-        with contextlib.suppress(KeyError):
-            return self._pool.FindFileContainingSymbol(symbol)  # type: ignore[no-any-return]
-        return self._pool.FindMethodByName(symbol).containing_service.file  # type: ignore[no-any-return]
+        for pool in self._pools:
+            with contextlib.suppress(KeyError):
+                return pool.FindFileContainingSymbol(symbol)  # type: ignore[no-any-return]
+            with contextlib.suppress(KeyError):
+                return pool.FindMethodByName(symbol).containing_service.file  # type: ignore[no-any-return]
+        raise KeyError(symbol)
 
 
-def enable_reflection(server: grpc.aio.Server, services: tuple[str, ...]) -> None:
+def add_reflection(server: grpc.aio.Server, services: tuple[str, ...]) -> None:
     """Serve reflection for these services and for itself."""
-    names = (*services, reflection.SERVICE_NAME)
-    reflection.enable_server_reflection(names, server, pool=_Pool())
+    servicer = reflection.aio.ReflectionServicer((*services, *SERVICE_NAMES), pool=_Pool())
+    handler = grpc.stream_stream_rpc_method_handler(
+        servicer.ServerReflectionInfo,
+        request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
+        response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
+    )
+    for name in SERVICE_NAMES:
+        methods = {"ServerReflectionInfo": handler}
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, methods),))

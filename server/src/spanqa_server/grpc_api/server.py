@@ -4,13 +4,14 @@ import asyncio
 import logging
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health
 
 from spanqa.v1.question_answering_pb2_grpc import add_QuestionAnsweringServiceServicer_to_server
 from spanqa_server.errors import bracketed, cannot_listen
 from spanqa_server.grpc_api.calls import SERVICE
+from spanqa_server.grpc_api.health import Health, add_health
 from spanqa_server.grpc_api.interceptors import CallInterceptor
-from spanqa_server.grpc_api.reflection import enable_reflection
+from spanqa_server.grpc_api.reflection import add_reflection
 from spanqa_server.grpc_api.servicer import Models, QuestionAnsweringServicer
 from spanqa_server.scheduling.admission import Admission
 from spanqa_server.security.bearer_tokens import BearerTokens
@@ -21,10 +22,6 @@ from spanqa_server.triton_settings import INT32_MAX
 logger = logging.getLogger(__name__)
 
 SERVICES = ("", SERVICE.full_name)
-SERVING, NOT_SERVING = (
-    health_pb2.HealthCheckResponse.SERVING,
-    health_pb2.HealthCheckResponse.NOT_SERVING,
-)
 
 
 class GrpcServer:
@@ -41,7 +38,7 @@ class GrpcServer:
         """Make the server; with `shared_port` other processes listen on the port, too."""
         self._settings = settings
         self.takes_calls = False
-        self._status = health.aio.HealthServicer()
+        self._health = Health(SERVICES)
         tokens = BearerTokens(settings.tokens_file) if settings.tokens_file else None
         tls = tls_files(settings)
         self._credentials = server_credentials(tls) if tls else None
@@ -65,9 +62,9 @@ class GrpcServer:
             settings.max_stream_pairs,
         )
         add_QuestionAnsweringServiceServicer_to_server(servicer, self._server)
-        health_pb2_grpc.add_HealthServicer_to_server(self._status, self._server)
+        add_health(self._server, self._health)
         if settings.reflection:
-            enable_reflection(self._server, (SERVICE.full_name, health.SERVICE_NAME))
+            add_reflection(self._server, (SERVICE.full_name, health.SERVICE_NAME))
 
     def bind(self) -> None:
         """Take the port; connections wait there until `start`.
@@ -89,18 +86,16 @@ class GrpcServer:
 
     async def start(self) -> None:
         """Take calls, NOT_SERVING at first."""
-        await self.report(serving=False)
         await self._server.start()
         self.takes_calls = True
 
     async def report(self, *, serving: bool) -> None:
         """Set the status of the health service."""
-        for name in SERVICES:
-            await self._status.set(name, SERVING if serving else NOT_SERVING)
+        await self._health.report(serving=serving)
 
     async def stop(self, *, drain: bool) -> None:
         """Say NOT_SERVING for good, take calls a while longer, then let those under way end."""
-        await self._status.enter_graceful_shutdown()
+        await self._health.end()
         if drain and self.takes_calls:
             await asyncio.sleep(self._settings.drain_seconds)
         await self._server.stop(self._settings.shutdown_grace)

@@ -119,7 +119,11 @@ class Answerer:
             )
         seconds = (tokenized - begin, perf_counter() - inferred)
         return AnswerSet(
-            answers, decoded.no_answer, decoded.null_probability, cost(prepared, logits, *seconds)
+            answers,
+            decoded.no_answer,
+            decoded.null_probability,
+            request.options.unit,
+            cost(prepared, logits, *seconds),
         )
 
     async def compute_logits(self, request: Question) -> LogitSet:
@@ -143,7 +147,8 @@ class Answerer:
                     self._tokenizer,
                 ),
             )
-        return LogitSet(windows, cost(prepared, logits, tokenized - begin, 0.0))
+        seconds = (tokenized - begin, 0.0)
+        return LogitSet(windows, request.options.unit, cost(prepared, logits, *seconds))
 
     async def prepare(self, request: Question) -> PreparedQuestion:
         """Check the request, tokenize it and cut its windows."""
@@ -216,9 +221,11 @@ def find_answers(
         max_answer_tokens=options.max_answer_tokens or DEFAULT_MAX_ANSWER_TOKENS,
         no_answer_threshold=options.no_answer_threshold if options.allow_no_answer else None,
         first_windows=layout.first_windows,
+        max_per_document=options.max_answers_per_document or None,
+        allow_overlap=options.allow_overlap,
     )
     spans = [span for span in decoded.spans if span.probability >= options.min_probability]
-    return decoded, locate(request.texts, layout, spans, options.offset_unit or OffsetUnit.UTF32)
+    return decoded, locate(request.texts, layout, spans, options.unit)
 
 
 def locate(

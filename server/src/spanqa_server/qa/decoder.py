@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from spanqa_server.qa.bands import BandTable, Integers, band, band_table, sliding_max, sliding_sum
-from spanqa_server.qa.ranking import Span, Total, best_spans
+from spanqa_server.qa.disjoint import disjoint_spans
+from spanqa_server.qa.ranking import Span, Total, best_spans, best_spans_of_each
 from spanqa_server.qa.windows import WindowPlan
 
 # Beyond this gap products of exponentials would underflow (exp(-745) is 0 in float64).
@@ -48,8 +49,10 @@ def decode(
     max_answer_tokens: int,
     no_answer_threshold: float | None = None,
     first_windows: Integers = ONE_DOCUMENT,
+    max_per_document: int | None = None,
+    allow_overlap: bool = False,
 ) -> Decoded:
-    """Find the true best `top_k` distinct spans, by (score ↓, start ↑, end ↑).
+    """Find the true best `top_k` spans, by (score ↓, start ↑, end ↑), greedily without overlap.
 
     Args:
         start_logits, end_logits: [T], all windows end to end, as the model gave them.
@@ -64,6 +67,9 @@ def decode(
             v2 recipe. In a document where it exceeds the best span's by more than the
             threshold no span is an answer.
         first_windows: [D], the first window of each document. Documents share no token.
+        max_per_document: how many spans of a document at most, ≥ 1; None: no limit.
+        allow_overlap: whether spans may share characters; else each is the best of those that
+            share none with the spans before it. Either way they are distinct.
     """
     lengths = plan.ends - plan.starts
     begins = np.cumsum(lengths + head + 1) - lengths - 1
@@ -84,7 +90,16 @@ def decode(
         null_wins = np.minimum.reduceat(null_scores, first_windows) - best > no_answer_threshold
         no_answer = bool(null_wins.all())
         row_best[np.repeat(null_wins, np.diff(first_windows, append=len(plan)))] = -np.inf
-    spans = best_spans(table, row_best, token_starts, token_ends, top_k, total)
+    places = token_starts, token_ends
+    if top_k == 1 or (allow_overlap and max_per_document is None):
+        spans = best_spans(table, row_best, *places, top_k, total)
+    elif allow_overlap:
+        most = min(top_k, max_per_document or top_k)
+        found = best_spans_of_each(table, row_best, *places, most, total, first_windows)
+        spans = found[:top_k]
+    else:
+        most_of_one = max_per_document or top_k
+        spans = disjoint_spans(table, row_best, *places, top_k, total, first_windows, most_of_one)
     return Decoded(spans, no_answer, null_score, null_probability)
 
 

@@ -3,6 +3,7 @@
 A row is one start in one window, with the band of ends that it can go with.
 """
 
+import itertools
 import math
 from dataclasses import dataclass
 from operator import itemgetter
@@ -10,6 +11,7 @@ from operator import itemgetter
 import numpy as np
 
 from spanqa_server.qa.bands import BandTable, Floats, Integers
+from spanqa_server.qa.windows import WindowPlan
 
 # Rows with equal bests that are compared one by one.
 FEW_ROWS = 8
@@ -77,6 +79,25 @@ def best_spans(
         if take == possible:
             return spans
         take = min(2 * take, possible)
+
+
+def best_spans_of_each(
+    table: BandTable,
+    row_best: Floats,
+    token_starts: Integers,
+    token_ends: Integers,
+    most: int,
+    total: Total,
+    first_windows: Integers,
+) -> list[Span]:
+    """The `most` best spans of each document, all in order; `first_windows` as for `decode`."""
+    spans: list[Span] = []
+    bounds = [*first_windows.tolist(), len(row_best)]
+    for first, last in itertools.pairwise(bounds):
+        plan = WindowPlan(table.plan.starts[first:last], table.plan.ends[first:last])
+        own = BandTable(plan, table.width, table.starts[first:last], table.ends[first:last])
+        spans += best_spans(own, row_best[first:last], token_starts, token_ends, most, total)
+    return sorted(spans, key=lambda span: (-span.score, span.start, span.end))
 
 
 def best_span(

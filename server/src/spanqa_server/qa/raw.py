@@ -23,7 +23,7 @@ def read_windows(
     tokenizer: TextTokenizer,
 ) -> list[TokenWindow]:
     """The windows of a question about one text, token by token; logits float32 [T] each."""
-    unit = request.options.offset_unit or OffsetUnit.UTF32
+    unit = request.options.unit
     (context,) = request.texts
     question_places = places(request.question, question, unit)
     context_places = places(context, layout.tokens, unit)

@@ -50,6 +50,13 @@ class Options:
     max_sequence_tokens: int = 0
     doc_stride_tokens: int = 0
     min_probability: float = 0.0
+    allow_overlap: bool = False
+    max_answers_per_document: int = 0
+
+    @property
+    def unit(self) -> OffsetUnit:
+        """The unit of all offsets, once the options are checked."""
+        return self.offset_unit or OffsetUnit.UTF32
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +110,7 @@ def check_options(
 ) -> Iterator[FieldViolation]:
     for field, value, maximum in (
         ("top_k", options.top_k, limits.max_top_k),
+        ("max_answers_per_document", options.max_answers_per_document, limits.max_top_k),
         ("max_answer_tokens", options.max_answer_tokens, limits.max_answer_tokens),
         ("max_sequence_tokens", options.max_sequence_tokens, limits.max_sequence_tokens),
         ("doc_stride_tokens", options.doc_stride_tokens, limits.max_sequence_tokens),

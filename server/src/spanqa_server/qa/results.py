@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from spanqa_server.qa.offsets import OffsetUnit
 from spanqa_server.qa.ranking import Span
 
 
@@ -43,6 +44,7 @@ class AnswerSet:
     answers: list[FoundAnswer]
     no_answer: bool
     no_answer_probability: float
+    offset_unit: OffsetUnit
     cost: Cost
 
 
@@ -68,4 +70,5 @@ class LogitSet:
     """The raw results of every window, and what they cost."""
 
     windows: list[TokenWindow]
+    offset_unit: OffsetUnit
     cost: Cost

@@ -32,9 +32,11 @@ def test_ask_reads_standard_input_and_prints_plain_text(service: FakeService) ->
 def test_ask_reads_a_file_as_it_is(service: FakeService, tmp_path: Path) -> None:
     path = tmp_path / "text"
     path.write_bytes(b"\r\n Ada did.\r\n")
-    result = run("ask", "Who?", str(path), "--json", "--top-k", "2", target=service.target)
+    options = ("--top-k", "2", "--per-document", "1", "--allow-overlap")
+    result = run("ask", "Who?", str(path), "--json", *options, target=service.target)
     assert service.requests[0].context == "\r\n Ada did.\r\n"
-    assert service.requests[0].options.top_k == 2
+    sent = service.requests[0].options
+    assert (sent.top_k, sent.max_answers_per_document, sent.allow_overlap) == (2, 1, True)
     answer = json.loads(result.stdout)["answers"][0]
     assert (answer["text"], answer["start"], answer["end"]) == ("Ada", 3, 6)
 

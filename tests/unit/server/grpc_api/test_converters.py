@@ -37,6 +37,8 @@ COMMON = {
     "max_sequence_tokens": 3,
     "doc_stride_tokens": 4,
     "min_probability": 0.25,
+    "allow_overlap": True,
+    "max_answers_per_document": 5,
 }
 MESSAGE = pb.AnswerOptions(offset_encoding=pb.OFFSET_ENCODING_UTF16, **COMMON)  # type: ignore[arg-type]
 OPTIONS = Options(offset_unit=OffsetUnit.UTF16, **COMMON)  # type: ignore[arg-type]
@@ -98,13 +100,14 @@ def answer(text: str, document: int) -> pb.Answer:
 
 def test_replies_with_answers() -> None:
     answers = [FoundAnswer("Anna", 0, 3, 7, SPAN), FoundAnswer("é", 2, 3, 7, SPAN)]
-    found = AnswerSet(answers, False, 0.125, COST)
+    found = AnswerSet(answers, False, 0.125, OffsetUnit.UTF16, COST)
     common = {
         "answers": [answer("Anna", 0), answer("é", 2)],
         "no_answer_probability": 0.125,
         "model_version": "12",
         "usage": USAGE,
         "timing": TIMING,
+        "offset_encoding": pb.OFFSET_ENCODING_UTF16,
     }
     assert write_answers(found, "12", 4.0) == pb.AnswerResponse(**common)  # type: ignore[arg-type]
     ids = ["a", "", "a"]
@@ -113,7 +116,7 @@ def test_replies_with_answers() -> None:
 
 
 def test_replies_without_answer() -> None:
-    found = AnswerSet([], True, 0.5, COST)
+    found = AnswerSet([], True, 0.5, OffsetUnit.UTF32, COST)
     for reply in (write_answers(found, "1", 0.0), write_document_answers(found, "1", 0.0, [])):
         assert (reply.no_answer, list(reply.answers)) == (True, [])
 
@@ -128,11 +131,15 @@ def test_a_reply_with_logits() -> None:
         start_logits=[-1.5, 2.0],
         end_logits=[0.25, 1e30],
     )
-    reply = write_logits(LogitSet([window, window], COST), "12", 4.0)
+    reply = write_logits(LogitSet([window, window], OffsetUnit.UTF8, COST), "12", 4.0)
     values = {name: getattr(window, name) for name in TokenWindow.__dataclass_fields__}
     assert {field.name for field in pb.Window.DESCRIPTOR.fields} == set(values)
     assert reply == pb.ComputeLogitsResponse(
-        windows=[pb.Window(**values)] * 2, model_version="12", usage=USAGE, timing=TIMING
+        windows=[pb.Window(**values)] * 2,
+        model_version="12",
+        usage=USAGE,
+        timing=TIMING,
+        offset_encoding=pb.OFFSET_ENCODING_UTF8,
     )
 
 

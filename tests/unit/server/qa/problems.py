@@ -76,7 +76,13 @@ def draw_offsets(
 
 
 def run_decoder(
-    problem: Problem, top_k: int, max_answer_tokens: int, no_answer_threshold: float | None = None
+    problem: Problem,
+    top_k: int,
+    max_answer_tokens: int,
+    no_answer_threshold: float | None = None,
+    max_per_document: int | None = None,
+    *,
+    allow_overlap: bool = True,
 ) -> Decoded:
     documents = problem.documents or [0]
     return decode(
@@ -93,6 +99,8 @@ def run_decoder(
         max_answer_tokens=max_answer_tokens,
         no_answer_threshold=no_answer_threshold,
         first_windows=integers([documents.index(n) for n in range(max(documents) + 1)]),
+        max_per_document=max_per_document,
+        allow_overlap=allow_overlap,
     )
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unit.server.qa.problems import problems, run_decoder
-from unit.server.reference import Problem, solve
+from unit.server.reference import Problem, choose, solve
 
 EVERY_SPAN = 10_000
 THRESHOLDS = st.none() | st.just(1e6) | st.integers(-6, 6).map(float) | st.floats(-30, 30)
@@ -37,6 +37,34 @@ def test_equals_brute_force(
     probabilities = [decoded.null_probability, *(span.probability for span in decoded.spans)]
     assert all(0 <= probability <= 1 for probability in probabilities)
     assert sum(probabilities) <= 1 + 1e-9
+
+
+@given(
+    problems() | problems(most_documents=4),
+    st.integers(1, 12) | st.just(EVERY_SPAN),
+    st.integers(1, 30),
+    st.none() | st.integers(1, 3),
+    st.booleans(),
+    THRESHOLDS,
+)
+@settings(deadline=None, max_examples=600)
+def test_without_overlap_and_few_of_each_document_equals_brute_force(
+    problem: Problem,
+    top_k: int,
+    max_answer_tokens: int,
+    most_of_one: int | None,
+    allow_overlap: bool,
+    threshold: float | None,
+) -> None:
+    every = solve(problem, max_answer_tokens, threshold).spans
+    expected = choose(problem, every, most_of_one or math.inf, allow_overlap=allow_overlap)
+    arguments = problem, top_k, max_answer_tokens, threshold, most_of_one
+    decoded = run_decoder(*arguments, allow_overlap=allow_overlap)
+    found = [(span.start, span.end, span.score) for span in decoded.spans]
+    assert found == [span[:3] for span in expected[:top_k]]
+    for span, (_, _, score, probability) in zip(decoded.spans, expected, strict=False):
+        assert abs(span.probability - probability) <= 1e-9
+        assert span.start_logit + span.end_logit == score
 
 
 def single(starts: list[float], ends: list[float]) -> Problem:

@@ -95,6 +95,7 @@ def test_texts(field: str, text: Any, told: str) -> None:
 
 LARGEST = {
     "top_k": 20,
+    "max_answers_per_document": 20,
     "max_answer_tokens": 40,
     "max_sequence_tokens": 512,
     "doc_stride_tokens": 512,
