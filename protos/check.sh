@@ -1,30 +1,26 @@
 #!/bin/sh
-# buf lint, buf breaking against the last release, and drift of the committed stubs.
+# buf lint and build, buf breaking against the last release, google/rpc and the committed stubs.
 set -eu
 bin=.venv/bin
-proto=spanqa/v1/question_answering.proto
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# An image made by protoc: buf would fetch google/rpc from its registry to make its own.
-image() {
-    $bin/python -W ignore -m grpc_tools.protoc -I"$1" --include_imports \
-        --include_source_info --descriptor_set_out="$2" $proto
-}
-image protos "$work/now.binpb"
-$bin/buf lint "$work/now.binpb" --config protos/buf.yaml --path $proto
-echo "buf lint: clean"
+$bin/buf lint protos
+$bin/buf build protos -o "$work/now.binpb"
+echo "buf lint, buf build: clean"
 
-release=$(git describe --tags --abbrev=0 --match 'v*' 2>/dev/null || true)
-if [ -n "$release" ]; then
-    mkdir -p "$work/release/$(dirname $proto)"
-    git show "$release:protos/$proto" > "$work/release/$proto"
-    image "$work/release" "$work/release.binpb"
-    $bin/buf breaking "$work/now.binpb" --against "$work/release.binpb" --config protos/buf.yaml --path $proto
-    echo "buf breaking: nothing breaks $release"
-else
-    echo "buf breaking: no release tag yet, nothing to compare with"
-fi
+release=$(ls protos/releases | sort -V | tail -1)
+$bin/buf breaking protos --against "protos/releases/$release"
+echo "buf breaking: nothing breaks ${release%.binpb}"
+
+rpc=$($bin/python -c 'import google.rpc; print(list(google.rpc.__path__)[0])')
+for file in protos/google/rpc/*.proto; do
+    diff -u "$rpc/$(basename "$file")" "$file" || {
+        echo "$file differs from googleapis-common-protos: copy it again" >&2
+        exit 1
+    }
+done
+echo "google/rpc: as in googleapis-common-protos"
 
 mkdir "$work/stubs"
 sh protos/generate.sh "$work/stubs"
