@@ -24,7 +24,7 @@ MODE ?= proto
 RATES ?= 10,20,40,60
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-slow test-faults test-triton named-triton bench-faults bench-overload bench-waiting bench-endings soak parity data bench bench-mlserver bench-frontend bench-gpu load load-open-loop bench-check check proto settings wheels clean
+.PHONY: help setup demo serve test test-slow test-faults test-clients test-triton named-triton bench-faults bench-overload bench-waiting bench-endings soak parity data bench bench-mlserver bench-frontend bench-gpu load load-open-loop bench-check check proto settings wheels clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -54,13 +54,16 @@ serve: setup ## Serve the default model on PORT (50051).
 	@exec $(BIN)/spanqa-server serve --port $(PORT)
 
 test: setup ## Run the tests (real Triton, real sockets); under five minutes on two cores.
-	@$(BIN)/python -m pytest -m "not slow and not faults and not triton" -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -m "not slow and not faults and not triton and not clients" -n 2 --dist loadfile
 
 test-slow: setup ## Run the tests that take minutes: BERT-large, 20,000 examples, fuzzing; about half an hour.
-	@$(BIN)/python -m pytest -m "slow and not triton"
+	@$(BIN)/python -m pytest -m "slow and not triton and not clients"
 
 test-faults: setup ## Run the tests that kill, stop and spoil real processes; two minutes.
 	@$(BIN)/python -m pytest -m "faults and not slow and not triton" -n 2 --dist loadfile
+
+test-clients: setup ## Build the examples in other languages, and try them against real servers; CLIENTS=go,java may not be skipped.
+	@$(BIN)/python -m pytest tests/clients -m clients --tb=short -v $(if $(CLIENTS),--clients=$(CLIENTS))
 
 test-triton: named-triton setup ## Qualify a Triton: TRITON=host:port, or TRITONSERVER=program BACKENDS=directory; ten minutes.
 	@$(BIN)/python -m pytest -m "not slow and not faults" --durations=0 --durations-min=1 \

@@ -15,6 +15,12 @@ ROOT = Path(__file__).parents[1]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--clients",
+        metavar="LANGUAGE,...",
+        default="",
+        help="examples of clients/ that must not be skipped for want of a program",
+    )
     group = parser.getgroup("triton", "the Triton to qualify (make test-triton)")
     group.addoption("--triton", metavar="HOST:PORT", help="one that runs, and is left as it is")
     group.addoption("--tritonserver", metavar="PROGRAM", help="the tests start and kill it")
