@@ -9,26 +9,17 @@ spans, or is done. A first span without an overlap is the best of all that are l
 from bisect import bisect_right
 from collections import Counter
 from heapq import heapify, heappop, heapreplace
-from typing import NamedTuple
 
 import numpy as np
 
 from spanqa_server.qa.bands import BandTable, Floats, Integers
 from spanqa_server.qa.ranking import Span, Total, span_of
 
-# Rows that are read at first, for each span that is asked for.
-ROWS_A_SPAN = 4
+# Rows that are read at first, for each span that is asked for; and at most at a time.
+ROWS_A_SPAN, MOST_ROWS = 4, 8192
 
-
-class Candidate(NamedTuple):
-    """The best span that a row may still have; the least goes first."""
-
-    minus_score: float
-    start: int
-    end: int
-    window: int
-    column: int
-    end_column: int
+# A row's best span: -score, start, end, the row's number, and which of its ends it is.
+Candidate = tuple[float, int, int, int, int]
 
 
 class Rows:
@@ -38,68 +29,72 @@ class Rows:
         self, table: BandTable, row_best: Floats, token_starts: Integers, token_ends: Integers
     ) -> None:
         self.heap: list[Candidate] = []
+        # No row that has not been read goes before this, where its score is equal.
+        self.bound = -np.inf
         self._table = table
+        self._columns = table.starts.shape[1]
         self._left = row_best.ravel().copy()
         self._token_starts, self._token_ends = token_starts, token_ends
-        self._first_unread: tuple[float, int] = (-np.inf, -1)
 
-    def first(self, count: int) -> Candidate | None:
-        """The first of all; reads some `count` rows more as long as an unread one may be it."""
-        while not self.heap or self.heap[0][:2] >= self._first_unread:
-            if self._first_unread[0] == np.inf:
-                break
+    def read_until_first(self, count: int) -> None:
+        """Read on, some `count` rows at first, until what is first in the heap is first of all."""
+        while (not self.heap or self.heap[0][0] >= self.bound) and self.bound < np.inf:
+            if self.heap and self.heap[0][:2] < (self.bound, self._first_start()):
+                return
             self._read(count)
-            count *= 2
-        return self.heap[0] if self.heap else None
+            count = min(2 * count, MOST_ROWS)
 
     def shorten(self, limit: int) -> None:
         """Let the first row go on with its best span that ends at `limit` or before it."""
-        _, start, _, window, column, _ = self.heap[0]
-        first = int(self._table.plan.starts[window]) + column
-        ends = self._token_ends[first : first + self._table.width].tolist()
-        logits = self._table.ends[window, column : column + len(ends)].tolist()
-        best, offset = -np.inf, 0
-        for at, (end, logit) in enumerate(zip(ends, logits, strict=True)):
-            if end <= limit and logit > best:
-                best, offset = logit, at
-        if best == -np.inf:
-            heappop(self.heap)
-            return
-        score = float(self._table.starts[window, column]) + best
-        shorter = Candidate(-score, start, ends[offset], window, column, column + offset)
-        heapreplace(self.heap, shorter)
+        _, start, _, row, _ = self.heap[0]
+        window, column = divmod(row, self._columns)
+        table = self._table
+        first = int(table.plan.starts[window]) + column
+        last = min(first + table.width, len(self._token_ends))
+        in_time = bisect_right(self._token_ends, limit, first, last) - first
+        if in_time > 0:
+            logits = table.ends[window, column : column + in_time]
+            offset = int(logits.argmax())
+            score = float(table.starts[window, column] + logits[offset])
+            if score > -np.inf:
+                end = int(self._token_ends[first + offset])
+                heapreplace(self.heap, (-score, start, end, row, offset))
+                return
+        heappop(self.heap)
+
+    def logits(self, row: int, offset: int) -> tuple[float, float]:
+        """Start logit and end logit of a span."""
+        window, column = divmod(row, self._columns)
+        ends = self._table.ends[window, column + offset]
+        return float(self._table.starts[window, column]), float(ends)
 
     def _read(self, count: int) -> None:
         """Read the next rows in order: some `count`, or fewer if there are no more."""
-        rows = np.flatnonzero(self._left > -np.inf)
-        if len(rows) > count:
-            bests = self._left[rows]
-            rows = rows[bests >= np.partition(bests, len(bests) - count)[len(bests) - count]]
+        left = self._left
+        if len(left) > count:
+            least = np.partition(left, len(left) - count)[len(left) - count]
+            rows = np.flatnonzero(left >= least if least > -np.inf else left > least)
+        else:
+            rows = np.flatnonzero(left > -np.inf)
         if len(rows) > 2 * count:  # many are equal
-            rows = rows[np.lexsort((self._starts_of(rows), -self._left[rows]))[:count]]
-        self._push(rows)
-        self._left[rows] = -np.inf
-        best = self._left.max()
-        equal = np.flatnonzero(self._left == best) if best > -np.inf else rows[:0]
-        self._first_unread = (-float(best), int(self._starts_of(equal).min()) if len(equal) else -1)
-
-    def _push(self, rows: Integers) -> None:
-        windows, columns = np.divmod(rows, self._table.starts.shape[1])
-        offsets = np.array(
-            [
-                self._table.ends[window, column : column + self._table.width].argmax()
-                for window, column in zip(windows.tolist(), columns.tolist(), strict=True)
-            ],
-            dtype=np.int64,
-        )
-        scores = self._table.starts[windows, columns] + self._table.ends[windows, columns + offsets]
-        ends = self._token_ends[self._table.plan.starts[windows] + columns + offsets]
-        columns_of = (-scores, self._starts_of(rows), ends, windows, columns, columns + offsets)
-        self.heap += map(Candidate._make, zip(*(one.tolist() for one in columns_of), strict=True))
+            rows = rows[np.lexsort((self._starts_of(rows), -left[rows]))[:count]]
+        windows, columns = np.divmod(rows, self._columns)
+        places = columns[:, None] + np.arange(self._table.width)
+        offsets = self._table.ends[windows[:, None], places].argmax(axis=1)
+        firsts = self._table.plan.starts[windows] + columns
+        starts, ends = self._token_starts[firsts], self._token_ends[firsts + offsets]
+        read = ((-left[rows]).tolist(), starts.tolist(), ends.tolist(), rows.tolist())
+        self.heap += zip(*read, offsets.tolist(), strict=True)
         heapify(self.heap)
+        left[rows] = -np.inf
+        self.bound = -float(left.max())
+
+    def _first_start(self) -> int:
+        """The least start of the rows that come next."""
+        return int(self._starts_of(np.flatnonzero(self._left == -self.bound)).min())
 
     def _starts_of(self, rows: Integers) -> Integers:
-        windows, columns = np.divmod(rows, self._table.starts.shape[1])
+        windows, columns = np.divmod(rows, self._columns)
         starts: Integers = self._token_starts[self._table.plan.starts[windows] + columns]
         return starts
 
@@ -125,22 +120,27 @@ def disjoint_spans(
         most_of_one: how many spans of a document at most, ≥ 1.
     """
     rows = Rows(table, row_best, token_starts, token_ends)
-    documents = first_windows.tolist()
+    heap, columns, documents = rows.heap, table.starts.shape[1], first_windows.tolist()
     chosen: list[Span] = []
-    places: list[tuple[int, int]] = []
+    starts: list[int] = []
+    ends: list[int] = []
     counts: Counter[int] = Counter()
-    while len(chosen) < top_k and (first := rows.first(ROWS_A_SPAN * top_k)):
-        _, start, end, window, column, end_column = first
-        after = bisect_right(places, (start, np.inf))
-        document = bisect_right(documents, window)
-        if counts[document] == most_of_one or (after and places[after - 1][1] > start):
-            heappop(rows.heap)
-        elif after < len(places) and places[after][0] < end:
-            rows.shorten(places[after][0])
+    while len(chosen) < top_k:
+        if not heap or heap[0][0] >= rows.bound:
+            rows.read_until_first(ROWS_A_SPAN * top_k)
+            if not heap:
+                break
+        _, start, end, row, offset = heap[0]
+        after = bisect_right(starts, start)
+        document = bisect_right(documents, row // columns) if most_of_one < top_k else 0
+        if (after and ends[after - 1] > start) or counts[document] == most_of_one:
+            heappop(heap)
+        elif after < len(starts) and starts[after] < end:
+            rows.shorten(starts[after])
         else:
-            logits = float(table.starts[window, column]), float(table.ends[window, end_column])
-            chosen.append(span_of(total, start, end, *logits))
-            places.insert(after, (start, end))
+            chosen.append(span_of(total, start, end, *rows.logits(row, offset)))
+            starts.insert(after, start)
+            ends.insert(after, end)
             counts[document] += 1
-            heappop(rows.heap)
+            heappop(heap)
     return chosen

@@ -7,6 +7,7 @@ import itertools
 import math
 from dataclasses import dataclass
 from operator import itemgetter
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,8 +18,7 @@ from spanqa_server.qa.windows import WindowPlan
 FEW_ROWS = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """An admissible span: code points [start, end) of the context."""
 
     start: int
