@@ -12,6 +12,7 @@ SOURCES := client server model tests benchmarks
 RESULTS := benchmarks/results
 MANIFESTS := $(filter-out %/kustomization.yaml,$(wildcard docker/kubernetes/*.yaml))
 MLSERVER := .cache/mlserver
+GO_BIN := .cache/go/bin
 # Of make test-triton: what talks to the API alone, without the two that know the embedded Triton's pace and processes.
 API_TESTS := $(foreach name,answer bad_input batch documents equality logits stream texts,tests/integration/test_$(name).py) \
 	$(foreach name,a_cancelled_stream_leaves_no_work_behind three_hundred_pairs_in_any_order,--deselect tests/integration/test_stream.py::test_$(name))
@@ -21,10 +22,11 @@ SQUAD = $(if $(DATA),--data $(DATA))
 # of make load and make load-open-loop
 PROFILE ?= constant
 MODE ?= proto
+METHOD ?= answer
 RATES ?= 10,20,40,60
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-slow test-faults test-clients test-triton named-triton bench-faults bench-overload bench-waiting bench-endings soak parity data bench bench-mlserver bench-frontend bench-gpu load load-open-loop bench-check check proto settings wheels clean
+.PHONY: help setup demo serve test test-slow test-faults test-clients test-triton named-triton bench-faults bench-overload bench-waiting bench-endings soak parity data bench bench-mlserver bench-frontend bench-gpu ghz load load-open-loop bench-check check proto settings wheels clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -104,8 +106,13 @@ bench-check: setup ## Compare the frontend's CPU cost, stage by stage, with the 
 bench-gpu: setup ## Measure on one CUDA GPU: padding, dtypes, batches, attention, the service; eight minutes.
 	@$(BIN)/python -m benchmarks.gpu.run $(SQUAD)
 
-load: setup ## Load TARGET (localhost:PORT) with ghz: PROFILE=constant, ramp or stress, MODE=proto or reflection.
-	@$(BIN)/python -m benchmarks.ghz.run --profile $(PROFILE) --mode $(MODE) --target $(or $(TARGET),localhost:$(PORT)) \
+ghz: $(GO_BIN)/ghz ## Install ghz, which `make load` runs; needs Go.
+
+$(GO_BIN)/ghz:
+	GOBIN=$(abspath $(GO_BIN)) go install github.com/bojand/ghz/cmd/ghz@v0.120.0
+
+load: setup ## Load TARGET with ghz: PROFILE=constant, ramp, stress; METHOD=answer, batch, stream, documents; MODE=proto, reflection.
+	@$(BIN)/python -m benchmarks.ghz.run --profile $(PROFILE) --method $(METHOD) --mode $(MODE) --target $(or $(TARGET),localhost:$(PORT)) \
 		$(SQUAD) $(if $(CACERT),--cacert $(CACERT)) $(if $(CNAME),--cname $(CNAME)) -- $(GHZ)
 
 load-open-loop: setup ## The same without ghz: RATES=20,40,60 a second, at TARGET or at a server of its own.

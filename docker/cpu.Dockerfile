@@ -6,6 +6,7 @@ WORKDIR /src
 # An index with a CPU build of torch saves gigabytes.
 ARG PIP_INDEX_URL
 COPY constraints.txt ./
+COPY protos protos
 COPY client client
 COPY server server
 COPY model model

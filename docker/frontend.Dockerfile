@@ -5,6 +5,7 @@ WORKDIR /src
 # Another index than pip's own, where there is one: --build-arg PIP_INDEX_URL=...
 ARG PIP_INDEX_URL
 COPY constraints.txt ./
+COPY protos protos
 COPY client client
 COPY server server
 RUN python -m venv /opt/spanqa \

@@ -7,6 +7,7 @@ FROM python:3.11.15-slim-bookworm AS build
 WORKDIR /src
 ARG PIP_INDEX_URL
 COPY constraints.txt ./
+COPY protos protos
 COPY client client
 RUN python -m venv /opt/spanqa \
     && /opt/spanqa/bin/pip install --no-cache-dir --constraint constraints.txt ./client

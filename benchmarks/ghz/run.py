@@ -1,51 +1,58 @@
 """Load a running server with ghz: SQuAD questions, one of the profiles beside this file.
 
-`make load PROFILE=ramp TARGET=localhost:50051`. Writes the questions, runs ghz, keeps its JSON
-report in benchmarks/reports/ and prints what matters of it. What follows `--` goes to ghz as it
-is and wins over the profile: `make load GHZ="--rps 40 --duration 30s"`.
+`make ghz` installs it; `make load PROFILE=ramp METHOD=batch TARGET=localhost:50051`. Writes the
+questions, runs ghz, keeps its JSON report in benchmarks/reports/ and prints what matters of it.
+What follows `--` goes to ghz as it is and wins over the profile: `make load GHZ="--rps 40"`.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from google.protobuf.json_format import MessageToDict
-from google.rpc import status_pb2
+from google.protobuf.message import Message
 
 from benchmarks import ROOT
 from benchmarks.common.workload import MIXES, make_parser, positive_count
+from spanqa.v1 import question_answering_pb2 as pb
 
 PROFILES = {path.stem: path for path in sorted(Path(__file__).parent.glob("*.json"))}
 REPORTS = ROOT / "benchmarks" / "reports"
-TEMPLATE_ACTION = "{{"
-PROTO = ROOT / "protos" / "spanqa" / "v1" / "question_answering.proto"
-GOOGLEAPIS = Path(status_pb2.__file__).parents[2]
-MISSING = """ghz is not installed: there is no `ghz` on PATH. Take a release from
-https://github.com/bojand/ghz/releases, or `brew install ghz`, or
-`go install github.com/bojand/ghz/cmd/ghz@latest`.
+PROTOS = ROOT / "protos"
+PROTO = PROTOS / "spanqa" / "v1" / "question_answering.proto"
+INSTALLED = ROOT / ".cache" / "go" / "bin"
+MISSING = """ghz is not installed. `make ghz` installs it, and needs Go; or take a release from
+https://github.com/bojand/ghz/releases and put it on PATH.
 Without it: `make load-open-loop RATES=20,40,60` needs nothing else."""
+# Pairs of a batch or of a stream, and documents of a call.
+SEVERAL = 8
 
 
 def main() -> None:
     """Write the questions, run ghz, print its report."""
     arguments = parse_arguments()
-    if not shutil.which("ghz"):
+    ghz = shutil.which("ghz", path=f"{INSTALLED}{os.pathsep}{os.environ['PATH']}")
+    if not ghz:
         sys.exit(MISSING)
     write_payloads(arguments)
     now = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    report = arguments.reports.resolve() / f"{arguments.profile}-{arguments.mode}-{now}.json"
+    name = f"{arguments.profile}-{arguments.method}-{arguments.mode}-{now}.json"
+    report = arguments.reports.resolve() / name
     report.parent.mkdir(parents=True, exist_ok=True)
     command = ghz_command(arguments, report)
-    print(shlex.join(command), flush=True)
-    ended = subprocess.run(command, cwd=ROOT, check=False).returncode
+    print(shlex.join(["ghz", *command]), flush=True)
+    secret = token_options(arguments)
+    ended = subprocess.run([ghz, *secret, *command], cwd=ROOT, check=False).returncode
     if ended:
         sys.exit(ended)
     print(f"{report}:\n{told(json.loads(report.read_text()))}")
@@ -59,10 +66,12 @@ def parse_arguments() -> argparse.Namespace:
     add("--seed", type=int, default=0, help="of the questions")
     add("--payloads", type=Path, default=REPORTS / "payloads.json", help="file for the questions")
     add("--profile", choices=tuple(PROFILES), default="constant")
+    add("--method", choices=tuple(METHODS), default="answer", help="what is called")
     add("--target", default="localhost:50051", help="host:port of a running server")
     add("--mode", choices=("proto", "reflection"), default="proto", help="where the API is read")
     add("--cacert", type=Path, help="certificates to trust: TLS; without it no TLS")
     add("--cname", help="the name in the server's certificate, where --target has another")
+    add("--token", default=os.environ.get("TOKEN"), help="bearer token (default: $TOKEN)")
     add("--reports", type=Path, default=REPORTS, help="folder for ghz's report")
     add("ghz", nargs="*", metavar="-- OPTION", help="options for ghz itself")
     arguments = parser.parse_args()
@@ -73,29 +82,58 @@ def parse_arguments() -> argparse.Namespace:
     return arguments
 
 
+def batch(pairs: Sequence[pb.AnswerRequest]) -> list[Message]:
+    """Batches of some pairs each."""
+    groups = [pairs[at : at + SEVERAL] for at in range(0, len(pairs), SEVERAL)]
+    return [pb.BatchAnswerRequest(requests=group) for group in groups]
+
+
+def stream(pairs: Sequence[pb.AnswerRequest]) -> list[Message]:
+    """The pairs of one stream: ghz sends all messages of the file in each."""
+    numbered = enumerate(pairs[:SEVERAL])
+    return [pb.StreamAnswerRequest(id=str(number), request=pair) for number, pair in numbered]
+
+
+def documents(pairs: Sequence[pb.AnswerRequest]) -> list[Message]:
+    """Each question about its own text and some others."""
+    contexts = [pair.context for pair in pairs] * 2
+    return [
+        pb.AnswerFromDocumentsRequest(
+            question=pair.question,
+            documents=[pb.Document(text=text) for text in contexts[at : at + SEVERAL]],
+        )
+        for at, pair in enumerate(pairs)
+    ]
+
+
+METHODS: dict[str, tuple[str, Callable[[Sequence[pb.AnswerRequest]], Sequence[Message]]]] = {
+    "answer": ("Answer", lambda pairs: pairs),
+    "batch": ("BatchAnswer", batch),
+    "stream": ("StreamAnswer", stream),
+    "documents": ("AnswerFromDocuments", documents),
+}
+
+
 def write_payloads(arguments: argparse.Namespace) -> None:
-    """One AnswerRequest a question, with protobuf's JSON names; says what was written."""
-    requests = MIXES[arguments.mix](arguments.data, arguments.count, arguments.seed)
-    messages = [MessageToDict(request) for request in requests]
-    # ghz would run such a text as a Go template, and fail or ask something else.
-    plain = [message for message in messages if TEMPLATE_ACTION not in json.dumps(message)]
-    told = f"{len(plain)} questions"
-    if len(plain) < len(messages):
-        told += f", {len(messages) - len(plain)} with {TEMPLATE_ACTION} left out"
-    if not plain:
-        sys.exit(f"--data {arguments.data}: {told}; name another file")
+    """The requests with protobuf's JSON names; says how many were written."""
+    pairs = MIXES[arguments.mix](arguments.data, arguments.count, arguments.seed)
+    messages = [MessageToDict(request) for request in METHODS[arguments.method][1](pairs)]
     arguments.payloads.parent.mkdir(parents=True, exist_ok=True)
-    arguments.payloads.write_text(json.dumps(plain, indent=1) + "\n")
-    print(f"{arguments.payloads}: {told}")
+    arguments.payloads.write_text(json.dumps(messages, indent=1) + "\n")
+    print(f"{arguments.payloads}: {len(messages)} messages")
 
 
 def ghz_command(arguments: argparse.Namespace, report: Path) -> list[str]:
-    """The profile says how much to ask; the options, whom and how."""
-    command = ["ghz", "--config", str(PROFILES[arguments.profile])]
+    """The arguments of ghz. The profile says how much to ask; the options, whom and how.
+
+    Texts are no templates, and errors have latencies, too.
+    """
+    command = ["--config", str(PROFILES[arguments.profile])]
+    command += ["--call", f"spanqa.v1.QuestionAnsweringService/{METHODS[arguments.method][0]}"]
     command += ["--data-file", str(arguments.payloads.resolve())]
+    command += ["--disable-template-data", "--count-errors"]
     if arguments.mode == "proto":
-        paths = (PROTO.parents[2], GOOGLEAPIS)
-        command += ["--proto", str(PROTO), "--import-paths", ",".join(map(str, paths))]
+        command += ["--proto", str(PROTO), "--import-paths", str(PROTOS)]
     if arguments.cacert:
         command += ["--cacert", str(arguments.cacert.resolve())]
         command += ["--cname", arguments.cname] if arguments.cname else []
@@ -103,6 +141,15 @@ def ghz_command(arguments: argparse.Namespace, report: Path) -> list[str]:
         command += ["--insecure"]
     command += ["--format", "json", "--output", str(report), *arguments.ghz]
     return [*command, arguments.target]
+
+
+def token_options(arguments: argparse.Namespace) -> list[str]:
+    """For the calls, and for reflection, where the server wants it, too. They are not printed."""
+    if not arguments.token:
+        return []
+    metadata = json.dumps({"authorization": f"Bearer {arguments.token}"})
+    reflection = ["--reflect-metadata", metadata] if arguments.mode == "reflection" else []
+    return ["--metadata", metadata, *reflection]
 
 
 def told(report: dict[str, Any]) -> str:
@@ -117,8 +164,8 @@ def told(report: dict[str, Any]) -> str:
         for entry in report["latencyDistribution"]
     )
     return (
-        f"{report['count']} requests, {report['rps']:.1f}/s; {counted}; ms from sending, of those "
-        f"answered: {latencies}, slowest {report['slowest'] / 1e6:.0f}"
+        f"{report['count']} requests, {report['rps']:.1f}/s; {counted}; ms from sending, failed "
+        f"ones included: {latencies}, slowest {report['slowest'] / 1e6:.0f}"
     )
 
 

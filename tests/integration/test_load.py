@@ -52,8 +52,9 @@ def test_clients_find_every_call_by_reflection(channel: grpc.Channel) -> None:
     """ghz asks for the file that holds the method, by the method's own name."""
     database = ProtoReflectionDescriptorDatabase(channel)
     assert "spanqa.v1.QuestionAnsweringService" in database.get_services()
-    for call in {json.loads(path.read_text())["call"] for path in run.PROFILES.values()}:
-        file = database.FindFileContainingSymbol(call.replace("/", "."))
+    for method, _ in run.METHODS.values():
+        symbol = f"spanqa.v1.QuestionAnsweringService.{method}"
+        file = database.FindFileContainingSymbol(symbol)
         assert file.name == "spanqa/v1/question_answering.proto"
         for dependency in file.dependency:
             assert database.FindFileByName(dependency).name == dependency

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ OPTIONS = {
     **dict.fromkeys(("load-schedule", "concurrency-schedule"), SCHEDULE),
     **dict.fromkeys(("call", "name", "host", "proto", "import-paths", "data-file"), '".+"'),
     **dict.fromkeys(("format", "output", "cacert", "cname"), '".+"'),
-    **{"insecure": "true|false", "async": "true|false"},
+    **dict.fromkeys(("insecure", "async", "disable-template-data", "count-errors"), "true|false"),
     "duration-stop": '"(close|wait|ignore)"',
 }
 # In the form of ghz's own example, https://ghz.sh/pretty.json
@@ -72,10 +73,6 @@ def test_ghz_would_take_the_profile(name: str) -> None:
         if content.get(f"{kind}-schedule", "const") != "const":
             assert content[f"{kind}-start"] != content[f"{kind}-end"]
             assert {f"{kind}-step", f"{kind}-step-duration"} <= content.keys()
-    service, _, method = content["call"].partition("/")
-    described = pb.DESCRIPTOR.services_by_name[service.removeprefix("spanqa.v1.")]
-    assert described.full_name == service
-    assert described.methods_by_name[method].input_type == pb.AnswerRequest.DESCRIPTOR
 
 
 def test_the_proto_is_complete_in_the_import_paths(
@@ -83,9 +80,9 @@ def test_the_proto_is_complete_in_the_import_paths(
 ) -> None:
     """As ghz reads it: by its name, in its own directory and in those named."""
     command = run.ghz_command(parsed(monkeypatch), tmp_path / "report.json")
-    options = dict(zip(command[1:-1:2], command[2:-1:2], strict=False))
-    proto = Path(options["--proto"])
-    paths = [proto.parent, *options["--import-paths"].split(",")]
+    after = dict(pairwise(command))
+    proto = Path(after["--proto"])
+    paths = [proto.parent, *after["--import-paths"].split(",")]
     made = tmp_path / "made.binpb"
     subprocess.run(
         [
@@ -111,6 +108,7 @@ def test_the_proto_is_complete_in_the_import_paths(
             {"--insecure", "--skipTLS"},
         ),
         (["--", "--rps", "40"], {"--rps", "40"}, set()),
+        (["--method", "batch"], {"spanqa.v1.QuestionAnsweringService/BatchAnswer"}, set()),
     ],
 )
 def test_the_command(
@@ -143,23 +141,53 @@ def test_bad_arguments(
     assert told in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("method", list(run.METHODS))
 def test_payloads_are_requests_of_the_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = write_squad(tmp_path / "squad.json", ("What is {{x}}?", "A template: {{x}} is y."))
+    data = write_squad(tmp_path / "squad.json", ("What is {{x}}?", "No template: {{x}} is y."))
     out = tmp_path / "new" / "payloads.json"
     count = len(CITIES) + 1
     arguments = ["--data", str(data), "--count", str(count), "--payloads", str(out)]
-    run.write_payloads(parsed(monkeypatch, *arguments))
-    requests = [ParseDict(one, pb.AnswerRequest()) for one in json.loads(out.read_text())]
-    assert {(one.question, one.context) for one in requests} == {
-        (one.question, one.context) for one in read_questions(data)[:-1]
-    }
-    assert "6 questions, 1 with {{ left out" in capsys.readouterr().out
+    run.write_payloads(parsed(monkeypatch, *arguments, "--method", method))
+    service = pb.DESCRIPTOR.services_by_name["QuestionAnsweringService"]
+    described = service.methods_by_name[run.METHODS[method][0]].input_type
+    kind: Any = getattr(pb, described.name)
+    made = [ParseDict(one, kind()) for one in json.loads(out.read_text())]
+    asked = {
+        "answer": made,
+        "batch": [pair for message in made for pair in getattr(message, "requests", ())],
+        "stream": [getattr(message, "request", None) for message in made],
+        "documents": made,
+    }[method]
+    expected = {(one.question, one.context) for one in read_questions(data)}
+    if method == "documents":
+        assert {one.question for one in asked} == {question for question, _ in expected}
+        assert {text.text for one in asked for text in one.documents} == {c for _, c in expected}
+    else:
+        assert {(one.question, one.context) for one in asked} == expected
+
+
+def test_a_token_is_for_reflection_too_and_is_not_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TOKEN", "s3cret")
+    by_proto = run.token_options(parsed(monkeypatch))
+    assert by_proto == ["--metadata", '{"authorization": "Bearer s3cret"}']
+    by_reflection = run.token_options(parsed(monkeypatch, "--mode", "reflection"))
+    assert by_reflection == [*by_proto, "--reflect-metadata", by_proto[1]]
+    fake_ghz(tmp_path, REPORT)
+    monkeypatch.setattr(run, "INSTALLED", tmp_path)
+    data = write_squad(tmp_path / "squad.json")
+    made = ["--data", str(data), "--payloads", str(tmp_path / "out"), "--reports", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", ["run.py", *made])
+    run.main()
+    assert "s3cret" not in capsys.readouterr().out
 
 
 def test_without_ghz_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(run, "INSTALLED", tmp_path)
     monkeypatch.setattr(sys, "argv", ["run.py"])
     with pytest.raises(SystemExit, match="ghz is not installed") as ended:
         run.main()
@@ -183,7 +211,7 @@ def test_a_run(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     fake_ghz(tmp_path, report, code)
-    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(run, "INSTALLED", tmp_path)
     data = write_squad(tmp_path / "squad.json")
     arguments = ["--data", str(data), "--payloads", str(tmp_path / "payloads.json")]
     monkeypatch.setattr(sys, "argv", ["run.py", *arguments, "--reports", str(tmp_path / "made")])
