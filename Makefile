@@ -26,7 +26,7 @@ METHOD ?= answer
 RATES ?= 10,20,40,60
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-slow test-faults test-clients test-triton named-triton bench-faults bench-overload bench-waiting bench-endings soak parity data bench bench-mlserver bench-frontend bench-gpu ghz load load-open-loop bench-check check proto settings wheels clean
+.PHONY: help setup demo serve test test-slow test-faults test-clients test-triton named-triton bench-faults bench-overload bench-waiting bench-endings soak parity data bench bench-mlserver bench-frontend bench-gpu ghz grpcurl load load-open-loop bench-check check proto settings wheels clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -110,6 +110,12 @@ ghz: $(GO_BIN)/ghz ## Install ghz, which `make load` runs; needs Go.
 
 $(GO_BIN)/ghz:
 	GOBIN=$(abspath $(GO_BIN)) go install github.com/bojand/ghz/cmd/ghz@v0.120.0
+
+grpcurl: $(GO_BIN)/grpcurl ## Install grpcurl and grpc-health-probe into .cache/go/bin; needs Go.
+
+$(GO_BIN)/grpcurl:
+	GOBIN=$(abspath $(GO_BIN)) go install github.com/grpc-ecosystem/grpc-health-probe@v0.4.62
+	GOBIN=$(abspath $(GO_BIN)) go install github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4
 
 load: setup ## Load TARGET with ghz: PROFILE=constant, ramp, stress; METHOD=answer, batch, stream, documents; MODE=proto, reflection.
 	@$(BIN)/python -m benchmarks.ghz.run --profile $(PROFILE) --method $(METHOD) --mode $(MODE) --target $(or $(TARGET),localhost:$(PORT)) \
