@@ -112,6 +112,30 @@ async def test_a_triton_that_computes_nonsense_is_out(
         pass
 
 
+async def test_a_triton_that_computes_nonsense_is_out_of_a_busy_and_of_an_idle_frontend(
+    spoilt: tuple[RunningServer, FakeTriton], model_repository: Path, tmp_path: Path
+) -> None:
+    busy, triton = spoilt
+    flags = ("--triton", triton.address, *ONE_WINDOW)
+    with running_server(model_repository, tmp_path / "idle", *flags, wait=False) as idle:
+        await told(idle, serving=True)
+        known = await learn(busy.target, REQUESTS)
+        async with connected(busy.target, 4) as stubs:
+            calls = Steady(stubs, known, RATE, TIMEOUT)
+            running = asyncio.create_task(calls.run())
+            try:
+                await answered(calls, 5)
+                triton.fault = Fault.NONSENSE
+                both = (told(one, serving=False, within=15) for one in (busy, idle))
+                await asyncio.gather(*both)
+                triton.fault = Fault.NONE
+                await asyncio.gather(*(told(one, serving=True) for one in (busy, idle)))
+            finally:
+                calls.stop()
+                await running
+    assert HUNG not in calls.codes()
+
+
 @pytest.fixture
 def two_tritons(
     server: RunningServer, model_repository: Path, tmp_path: Path
