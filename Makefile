@@ -26,7 +26,7 @@ METHOD ?= answer
 RATES ?= 10,20,40,60
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-slow test-faults test-clients test-triton named-triton bench-faults bench-overload bench-waiting bench-endings soak parity data bench bench-mlserver bench-frontend bench-gpu ghz grpcurl load load-open-loop bench-check check proto settings wheels clean
+.PHONY: help setup demo serve test test-slow test-faults test-clients test-triton named-triton bench-faults bench-overload bench-waiting bench-endings soak parity data bench bench-mlserver bench-frontend bench-gpu ghz grpcurl load load-beside load-open-loop bench-check check proto settings wheels clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -120,6 +120,10 @@ $(GO_BIN)/grpcurl:
 load: setup ## Load TARGET with ghz: PROFILE=constant, ramp, stress; METHOD=answer, batch, stream, documents; MODE=proto, reflection.
 	@$(BIN)/python -m benchmarks.ghz.run --profile $(PROFILE) --method $(METHOD) --mode $(MODE) --target $(or $(TARGET),localhost:$(PORT)) \
 		$(SQUAD) $(if $(CACERT),--cacert $(CACERT)) $(if $(CNAME),--cname $(CNAME)) -- $(GHZ)
+
+load-beside: setup $(GO_BIN)/ghz ## ghz and our open loop beside each other, at the same server; five minutes.
+	@$(BIN)/python -m benchmarks.ghz.beside $(SQUAD) --json $(RESULTS)/ghz.json
+	@$(BIN)/python -m benchmarks.plots
 
 load-open-loop: setup ## The same without ghz: RATES=20,40,60 a second, at TARGET or at a server of its own.
 	@$(BIN)/python -m benchmarks.service.open_loop $(SQUAD) --rates $(RATES) $(if $(TARGET),--target $(TARGET)) \

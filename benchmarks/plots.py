@@ -45,6 +45,7 @@ CONTENDERS = {
 }
 PROCESSES = {"frontend": "#0969da", "Triton": "#57606a", "model": "#cf222e"}
 BARS = {"offered": "#57606a", "answered in time": "#1a7f37", "refused": "#bf8700"}
+GENERATORS = {"open loop": ("#0969da", "o"), "ghz": ("#bf8700", "s")}
 COMPARISONS = ("embedded-float32", "embedded-bfloat16")
 OVERLOADS = {"overload": "embedded model", "overload-bert-large": "BERT-large's shape"}
 
@@ -70,6 +71,7 @@ def draw(results: Path, output: Path) -> list[Path]:
         "stages": ((COMPARISONS[1], "frontend"), stages),
         "overload": (tuple(OVERLOADS), overload),
         "soak": (("soak",), soak),
+        "ghz": (("ghz",), generators),
     }
     written = []
     with mpl.rc_context(STYLE):
@@ -208,6 +210,20 @@ def soak(result: Json) -> Figure:
     latency.set(title="latency of single questions, ms", xlabel="minutes")
     latency.set_ylim(bottom=0)
     latency.legend(fontsize=7)
+    return figure
+
+
+def generators(result: Json) -> Figure:
+    """Latency by rate, as ghz and as our open loop tell it."""
+    figure = Figure(figsize=(9, 3.2), layout="constrained")
+    for panel, share in zip(figure.subplots(1, 2), ("p50", "p99"), strict=True):
+        for name, (colour, mark) in GENERATORS.items():
+            rows = [row for row in result["rows"] if row["generator"] == name and row[share]]
+            times = [row[share] * 1e3 for row in rows]
+            rates = [row["rate"] for row in rows]
+            panel.plot(rates, times, label=name, color=colour, marker=mark, markersize=5)
+        panel.set(xlabel="requests offered a second", ylabel=f"latency {share}, ms", yscale="log")
+        panel.legend(fontsize=7)
     return figure
 
 

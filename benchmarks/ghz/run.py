@@ -41,9 +41,7 @@ SEVERAL = 8
 def main() -> None:
     """Write the questions, run ghz, print its report."""
     arguments = parse_arguments()
-    ghz = shutil.which("ghz", path=f"{INSTALLED}{os.pathsep}{os.environ['PATH']}")
-    if not ghz:
-        sys.exit(MISSING)
+    ghz = find_ghz()
     write_payloads(arguments)
     now = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     name = f"{arguments.profile}-{arguments.method}-{arguments.mode}-{now}.json"
@@ -58,7 +56,13 @@ def main() -> None:
     print(f"{report}:\n{told(json.loads(report.read_text()))}")
 
 
-def parse_arguments() -> argparse.Namespace:
+def find_ghz() -> str:
+    """Its path; ends with a remedy where it is not installed."""
+    found = shutil.which("ghz", path=f"{INSTALLED}{os.pathsep}{os.environ['PATH']}")
+    return found or sys.exit(MISSING)
+
+
+def parse_arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser = make_parser(__doc__)
     add = parser.add_argument
     add("--mix", choices=tuple(MIXES), default="squad")
@@ -74,7 +78,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--token", default=os.environ.get("TOKEN"), help="bearer token (default: $TOKEN)")
     add("--reports", type=Path, default=REPORTS, help="folder for ghz's report")
     add("ghz", nargs="*", metavar="-- OPTION", help="options for ghz itself")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(given)
     if arguments.cacert and not arguments.cacert.is_file():
         parser.error(f"argument --cacert: there is no file {arguments.cacert}")
     if arguments.cname and not arguments.cacert:

@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import sys
 import tempfile
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -51,7 +52,7 @@ def main() -> None:
         write_result(arguments.json, arguments, model=served, rates=rates)
 
 
-def parse_arguments() -> argparse.Namespace:
+def parse_arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser = make_parser(__doc__)
     add = parser.add_argument
     add("--target", help="host:port of a server; without it one is started for the run")
@@ -66,7 +67,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--questions", type=positive_count, default=5000, help="different ones, asked in turn")
     add("--seed", type=int, default=0, help="of the questions and of the arrivals")
     add("--json", type=Path, help="write the figures there")
-    return parser.parse_args()
+    return parser.parse_args(given)
 
 
 def rates(text: str) -> list[float]:

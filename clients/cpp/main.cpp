@@ -75,7 +75,7 @@ std::optional<AnswerRequest> ReadPair() {
   if (!std::getline(std::cin, line)) return std::nullopt;
   AnswerRequest pair;
   const auto status = google::protobuf::util::JsonStringToMessage(line, &pair);
-  if (!status.ok()) Fail("not a pair: " + status.ToString());
+  if (!status.ok()) Fail("not a pair in JSON: " + line.substr(0, 100));
   pair.mutable_options()->set_offset_encoding(spanqa::v1::OFFSET_ENCODING_UTF8);
   return pair;
 }
@@ -197,7 +197,8 @@ void CheckHealth(const std::shared_ptr<grpc::Channel>& channel) {
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + 5s);
   HealthCheckResponse response;
-  const grpc::Status status = Health::NewStub(channel)->Check(&context, HealthCheckRequest(), &response);
+  const auto stub = Health::NewStub(channel);
+  const grpc::Status status = stub->Check(&context, HealthCheckRequest(), &response);
   if (!status.ok()) return PrintFailure(status);
   Struct object;
   Set(object, "status", HealthCheckResponse::ServingStatus_Name(response.status()));
