@@ -3,9 +3,9 @@
 # Two batches of the embedded Triton. What is in Triton's queue cannot be put in another order any
 # more, so a call behind it waits at least as long.
 TARGET_SECONDS = 0.5
-# The least that Triton gets, and what it gets before its speed is known: some six short windows,
+# The least that Triton gets, and what it gets before its speed is known: four or five short windows,
 # so that threads that each take some of them end at about the same time.
-FEWEST_TOKENS = 1024
+FEWEST_TOKENS = 768
 
 
 class InFlightLimit:
