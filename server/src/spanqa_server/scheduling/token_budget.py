@@ -13,7 +13,7 @@ from time import monotonic
 from spanqa_server.scheduling.call import current_call
 from spanqa_server.scheduling.in_flight import InFlightLimit
 from spanqa_server.scheduling.pace import Pace
-from spanqa_server.scheduling.quickest import Quickest
+from spanqa_server.scheduling.recent_least import RecentLeast
 from spanqa_server.scheduling.refusals import Refusals
 from spanqa_server.scheduling.waiting_line import WaitingLine
 from spanqa_server.telemetry import metrics
@@ -28,7 +28,7 @@ class Queue:
     def __init__(self, clock: Callable[[], float], pace: Pace) -> None:
         self.line = WaitingLine(clock, pace)
         self.refusals = Refusals(self.line, clock)
-        self.quickest = Quickest(clock)
+        self.quickest_answer = RecentLeast(clock)
         self.in_flight = 0
         # When it is due again, in tokens that each of the two has sent while both waited.
         self.due = 0
@@ -61,6 +61,7 @@ class TokenBudget:
         self.chunk_capacity = capacity if chunk_capacity is None else chunk_capacity
         self._clock = clock
         self._pace = Pace(clock)
+        self._shortest_deadline = RecentLeast(clock)
         self._whole, self._chunks = Queue(clock, self._pace), Queue(clock, self._pace)
 
     @property
@@ -113,7 +114,9 @@ class TokenBudget:
         if not queue.line:
             other = self._whole if queue is self._chunks else self._chunks
             queue.due = max(queue.due, other.due)
-        waiter = queue.line.join(tokens, current_call())
+        call = current_call()
+        self._shortest_deadline.note(call.deadline.seconds)
+        waiter = queue.line.join(tokens, call)
         self._let_go()
         metrics.REQUESTS_WAITING.inc()
         try:
@@ -130,9 +133,9 @@ class TokenBudget:
 
     def _note_answer(self, queue: Queue, tokens: int, seconds: float) -> None:
         metrics.TRITON_TOKENS.inc(tokens)
-        queue.quickest.note(seconds)
+        queue.quickest_answer.note(seconds)
         if self._whole.line or self._chunks.line:
-            self.limit.answered(tokens, seconds)
+            self.limit.answered(tokens, seconds, self._shortest_deadline.seconds)
             metrics.IN_FLIGHT_LIMIT.set(self.limit.tokens)
 
     def _take(self, queue: Queue, tokens: int) -> None:
@@ -156,7 +159,7 @@ class TokenBudget:
         while chosen := self._choose():
             waiter = chosen.line.go()
             chosen.due += waiter.tokens
-            if waiter.call.deadline.at - self._clock() < chosen.quickest.seconds:
+            if waiter.call.deadline.at - self._clock() < chosen.quickest_answer.seconds:
                 waiter.turn.set_exception(waiter.call.deadline.error())
                 continue
             self._take(chosen, waiter.tokens)

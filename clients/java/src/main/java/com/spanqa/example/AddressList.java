@@ -19,7 +19,9 @@ final class AddressList extends NameResolverProvider {
   @Override
   public NameResolver newNameResolver(URI target, NameResolver.Args args) {
     List<HostAndPort> addresses =
-        Stream.of(target.getPath().substring(1).split(",")).map(HostAndPort::fromString).toList();
+        Stream.of(target.getPath().substring(1).split(","))
+            .map(address -> HostAndPort.fromString(address).withDefaultPort(args.getDefaultPort()))
+            .toList();
     return new NameResolver() {
       private Listener2 listener;
 

@@ -59,7 +59,7 @@ final class Channels {
   static ManagedChannelBuilder<?> toAll(String targets) throws IOException {
     NameResolverRegistry.getDefaultRegistry().register(new AddressList());
     ManagedChannelBuilder<?> builder = to("list:///" + targets);
-    Map<String, ?> config = new Gson().fromJson(SERVICE_CONFIG, new TypeToken<>() {});
+    Map<String, ?> config = new Gson().fromJson(SERVICE_CONFIG, new TypeToken<Map<String, ?>>() {});
     builder.defaultServiceConfig(config);
     return builder;
   }

@@ -1,14 +1,14 @@
-"""The quickest answer that Triton gave of late."""
+"""The least of some seconds of late: the quickest answer of Triton, the shortest deadline."""
 
 from collections.abc import Callable
 from math import inf
 
-# Answers of this period and of the one before it count.
+# What was noted in this period and in the one before it counts.
 PERIOD_SECONDS = 5.0
 
 
-class Quickest:
-    """The least seconds that an answer took in the last five to ten seconds; 0 without one."""
+class RecentLeast:
+    """The least of what was noted in the last five to ten seconds; 0 if nothing was."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -16,13 +16,13 @@ class Quickest:
         self._least, self._least_before = inf, inf
 
     def note(self, seconds: float) -> None:
-        """An answer took so long."""
+        """One more of them."""
         self._turn_over()
         self._least = min(self._least, seconds)
 
     @property
     def seconds(self) -> float:
-        """How long an answer takes at least."""
+        """The least."""
         self._turn_over()
         least = min(self._least, self._least_before)
         return 0.0 if least == inf else least
