@@ -48,9 +48,11 @@ class Refusals:
         assert pace is not None, "or there were no wait"
         now = self._clock()
         overloaded = now < max(self._overloaded_until, self._overloaded.get(call.caller, -math.inf))
-        at_triton = (tokens + in_flight) / max(pace, 1.0)
-        left = max(0.0, call.deadline.at - now - at_triton)
-        spare = left * (left / (left + PATIENT_SECONDS) if overloaded else PATIENCE)
+        left = max(0.0, call.deadline.at - now - tokens / max(pace, 1.0))
+        if overloaded:
+            spare = left * left / (left + PATIENT_SECONDS)
+        else:
+            spare = PATIENCE * max(0.0, left - in_flight / max(pace, 1.0))
         if wait > spare:
             self._note_overload(call, now)
             raise refusal("deadline", wait - spare + self._turn(tokens, pace, now))
