@@ -3,10 +3,10 @@
 # Two batches of the embedded Triton. What is in Triton's queue cannot be put in another order any
 # more, so a call behind it waits at least as long.
 TARGET_SECONDS = 0.5
-# The least that Triton gets, and what it gets before its speed is known: four or five short
+# The least that Triton gets, and what it gets before its speed is known: a few short
 # windows. Larger batches are faster, since threads that each take some of the windows then end at
 # about the same time. But a call with a short deadline cannot wait for one.
-FEWEST_TOKENS, FEWEST_TOKENS_WITH_TIME = 768, 2048
+FEWEST_TOKENS, FEWEST_TOKENS_WITH_TIME = 512, 2048
 MUCH_TIME_SECONDS = 20.0
 
 

@@ -1,4 +1,4 @@
-"""How fast work leaves a queue, seen while some of it waits."""
+"""How fast work is done, seen while some of it waits."""
 
 from collections.abc import Callable
 from math import exp
@@ -12,11 +12,11 @@ GROUP_SECONDS = 0.05
 
 
 class Pace:
-    """Tokens a second that leave a queue; unknown until it has stood, and moved, for a while.
+    """Tokens a second that are done; unknown until a queue has stood, and moved, for a while.
 
     Only time in which work waits counts: the pace of a queue that is empty now and then says
     nothing about Triton. A queue that was empty for as long as it has to stand is forgotten.
-    Work leaves in groups, one a batch of Triton. A group counts when it is complete; the first one
+    Work is done in groups, one a batch of Triton. A group counts when it is complete; the first one
     only shows when to begin to count.
     """
 
@@ -62,8 +62,10 @@ class Pace:
         self._waiting += 1
 
     def went(self, tokens: int) -> None:
-        """So many tokens have left, in their turn."""
+        """So many tokens are done, or have had their turn."""
         self._advance()
+        if not self._waiting:
+            return
         if self._group_at is None:
             self._group_at = self._waited
         self._group += tokens

@@ -145,6 +145,7 @@ class TokenBudget:
     def _release(self, queue: Queue, tokens: int) -> None:
         queue.in_flight -= tokens
         metrics.TOKENS_IN_FLIGHT.dec(tokens)
+        self._pace.went(tokens)
         self._let_go()
 
     def _has_room(self, tokens: int) -> bool:

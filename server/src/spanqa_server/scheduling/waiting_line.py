@@ -85,7 +85,8 @@ class WaitingLine:
 
         Args:
             clock: in seconds; the event loop's.
-            pace: of all lines before the same Triton, this one included; None: there is no other.
+            pace: of Triton, while something waits in this line or another; who has it notes what
+                Triton does. None: one of its own.
         """
         self.pace = pace or Pace(clock)
         self._own_pace = Pace(clock, memory=SHARE_MEMORY_SECONDS, standing=SHARE_STANDING_SECONDS)
@@ -146,7 +147,6 @@ class WaitingLine:
         caller.due = due + first.tokens
         caller.listed = False
         heapq.heappop(caller.waiters)
-        self.pace.went(first.tokens)
         self._own_pace.went(first.tokens)
         caller.pace.went(first.tokens)
         self._remove(caller, first)

@@ -33,6 +33,16 @@ def test_a_burst_tells_no_pace() -> None:
     assert queue.speed is None
 
 
+def test_what_is_done_while_nothing_waits_does_not_count() -> None:
+    queue = Moving()
+    queue.move(10)
+    queue.pace.end()
+    queue.move(100, every=0.005)
+    queue.pace.begin()
+    queue.move(10)
+    assert queue.speed == pytest.approx(200, rel=0.05)
+
+
 def test_a_queue_that_never_moved_has_no_pace() -> None:
     queue = Moving()
     queue.clock.now += 60.0

@@ -118,7 +118,7 @@ async def test_what_goes_before_is_ones_own_and_a_share_of_the_others() -> None:
         line.join(100, call("many", deadline=50))
     for _ in range(10):
         clock.now += 0.5  # 200 tokens a second
-        line.go()
+        line.pace.went(line.go().tokens)
     line.join(30, call("few"))
     assert line.wait(20, call("new")) == pytest.approx((20 + 20) / 200)
     assert line.wait(20, call("few", deadline=9)) == pytest.approx(20 / 200)
@@ -135,7 +135,7 @@ async def test_a_caller_who_gets_little_beside_others_waits_at_its_own_pace() ->
         line.join(100, call(f"other {number % 4}"))
         if number >= 3:
             clock.now += 0.5
-            line.go()
+            line.pace.went(line.go().tokens)
     waiting = next(one.tokens for name, one in line._callers.items() if name == "one")
     wait = line.wait(100, call("one"))
     assert wait is not None
