@@ -30,15 +30,16 @@ const TIMEOUT = { timeoutMs: 30_000 };
  */
 function retrying(transports: Transport[]): Transport {
   let turn = 0;
-  const next = () => transports[turn++ % transports.length]!;
+  const at = (place: number) => transports[place % transports.length]!;
   return {
     async unary(method, signal, timeoutMs = 30_000, header, input, contextValues) {
       const end = Date.now() + timeoutMs;
+      const place = turn++;
       for (let attempt = 1; ; attempt++) {
         try {
           // 0 would be no limit.
           const left = Math.max(1, end - Date.now());
-          return await next().unary(method, signal, left, header, input, contextValues);
+          return await at(place + attempt).unary(method, signal, left, header, input, contextValues);
         } catch (reason) {
           const pause = pauseAfter(attempt, ConnectError.from(reason));
           if (pause === undefined || signal?.aborted || Date.now() + pause >= end) throw reason;
@@ -46,7 +47,7 @@ function retrying(transports: Transport[]): Transport {
         }
       }
     },
-    stream: (...call) => next().stream(...call),
+    stream: (...call) => at(turn++).stream(...call),
   };
 }
 

@@ -224,7 +224,7 @@ std::shared_ptr<grpc::Channel> Connect(bool retry) {
   const char* given = std::getenv("SPANQA_TARGET");
   if (!given) Fail("SPANQA_TARGET is not set: HOST:PORT");
   std::string target = given;
-  // gRPC takes several addresses under this scheme only; a DNS name with several needs none.
+  // gRPC takes a list of addresses, in numbers, under this scheme only.
   if (target.find(',') != std::string::npos) target = "ipv4:" + target;
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);

@@ -1,9 +1,11 @@
 /** Asks SpanQA with grpc-js. The commands and variables are in ../README.md. */
+import { once } from "node:events";
 import { readFileSync } from "node:fs";
-import { pipeline } from "node:stream/promises";
 import {
   type CallOptions,
+  type ClientReadableStream,
   type ClientUnaryCall,
+  type ClientWritableStream,
   credentials,
   Metadata,
   type ServiceError,
@@ -110,8 +112,7 @@ async function batch(client: Client): Promise<void> {
 async function stream(client: Client): Promise<void> {
   const started = client.streamAnswer(metadata);
   try {
-    // pipeline() waits for "drain" where write() returns false.
-    await Promise.all([pipeline(numbered(), started), printed(started)]);
+    await Promise.all([send(started), receive(started)]);
   } catch (error) {
     if (!(error instanceof Error && "metadata" in error)) throw error;
     print(failure(error as ServiceError));
@@ -120,13 +121,17 @@ async function stream(client: Client): Promise<void> {
   }
 }
 
-async function* numbered(): AsyncGenerator<StreamAnswerRequest> {
+async function send(started: ClientWritableStream<StreamAnswerRequest>): Promise<void> {
   let number = 0;
-  for await (const request of requests()) yield { id: String(number++), request };
+  for await (const request of requests()) {
+    const room = started.write({ id: String(number++), request });
+    if (!room) await once(started, "drain");
+  }
+  started.end();
 }
 
-async function printed(items: AsyncIterable<StreamAnswerResponse>): Promise<void> {
-  for await (const item of items) print({ id: item.id, ...outcome(item) });
+async function receive(started: ClientReadableStream<StreamAnswerResponse>): Promise<void> {
+  for await (const item of started) print({ id: item.id, ...outcome(item) });
 }
 
 async function deadline(client: Client): Promise<void> {

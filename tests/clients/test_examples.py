@@ -22,7 +22,7 @@ TEXTS = [
     "Zoe\u0308 e\u0301\u0323 a\u030a: Marie Curie was born in Warsaw, e\u0301tudiante.",
     "מארי קירי: Marie Curie was born in Warsaw. שלום 😀",
     "\u202eمرحبا\u202c ماري كوري: Marie Curie was born in Warsaw.",
-    "居里夫人。𠀀𠀁 Marie Curie was born in Warsaw 東京.",
+    "居里夫人。𠀀𠀁 Marie Curie was born in Warsaw. 東京",
     "𝔐𝔞𝔯𝔦𝔢 𝔠 Marie Curie was born in Warsaw.\u2028Line.",
     "\ufeff\u00a0\u3000 ﬁﬂ Marie Curie was born in Warsaw\r\n\tin 1867.",
     "हिन्दी தமிழ் ไทย Marie Curie was born in Warsaw 한국어.",

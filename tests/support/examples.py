@@ -75,7 +75,10 @@ class Example:
             yield process
         finally:
             process.kill()
-            process.communicate()
+            process.wait()
+            for pipe in (process.stdin, process.stdout, process.stderr):
+                with contextlib.suppress(BrokenPipeError):  # what it had not read
+                    pipe.close()  # type: ignore[union-attr]
 
     def run(
         self, command: str, pairs: Iterable[tuple[str, str]] = (), **variables: str

@@ -15,7 +15,7 @@ SECTIONS = {
     "Connect": "connect",
     "Rust": "rust",
     "C++": "cpp",
-    "C#": "csharp",
+    "C# (.NET)": "csharp",
 }
 SHELL = ("sh", "")
 

@@ -5,6 +5,7 @@ import static java.util.concurrent.TimeUnit.MILLISECONDS;
 import static java.util.concurrent.TimeUnit.SECONDS;
 
 import com.google.gson.Gson;
+import com.google.gson.GsonBuilder;
 import com.google.protobuf.InvalidProtocolBufferException;
 import com.google.protobuf.util.JsonFormat;
 import com.spanqa.v1.Answer;
@@ -41,7 +42,7 @@ public final class Example {
           + "answer|batch|stream|deadline|cancel|retry|health";
   private static final PrintStream OUT =
       new PrintStream(new FileOutputStream(FileDescriptor.out), true, UTF_8);
-  private static final Gson GSON = new Gson();
+  private static final Gson GSON = new GsonBuilder().disableHtmlEscaping().create();
 
   private final ManagedChannel channel;
   private final QuestionAnsweringServiceBlockingStub service;
@@ -127,7 +128,7 @@ public final class Example {
 
   private void cancel() {
     AnswerRequest pair = firstPair();
-    // Connects, so that the call is with the server when it is cancelled.
+    // Opens the connection first: the 0.2 s are for the call alone.
     service.getModel(GetModelRequest.getDefaultInstance());
     var context = Context.current().withCancellation();
     CompletableFuture.delayedExecutor(200, MILLISECONDS).execute(() -> context.cancel(null));
@@ -165,7 +166,6 @@ public final class Example {
     }
   }
 
-  /** What is null is left out. */
   static void print(Object result) {
     OUT.println(GSON.toJson(result));
   }

@@ -10,7 +10,7 @@ import io.grpc.protobuf.StatusProto;
 import java.util.LinkedHashMap;
 import java.util.Map;
 
-/** A call or pair that failed, and what its details say. */
+/** A call or pair that failed, and what its details say. What is null is not printed. */
 record Failed(String id, String code, String message, String reason, Map<String, String> fields) {
   static Failed of(Throwable failure) {
     Status status = StatusProto.fromThrowable(failure);
