@@ -1,14 +1,28 @@
-/** Asks SpanQA with Connect, over the gRPC protocol. The commands and variables are in ../README.md. */
+/** Asks SpanQA with Connect over gRPC. The commands and variables are in ../README.md. */
 import { readFileSync } from "node:fs";
 import { setTimeout } from "node:timers/promises";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { durationMs } from "@bufbuild/protobuf/wkt";
-import { type Client, Code, ConnectError, createClient, type Interceptor, type Transport } from "@connectrpc/connect";
+import {
+  type Client,
+  Code,
+  ConnectError,
+  createClient,
+  type Interceptor,
+  type Transport,
+} from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { Code as RpcCode } from "./gen/google/rpc/code_pb.js";
-import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "./gen/google/rpc/error_details_pb.js";
+import {
+  BadRequestSchema,
+  ErrorInfoSchema,
+  RetryInfoSchema,
+} from "./gen/google/rpc/error_details_pb.js";
 import type { Status } from "./gen/google/rpc/status_pb.js";
-import { Health, HealthCheckResponse_ServingStatus as ServingStatus } from "./gen/health/v1/health_pb.js";
+import {
+  Health,
+  HealthCheckResponse_ServingStatus as ServingStatus,
+} from "./gen/health/v1/health_pb.js";
 import {
   type Answer,
   type AnswerRequestSchema,
@@ -32,14 +46,14 @@ function retrying(transports: Transport[]): Transport {
   let turn = 0;
   const at = (place: number) => transports[place % transports.length]!;
   return {
-    async unary(method, signal, timeoutMs = 30_000, header, input, contextValues) {
+    async unary(method, signal, timeoutMs = 30_000, ...rest) {
       const end = Date.now() + timeoutMs;
       const place = turn++;
       for (let attempt = 1; ; attempt++) {
         try {
           // 0 would be no limit.
           const left = Math.max(1, end - Date.now());
-          return await at(place + attempt).unary(method, signal, left, header, input, contextValues);
+          return await at(place + attempt).unary(method, signal, left, ...rest);
         } catch (reason) {
           const pause = pauseAfter(attempt, ConnectError.from(reason));
           if (pause === undefined || signal?.aborted || Date.now() + pause >= end) throw reason;
@@ -78,7 +92,8 @@ function connect(target: string): Transport {
   };
   return createGrpcTransport({
     baseUrl: `${authority ? "https" : "http"}://${target}`,
-    nodeOptions: authority ? { ca: readFileSync(authority) } : {},
+    // With Node.js's 10 MB, a call hangs when the server refuses a larger message.
+    nodeOptions: { maxSessionMemory: 1000, ca: authority && readFileSync(authority) },
     interceptors: [authorized],
     // The default is 4 GiB.
     readMaxBytes: 64 * 1024 * 1024,
@@ -112,7 +127,9 @@ async function batch(client: Service): Promise<void> {
 async function stream(client: Service): Promise<void> {
   try {
     // A pair is taken when HTTP/2's flow control has let the one before it out.
-    for await (const item of client.streamAnswer(numbered())) print({ id: item.id, ...outcome(item) });
+    for await (const item of client.streamAnswer(numbered())) {
+      print({ id: item.id, ...outcome(item) });
+    }
   } catch (error) {
     if (!(error instanceof ConnectError)) throw error;
     print(failure(error));
@@ -146,10 +163,10 @@ async function health(_client: Service, transport: Transport): Promise<void> {
   print(await reply.then(({ status }) => ({ status: ServingStatus[status] }), failure));
 }
 
-/** The best answer; there always is one, unless the request allows for none. */
-function best(reply: AnswerResponse): Answer {
-  const [answer] = reply.answers;
-  if (reply.offsetEncoding !== OffsetEncoding.UTF16 || !answer) throw new Error("not what was asked for");
+/** The best answer. There always is one, unless the request allows for none. */
+function best({ answers: [answer], offsetEncoding }: AnswerResponse): Answer {
+  if (offsetEncoding !== OffsetEncoding.UTF16) throw new Error("offsets in another unit");
+  if (!answer) throw new Error("a reply without an answer");
   return answer;
 }
 
@@ -169,7 +186,10 @@ function outcome({ result }: BatchAnswerItem | StreamAnswerResponse): object {
 /** What a call with this status would have thrown. */
 function toError({ code, message, details }: Status): ConnectError {
   const error = new ConnectError(message, code);
-  error.details = details.map(({ typeUrl, value }) => ({ type: typeUrl.split("/").at(-1)!, value }));
+  error.details = details.map((one) => ({
+    type: one.typeUrl.split("/").at(-1)!,
+    value: one.value,
+  }));
   return error;
 }
 
@@ -177,11 +197,12 @@ function failure(reason: unknown): object {
   const error = ConnectError.from(reason);
   const [info] = error.findDetails(ErrorInfoSchema);
   const [bad] = error.findDetails(BadRequestSchema);
-  const fields = bad && Object.fromEntries(bad.fieldViolations.map((one) => [one.field, one.description]));
+  const fields =
+    bad && Object.fromEntries(bad.fieldViolations.map((one) => [one.field, one.description]));
   return { code: RpcCode[error.code], message: error.rawMessage, reason: info?.reason, fields };
 }
 
-/** Reads only as fast as it is asked. node:readline reads far ahead, and splits at U+2028, too. */
+/** Reads only as fast as it is asked; node:readline would read a thousand lines ahead. */
 async function* requests(): AsyncGenerator<AnswerRequest> {
   let rest = "";
   for await (const chunk of process.stdin.setEncoding("utf8")) {
@@ -222,7 +243,7 @@ const COMMANDS = { answer, batch, stream, deadline, cancel, retry, health };
 
 async function main([name = ""]: string[]): Promise<void> {
   const targets = process.env.SPANQA_TARGET?.split(",") ?? fail("SPANQA_TARGET is not set");
-  if (!Object.hasOwn(COMMANDS, name)) fail(`give one command of ${Object.keys(COMMANDS).join(", ")}`);
+  if (!Object.hasOwn(COMMANDS, name)) fail(`commands: ${Object.keys(COMMANDS).join(", ")}`);
   const transports = targets.map(connect);
   const transport = name === "retry" ? retrying(transports) : transports[0]!;
   const client = createClient(QuestionAnsweringService, transport);

@@ -157,10 +157,10 @@ async function health(client: Client): Promise<void> {
   print(await reply.then(({ status }) => ({ status: ServingStatus[status] }), failure));
 }
 
-/** The best answer; there always is one, unless the request allows for none. */
-function best(reply: AnswerResponse): Answer {
-  const [answer] = reply.answers;
-  if (reply.offsetEncoding !== OffsetEncoding.UTF16 || !answer) throw new Error("not what was asked for");
+/** The best answer. There always is one, unless the request allows for none. */
+function best({ answers: [answer], offsetEncoding }: AnswerResponse): Answer {
+  if (offsetEncoding !== OffsetEncoding.UTF16) throw new Error("offsets in another unit");
+  if (!answer) throw new Error("a reply without an answer");
   return answer;
 }
 
@@ -195,7 +195,7 @@ function refusal({ code, message, details }: Status): object {
   return told;
 }
 
-/** Reads only as fast as it is asked. node:readline reads far ahead, and splits at U+2028, too. */
+/** Reads only as fast as it is asked; node:readline would read a thousand lines ahead. */
 async function* requests(): AsyncGenerator<AnswerRequest> {
   let rest = "";
   for await (const chunk of process.stdin.setEncoding("utf8")) {
@@ -236,7 +236,7 @@ const COMMANDS = { answer, batch, stream, deadline, cancel, retry, health };
 
 async function main([name = ""]: string[]): Promise<void> {
   const { SPANQA_TARGET: target, SPANQA_CA: authority, SPANQA_TOKEN: token } = process.env;
-  if (!Object.hasOwn(COMMANDS, name)) fail(`give one command of ${Object.keys(COMMANDS).join(", ")}`);
+  if (!Object.hasOwn(COMMANDS, name)) fail(`commands: ${Object.keys(COMMANDS).join(", ")}`);
   if (!target) fail("SPANQA_TARGET is not set");
   if (token) metadata.set("authorization", `Bearer ${token}`);
   // A list must have IP addresses. A name needs no list: DNS may have several addresses for it.

@@ -55,53 +55,46 @@ async fn run() -> Result<(), Box<dyn Error>> {
         return Err(USAGE.into());
     };
     let targets = env::var("SPANQA_TARGET").map_err(|_| "set SPANQA_TARGET to host:port")?;
-    let services: Vec<_> = targets.split(',').map(channel::connect).collect::<Result<_, _>>()?;
-    let clients: Vec<_> = services.iter().cloned().map(client).collect();
-    let mut first = clients[0].clone();
+    let service = channel::connect(&targets)?;
+    // tonic refuses messages over 4 MiB unless told otherwise.
+    let mut client = Client::new(service.clone()).max_decoding_message_size(64 << 20);
     match command.as_str() {
         "answer" => {
             let mut pairs = read_pairs();
             while let Some(pair) = pairs.recv().await {
                 let context = pair.context.clone();
-                let answered = answer(&mut first, pair, TIMEOUT).await;
+                let answered = answer(&mut client, pair, TIMEOUT).await;
                 print(answered.map_or_else(|status| failure(&status), |it| found(&it, &context)));
             }
         }
-        "batch" => batch(first, read_pairs()).await?,
-        "stream" => stream(first, read_pairs()).await?,
+        "batch" => batch(client, read_pairs()).await?,
+        "stream" => stream(client, read_pairs()).await?,
         "deadline" => {
             let pair = read_pairs().recv().await.ok_or("standard input has no pair")?;
-            print(text(&answer(&mut first, pair, SHORT).await?));
+            print(text(&answer(&mut client, pair, SHORT).await?));
         }
         "cancel" => {
             let pair = read_pairs().recv().await.ok_or("standard input has no pair")?;
             // A call is cancelled by dropping its future, so tonic has no status for it.
-            let answered = timeout(SHORT, answer(&mut first, pair, TIMEOUT)).await;
+            let answered = timeout(SHORT, answer(&mut client, pair, TIMEOUT)).await;
             print(text(&answered.map_err(|_| Status::cancelled("given up"))??));
         }
         "retry" => {
-            let mut turns = clients.iter().cloned().cycle();
             let mut pairs = read_pairs();
             while let Some(pair) = pairs.recv().await {
-                let answered = retry::answer(&mut turns, pair).await;
+                let answered = retry::answer(&mut client, pair).await;
                 print(answered.map_or_else(|status| failure(&status), |it| text(&it)));
             }
         }
         "health" => {
-            let service = "spanqa.v1.QuestionAnsweringService".to_owned();
-            let mut health = HealthClient::new(services[0].clone());
-            let asked = HealthCheckRequest { service };
+            let mut health = HealthClient::new(service);
+            let asked = HealthCheckRequest { service: "spanqa.v1.QuestionAnsweringService".into() };
             let told = call(asked, TIMEOUT, async |it| health.check(it).await).await?;
             print(json!({"status": told.status().as_str_name()}));
         }
         _ => return Err(USAGE.into()),
     }
     Ok(())
-}
-
-fn client(service: Service) -> Client {
-    // tonic refuses messages over 4 MiB unless told otherwise.
-    QuestionAnsweringServiceClient::new(service).max_decoding_message_size(64 << 20)
 }
 
 async fn answer(

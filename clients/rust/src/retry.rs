@@ -13,18 +13,13 @@ use crate::{Client, TIMEOUT};
 
 const BACKOFFS_MS: [u64; 4] = [100, 300, 900, 2000];
 
-/// Each attempt goes to the next address; all have one deadline. Channel::balance_list would draw
-/// an address at random, also one that is down, so attempts after a failure would fail as well.
-pub async fn answer(
-    turns: &mut impl Iterator<Item = Client>,
-    request: AnswerRequest,
-) -> Result<AnswerResponse, Status> {
+/// One deadline for all attempts.
+pub async fn answer(client: &mut Client, request: AnswerRequest) -> Result<AnswerResponse, Status> {
     let deadline = Instant::now() + TIMEOUT;
     let mut backoffs = BACKOFFS_MS.into_iter().map(Duration::from_millis);
     loop {
-        let mut client = turns.next().expect("turns never end");
         let left = deadline - Instant::now();
-        let status = match crate::answer(&mut client, request.clone(), left).await {
+        let status = match crate::answer(client, request.clone(), left).await {
             Ok(response) => return Ok(response),
             Err(status) => status,
         };
