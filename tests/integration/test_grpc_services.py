@@ -63,6 +63,9 @@ def test_reflection_lists_and_describes_every_service(channel: grpc.Channel, ver
             assert method.input_type.full_name
             by_method = files(channel, version, f"{name}.{method.name}")
             assert by_method.FindServiceByName(name).full_name == name
+    options = files(channel, version, "spanqa.v1.AnswerOptions")
+    described = options.FindMessageTypeByName("spanqa.v1.AnswerOptions")
+    assert {field.json_name for field in described.fields} >= {"topK", "maxAnswersPerDocument"}
     answer = reflect(channel, version, file_containing_symbol="no.such.Service")
     assert answer.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
 

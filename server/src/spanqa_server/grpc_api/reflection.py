@@ -1,19 +1,21 @@
-"""gRPC reflection, v1 and v1alpha, that knows methods by name, too.
+"""gRPC reflection, v1 and v1alpha, that knows methods by name, and names in JSON, too.
 
 grpcio-reflection has v1alpha alone. The two differ in the name of the package only, so one servicer
 serves both. Python's descriptor pool finds no file for a method's name; ghz and `grpcurl describe`
-ask for it.
+ask for it. Its descriptors lack the names that fields have in JSON, without which grpcurl takes and
+prints `top_k` only, not `topK`.
 """
 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import grpc
 from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import FileDescriptor
-from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from spanqa_server.grpc_api import health
@@ -63,9 +65,33 @@ class _Pool:
         raise KeyError(symbol)
 
 
+class _Servicer(reflection.aio.ReflectionServicer):  # type: ignore[misc]
+    async def ServerReflectionInfo(self, requests: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802
+        async for response in super().ServerReflectionInfo(requests, context):
+            if response.HasField("file_descriptor_response"):
+                files = response.file_descriptor_response.file_descriptor_proto
+                files[:] = [with_json_names(file) for file in files]
+            yield response
+
+
+def with_json_names(file: bytes) -> bytes:
+    """The description of a file, in which each field has its name in JSON."""
+    described = FileDescriptorProto.FromString(file)
+    name_fields(described.message_type)
+    return described.SerializeToString()
+
+
+def name_fields(messages: Iterable[DescriptorProto]) -> None:
+    for message in messages:
+        for field in message.field:
+            first, *others = field.name.split("_")
+            field.json_name = first + "".join(part[:1].upper() + part[1:] for part in others)
+        name_fields(message.nested_type)
+
+
 def add_reflection(server: grpc.aio.Server, services: tuple[str, ...]) -> None:
     """Serve reflection for these services and for itself."""
-    servicer = reflection.aio.ReflectionServicer((*services, *SERVICE_NAMES), pool=_Pool())
+    servicer = _Servicer((*services, *SERVICE_NAMES), pool=_Pool())
     handler = grpc.stream_stream_rpc_method_handler(
         servicer.ServerReflectionInfo,
         request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
