@@ -126,7 +126,7 @@ def test_calls_go_on_while_one_of_two_servers_is_killed(
                     other.process.kill()
             process.stdin.close()
             assert process.stdout.read() == ""
-    assert [answer.get("text") for answer in answers] == ["Warsaw"] * 60, answers
+    assert not [answer for answer in answers if answer.get("text") != "Warsaw"]
 
 
 ANSWERED = 'spanqa_calls_total{code="OK",method="Answer"}'
