@@ -102,6 +102,7 @@ class TokenBudget:
             yield
             self._note_answer(queue, tokens, self._clock() - begin)
         finally:
+            self._pace.went(tokens)
             self._release(queue, tokens)
 
     def _may_go_at_once(self, queue: Queue, tokens: int) -> bool:
@@ -145,7 +146,6 @@ class TokenBudget:
     def _release(self, queue: Queue, tokens: int) -> None:
         queue.in_flight -= tokens
         metrics.TOKENS_IN_FLIGHT.dec(tokens)
-        self._pace.went(tokens)
         self._let_go()
 
     def _has_room(self, tokens: int) -> bool:

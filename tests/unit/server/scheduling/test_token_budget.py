@@ -171,6 +171,27 @@ async def test_work_that_is_cancelled_as_its_turn_comes_gives_it_back() -> None:
     assert crowd.budget.in_flight == 0
 
 
+async def test_work_that_never_went_to_triton_does_not_count_as_done() -> None:
+    crowd = Crowd(10)
+    crowd.add(10)
+    for _ in range(40):
+        crowd.add(10, seconds=60.0)
+    await settle()
+    for _ in range(10):
+        crowd.clock.now += 1.0
+        running = crowd.running()[0]
+        waiting = [work for work in crowd.works if not work.admitted and not work.task.done()]
+        running.end.set()
+        for _ in range(6):
+            if crowd.budget.waiting < len(waiting):  # the turn of the first has come
+                break
+            await asyncio.sleep(0)
+        waiting[0].task.cancel()
+        await settle()
+    assert crowd.budget.delay == pytest.approx(crowd.budget.waiting, rel=0.05)
+    await crowd.drain()
+
+
 async def test_work_that_would_come_too_late_is_not_sent() -> None:
     crowd = Crowd(10)
     slow = crowd.add(10)
