@@ -78,14 +78,13 @@ def mlserver(checkpoint: Path) -> Iterator[MLServer]:
             process = subprocess.Popen(
                 command, cwd=directory, env=alone, stdout=output, stderr=output
             )
-        children: list[psutil.Process] = []
+        everything = [psutil.Process(process.pid)]
         try:
             wait_until_ready(process, f"127.0.0.1:{port}", log)
-            children = psutil.Process(process.pid).children(recursive=True)
+            everything += everything[0].children(recursive=True)
             yield MLServer(process, f"127.0.0.1:{port}")
         finally:
             process.terminate()
-            everything = [psutil.Process(process.pid), *children]
             for left in psutil.wait_procs(everything, timeout=15)[1]:
                 left.kill()
             process.wait()
