@@ -18,6 +18,7 @@ import java.util.Map;
 
 /** Channels with what SPANQA_CA and SPANQA_TOKEN say. */
 final class Channels {
+  // With UNKNOWN grpc-java ends a call whose connection breaks while it writes (its issue 10120).
   private static final String SERVICE_CONFIG =
       """
       {"loadBalancingConfig": [{"round_robin": {}}],
@@ -30,7 +31,8 @@ final class Channels {
                   {"service": "spanqa.v1.QuestionAnsweringService", "method": "GetModel"}],
          "retryPolicy": {"maxAttempts": 5, "initialBackoff": "0.1s", "maxBackoff": "2s",
                          "backoffMultiplier": 3,
-                         "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED", "RESOURCE_EXHAUSTED"]}}]}
+                         "retryableStatusCodes":
+                           ["UNAVAILABLE", "CANCELLED", "RESOURCE_EXHAUSTED", "UNKNOWN"]}}]}
       """;
 
   private Channels() {}
