@@ -18,8 +18,8 @@ from spanqa_server.qa.ranking import Span, Total, span_of
 # Rows that are read at first, for each span that is asked for; and at most at a time.
 ROWS_A_SPAN, MOST_ROWS = 4, 8192
 
-# A row's best span: -score, start, end, the row's number, and which of its ends it is.
-Candidate = tuple[float, int, int, int, int]
+# A row's best span: -score, start, end, the row's window and column, and which of its ends it is.
+Candidate = tuple[float, int, int, int, int, int]
 
 
 class Rows:
@@ -31,8 +31,18 @@ class Rows:
         self.heap: list[Candidate] = []
         # No row that has not been read goes before this, where its score is equal.
         self.bound = -np.inf
+        # Of each window: its first token, and its logits.
+        self.firsts: list[int] = table.plan.starts.tolist()
+        self._starts, self._ends = list(table.starts), list(table.ends)
         self._table = table
-        self._columns = table.starts.shape[1]
+        windows, self._columns = table.starts.shape
+        # [W, R, width], a view: the ends that each row can go with.
+        self._bands = np.ndarray(
+            (windows, self._columns, table.width),
+            np.float64,
+            table.ends,
+            strides=(table.ends.strides[0], 8, 8),
+        )
         self._left = row_best.ravel().copy()
         self._token_starts, self._token_ends = token_starts, token_ends
 
@@ -44,29 +54,29 @@ class Rows:
             self._read(count)
             count = min(2 * count, MOST_ROWS)
 
-    def shorten(self, limit: int) -> None:
-        """Let the first row go on with its best span that ends at `limit` or before it."""
-        _, start, _, row, _ = self.heap[0]
-        window, column = divmod(row, self._columns)
-        table = self._table
-        first = int(table.plan.starts[window]) + column
-        last = min(first + table.width, len(self._token_ends))
-        in_time = bisect_right(self._token_ends, limit, first, last) - first
-        if in_time > 0:
-            logits = table.ends[window, column : column + in_time]
+    def shorten(self, token: int, limit: int) -> None:
+        """Let the first row go on with its best span before a token, which starts at `limit`."""
+        _, start, _, window, column, _ = self.heap[0]
+        first = self.firsts[window] + column
+        in_time = min(token - first, self._table.width)
+        while in_time and self._token_ends[first + in_time - 1] > limit:  # the same characters
+            in_time -= 1
+        if in_time:
+            logits = self._ends[window][column : column + in_time]
             offset = int(logits.argmax())
-            score = float(table.starts[window, column] + logits[offset])
+            score = float(self._starts[window][column] + logits[offset])
             if score > -np.inf:
                 end = int(self._token_ends[first + offset])
-                heapreplace(self.heap, (-score, start, end, row, offset))
+                heapreplace(self.heap, (-score, start, end, window, column, offset))
                 return
         heappop(self.heap)
 
-    def logits(self, row: int, offset: int) -> tuple[float, float]:
-        """Start logit and end logit of a span."""
-        window, column = divmod(row, self._columns)
-        ends = self._table.ends[window, column + offset]
-        return float(self._table.starts[window, column]), float(ends)
+    def logits(
+        self, windows: list[int], columns: list[int], offsets: list[int]
+    ) -> tuple[list[float], list[float]]:
+        """Start logits and end logits of spans."""
+        starts = self._table.starts[windows, columns]
+        return starts.tolist(), self._bands[windows, columns, offsets].tolist()
 
     def _read(self, count: int) -> None:
         """Read the next rows in order: some `count`, or fewer if there are no more."""
@@ -79,12 +89,11 @@ class Rows:
         if len(rows) > 2 * count:  # many are equal
             rows = rows[np.lexsort((self._starts_of(rows), -left[rows]))[:count]]
         windows, columns = np.divmod(rows, self._columns)
-        places = columns[:, None] + np.arange(self._table.width)
-        offsets = self._table.ends[windows[:, None], places].argmax(axis=1)
+        offsets = self._bands[windows, columns].argmax(axis=1)
         firsts = self._table.plan.starts[windows] + columns
         starts, ends = self._token_starts[firsts], self._token_ends[firsts + offsets]
-        read = ((-left[rows]).tolist(), starts.tolist(), ends.tolist(), rows.tolist())
-        self.heap += zip(*read, offsets.tolist(), strict=True)
+        read = (-left[rows], starts, ends, windows, columns, offsets)
+        self.heap += zip(*(values.tolist() for values in read), strict=True)
         heapify(self.heap)
         left[rows] = -np.inf
         self.bound = -float(left.max())
@@ -120,27 +129,36 @@ def disjoint_spans(
         most_of_one: how many spans of a document at most, ≥ 1.
     """
     rows = Rows(table, row_best, token_starts, token_ends)
-    heap, columns, documents = rows.heap, table.starts.shape[1], first_windows.tolist()
-    chosen: list[Span] = []
+    heap, documents = rows.heap, first_windows.tolist()
+    limited = most_of_one < top_k
+    chosen: list[Candidate] = []
+    # Of those chosen, in the order of the text.
     starts: list[int] = []
     ends: list[int] = []
+    tokens: list[int] = []
     counts: Counter[int] = Counter()
     while len(chosen) < top_k:
         if not heap or heap[0][0] >= rows.bound:
             rows.read_until_first(ROWS_A_SPAN * top_k)
             if not heap:
                 break
-        _, start, end, row, offset = heap[0]
+        candidate = heap[0]
+        _, start, end, window, column, _ = candidate
         after = bisect_right(starts, start)
-        document = bisect_right(documents, row // columns) if most_of_one < top_k else 0
-        if (after and ends[after - 1] > start) or counts[document] == most_of_one:
+        document = bisect_right(documents, window) if limited else 0
+        if (after and ends[after - 1] > start) or (limited and counts[document] == most_of_one):
             heappop(heap)
         elif after < len(starts) and starts[after] < end:
-            rows.shorten(starts[after])
+            rows.shorten(tokens[after], starts[after])
         else:
-            chosen.append(span_of(total, start, end, *rows.logits(row, offset)))
+            chosen.append(candidate)
             starts.insert(after, start)
             ends.insert(after, end)
+            tokens.insert(after, rows.firsts[window] + column)
             counts[document] += 1
             heappop(heap)
-    return chosen
+    if not chosen:
+        return []
+    _, span_starts, span_ends, *places = map(list, zip(*chosen, strict=True))
+    logits = rows.logits(*places)
+    return [span_of(total, *span) for span in zip(span_starts, span_ends, *logits, strict=True)]
