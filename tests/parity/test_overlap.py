@@ -23,8 +23,8 @@ def test_the_best_answer_stays_and_no_two_overlap(
         ask(server, pairs, allow_overlap=allow_overlap) for allow_overlap in (False, True)
     )
     say(
-        f"\n{QUESTIONS} questions, top 3: {overlaps(apart)} pairs overlap, {overlaps(free)} if they "
-        f"may; best answer the same in {sum(map(same_best, apart, free))}"
+        f"\n{QUESTIONS} questions, top 3: {overlaps(apart)} pairs overlap, {overlaps(free)} if "
+        f"they may; best answer the same in {sum(map(same_best, apart, free))}"
     )
     assert len(apart) == len(free) == QUESTIONS
     assert overlaps(apart) == 0
