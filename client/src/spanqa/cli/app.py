@@ -11,10 +11,10 @@ from typing import Annotated, Unpack
 import typer
 from rich.console import Console
 
-from spanqa import AnswerResult, Client, Document, DocumentsResult, Options, __version__
-from spanqa._channel import DEFAULT_TARGET, DEFAULT_TIMEOUT_SECONDS
+from spanqa import AnswerResult, Document, DocumentsResult, Options, __version__
 from spanqa._inputs import OptionArguments
 from spanqa.cli import evaluation
+from spanqa.cli.connection import Connection, connected
 from spanqa.cli.failures import fail, file_failures, service_failures
 from spanqa.cli.rendering import (
     answer_lines,
@@ -33,13 +33,6 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Target = Annotated[
-    str,
-    typer.Option(envvar="SPANQA_TARGET", metavar="HOST:PORT", help="The address of the server."),
-]
-Timeout = Annotated[
-    float, typer.Option(min=0.001, metavar="SECONDS", help="The time limit of each call.")
-]
 NoAnswer = Annotated[
     bool, typer.Option("--no-answer", help='Allow "no answer in this text" as a reply.')
 ]
@@ -75,7 +68,9 @@ def _root(
 
 
 @app.command()
+@connected()
 def ask(
+    connection: Connection,
     question: Annotated[str, typer.Argument(metavar="QUESTION", help="The question.")],
     files: Annotated[
         list[str] | None,
@@ -94,8 +89,6 @@ def ask(
     no_answer: NoAnswer = False,
     no_answer_threshold: Threshold = 0.0,
     json: Json = False,
-    target: Target = DEFAULT_TARGET,
-    timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
 ) -> None:
     """Answer QUESTION with the best span of a text.
 
@@ -110,7 +103,7 @@ def ask(
     )
     documents = _read_documents(files or ["-"])
     result: AnswerResult | DocumentsResult
-    with service_failures(target, timeout), Client(target, timeout=timeout) as client:
+    with service_failures(connection), connection.open() as client:
         if len(documents) == 1:
             result = client.answer(question, documents[0].text, **asdict(options))
         else:
@@ -129,13 +122,13 @@ def ask(
 
 
 @app.command()
+@connected()
 def info(
+    connection: Connection,
     json: Json = False,
-    target: Target = DEFAULT_TARGET,
-    timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
 ) -> None:
     """Show the model that serves now, and the server's limits."""
-    with service_failures(target, timeout), Client(target, timeout=timeout) as client:
+    with service_failures(connection), connection.open() as client:
         model = client.model_info()
     if json:
         typer.echo(as_json(asdict(model)))
@@ -145,7 +138,9 @@ def info(
 
 
 @app.command()
+@connected(timeout=evaluation.PATIENCE_SECONDS)
 def evaluate(
+    connection: Connection,
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="A SQuAD v1.1 or v2 file, plain, .xz or .gz.")
     ],
@@ -164,8 +159,6 @@ def evaluate(
     no_answer: NoAnswer = False,
     no_answer_threshold: Threshold = 0.0,
     json: Json = False,
-    target: Target = DEFAULT_TARGET,
-    timeout: Timeout = evaluation.PATIENCE_SECONDS,
 ) -> None:
     """Ask the questions of a SQuAD file, and score the answers.
 
@@ -179,13 +172,12 @@ def evaluate(
         # Check that the file can be written before all questions are asked.
         with file_failures(predictions, "write"), predictions.open("a"):
             pass
-    with service_failures(target, timeout):
+    with service_failures(connection):
         evaluated = asyncio.run(
             evaluation.evaluate(
                 questions,
-                target,
+                connection,
                 options=options,
-                call_timeout=timeout,
                 concurrency=concurrency,
             )
         )

@@ -24,6 +24,7 @@ from rich.text import Text
 from spanqa import AnswerResult, AsyncClient, ModelInfo, Options, SpanQAError
 from spanqa._errors import InvalidArgumentError, ResourceExhaustedError
 from spanqa._repeating import OVERLOADED
+from spanqa.cli.connection import Connection
 from spanqa.squad import Accuracy, Question, score_all
 
 # Of one question: whoever asks thousands of them can wait.
@@ -81,10 +82,9 @@ class Report:
 
 async def evaluate(
     questions: Sequence[Question],
-    target: str,
+    connection: Connection,
     *,
     options: Options,
-    call_timeout: float,
     concurrency: int,
 ) -> Evaluated:
     """Asks all questions. Errors of single questions are outcomes.
@@ -93,7 +93,7 @@ async def evaluate(
         SpanQAError: The server does not even describe its model.
         ValueError: ``options`` allow no answer, but the model was not trained for it.
     """
-    async with AsyncClient(target, timeout=call_timeout) as client:
+    async with connection.open_async() as client:
         model = await client.model_info()
         if options.allow_no_answer and not model.has_no_answer:
             raise ValueError(

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from os import PathLike
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import grpc
 import typer
 
 from spanqa._errors import SpanQAError
-from spanqa.cli.rendering import printable
+from spanqa.cli.terminal import printable
 from spanqa.squad import SquadFormatError
+
+if TYPE_CHECKING:
+    from spanqa.cli.connection import Connection
 
 
 def fail(message: str) -> NoReturn:
@@ -35,21 +38,21 @@ def file_failures(path: str | PathLike[str], verb: str) -> Iterator[None]:
 
 
 @contextmanager
-def service_failures(target: str, timeout: float) -> Iterator[None]:
+def service_failures(connection: Connection) -> Iterator[None]:
     """Reports arguments that the client refuses, and failed calls."""
     try:
         yield
     except SpanQAError as error:
-        fail(describe(error, target, timeout))
+        fail(describe(error, connection))
     except (TypeError, ValueError) as error:
         fail(f"{error}")
 
 
-def describe(error: SpanQAError, target: str, timeout: float) -> str:
+def describe(error: SpanQAError, connection: Connection) -> str:
     """Describes the failure of a call and its remedy."""
     remedy = _REMEDIES.get(error.code, "check --target and the server's log").format(
-        target=target,
-        timeout=timeout,
+        target=connection.target,
+        timeout=connection.timeout,
         delay="later" if error.retry_delay is None else f"in {error.retry_delay:g} s",
     )
     violations = "; ".join(f"{v.field}: {v.description}" for v in error.field_violations)

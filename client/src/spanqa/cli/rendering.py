@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import sys
-import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from typing import Any
@@ -15,6 +14,7 @@ from rich.text import Text
 from spanqa._inputs import Document
 from spanqa._results import Answer, AnswerResult, DocumentsResult, ModelInfo
 from spanqa.cli.evaluation import Report
+from spanqa.cli.terminal import printable
 from spanqa.squad import Accuracy
 
 _SENTENCE_END = re.compile(r"[.!?][\"')\]\u201d\u2019\xbb]*\s+|\n\s*\n")
@@ -25,14 +25,6 @@ def as_json(value: dict[str, Any]) -> str:
     """JSON that standard output can encode."""
     is_unicode = (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")
     return json.dumps(value, indent=2, ensure_ascii=not is_unicode)
-
-
-def printable(text: str) -> str:
-    """Replaces white space by blanks, and control characters, which could control a terminal."""
-    return "".join(
-        " " if char.isspace() else "\ufffd" if unicodedata.category(char) == "Cc" else char
-        for char in text
-    )
 
 
 def sentence_around(context: str, start: int, end: int) -> tuple[int, int]:
