@@ -31,17 +31,18 @@ def full_target(target: str) -> str:
     return scheme + ",".join(_with_port(address, target) for address in addresses.split(","))
 
 
-def host_of(target: str) -> str:
-    """The host of a full target; empty if it has none, or several."""
+def place_of(target: str) -> tuple[str, str]:
+    """The host and the port of a full target; both empty if it has none, or several."""
     scheme, address = _parts(target)
     if scheme.partition(":")[0] in _OTHER_SCHEMES or "," in address:
-        return ""
-    return address.rpartition(":")[0].strip("[]")
+        return "", ""
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), port
 
 
 def is_loopback(target: str) -> bool:
     """Whether a full target is this machine."""
-    host = host_of(target)
+    host, _ = place_of(target)
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -50,7 +51,7 @@ def is_loopback(target: str) -> bool:
 
 def proxy_of(target: str) -> str:
     """The proxy that gRPC would take to a full target, as ``http_proxy=http://...``; or nothing."""
-    host = host_of(target)
+    host, _ = place_of(target)
     named = next((name for name in _PROXY_VARIABLES if os.environ.get(name)), None)
     exceptions = next(filter(None, map(os.environ.get, _NO_PROXY_VARIABLES)), "")
     if named is None or not host or is_loopback(target):

@@ -35,7 +35,7 @@ from spanqa import _channel, _target
 def test_a_target_without_a_port_means_50051(target: str, full: str, host: str) -> None:
     assert _target.full_target(target) == full
     assert _target.full_target(full) == full
-    assert _target.host_of(full) == host
+    assert _target.place_of(full)[0] == host
     spanqa.Client(target).close()
 
 

@@ -34,6 +34,8 @@ class Connection:
     """None means plain text."""
     tls: ssl.SSLContext | None = None
     """The same credentials for a socket, to find out why a connection fails."""
+    has_certificate: bool = False
+    """Whether ``credentials`` show one of the client's own (mutual TLS)."""
 
     def open(self) -> Client:
         """A blocking client; raises ValueError for a token or a timeout that cannot be."""
@@ -147,9 +149,9 @@ def connection_of(
     if not tls and ca is None and cert is None and key is None:
         return Connection(target, timeout, token)
     context = _tls(ca, cert, key)
-    files = (ca, key, cert)
-    pem = [None if file is None else file.read_bytes() for file in files]
-    return Connection(target, timeout, token, grpc.ssl_channel_credentials(*pem), context)
+    pem = [None if file is None else file.read_bytes() for file in (ca, key, cert)]
+    credentials = grpc.ssl_channel_credentials(*pem)
+    return Connection(target, timeout, token, credentials, context, cert is not None)
 
 
 def _token_in(file: Path) -> str:
@@ -176,7 +178,6 @@ def _tls(ca: Path | None, cert: Path | None, key: Path | None) -> ssl.SSLContext
             context.load_cert_chain(cert, key, password="")
         except ssl.SSLError as error:
             fail(_wrong_pair(error, cert, key))
-    context.set_alpn_protocols(["h2"])
     return context
 
 
