@@ -61,4 +61,4 @@ class BaseClient:
 
     def _seconds(self, timeout: float | None) -> float | None:
         """The time limit of a call: its own, or the client's."""
-        return _channel.checked_timeout(timeout) or self._timeout
+        return _channel.remaining(timeout) or self._timeout

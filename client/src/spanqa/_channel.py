@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from spanqa._errors import DeadlineExceededError
 from spanqa._target import is_loopback
 
 DEFAULT_TIMEOUT_SECONDS = 30.0
@@ -37,10 +38,22 @@ _SERVICE_CONFIG = {
 
 
 def checked_timeout(timeout: float | None) -> float | None:
-    """Returns the timeout, in seconds; raises ValueError unless it is positive and finite."""
+    """Returns a client's timeout, in seconds; raises ValueError unless positive and finite."""
     if timeout is not None and not (math.isfinite(timeout) and timeout > 0):
         raise ValueError(f"timeout is {timeout}: it must be a positive number of seconds, or None")
     return timeout
+
+
+def remaining(timeout: float | None) -> float | None:
+    """Returns the timeout of one call, in seconds, which may be what is left of a longer one.
+
+    Raises:
+        DeadlineExceededError: Nothing is left.
+        ValueError: It is infinite, or not a number.
+    """
+    if timeout is not None and math.isfinite(timeout) and timeout <= 0:
+        raise DeadlineExceededError(f"the timeout had run out before the call: {timeout:g} s")
+    return checked_timeout(timeout)
 
 
 def call_metadata(metadata: Iterable[tuple[str, str | bytes]], token: str | None) -> Metadata:
