@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Annotated, Unpack
 
 import typer
-from rich.console import Console
 
-from spanqa import AnswerResult, Document, DocumentsResult, Options, __version__
+from spanqa import AnswerResult, DocumentsResult, Options, __version__
 from spanqa._inputs import OptionArguments
 from spanqa.cli import evaluation
 from spanqa.cli.connection import Connection, connected
@@ -23,12 +22,13 @@ from spanqa.cli.rendering import (
     info_lines,
     report_lines,
 )
+from spanqa.cli.terminal import print_lines, waiting
+from spanqa.cli.texts import read_documents
 from spanqa.squad import read_questions
 
 app = typer.Typer(
     help="Ask a SpanQA server questions about texts.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -86,6 +86,18 @@ def ask(
     allow_overlap: Annotated[
         bool, typer.Option("--allow-overlap", help="Let answers share characters.")
     ] = False,
+    min_probability: Annotated[
+        float,
+        typer.Option(
+            min=0.0, max=1.0, metavar="P", help="Leave out answers with a smaller probability."
+        ),
+    ] = 0.0,
+    max_answer_tokens: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="The longest answer, in tokens. Without it, the server's: 30."
+        ),
+    ] = None,
     no_answer: NoAnswer = False,
     no_answer_threshold: Threshold = 0.0,
     json: Json = False,
@@ -100,10 +112,12 @@ def ask(
         top_k=top_k,
         allow_overlap=allow_overlap,
         max_answers_per_document=per_document,
+        min_probability=min_probability,
+        max_answer_tokens=max_answer_tokens,
     )
-    documents = _read_documents(files or ["-"])
+    documents = read_documents(files or ["-"])
     result: AnswerResult | DocumentsResult
-    with service_failures(connection), connection.open() as client:
+    with service_failures(connection), connection.open() as client, waiting("waiting for answers"):
         if len(documents) == 1:
             result = client.answer(question, documents[0].text, **asdict(options))
         else:
@@ -116,9 +130,7 @@ def ask(
         if isinstance(result, AnswerResult)
         else document_lines(result, documents)
     )
-    console = Console(highlight=False)
-    for line in lines:
-        console.print(line, soft_wrap=True)
+    print_lines(lines)
 
 
 @app.command()
@@ -128,7 +140,7 @@ def info(
     json: Json = False,
 ) -> None:
     """Show the model that serves now, and the server's limits."""
-    with service_failures(connection), connection.open() as client:
+    with service_failures(connection), connection.open() as client, waiting("asking"):
         model = client.model_info()
     if json:
         typer.echo(as_json(asdict(model)))
@@ -194,6 +206,8 @@ def evaluate(
     if predictions is not None:
         with file_failures(predictions, "write"):
             predictions.write_text(evaluation.predictions_json(evaluated.outcomes))
+    if evaluated.interrupted:
+        raise typer.Exit(130)
     _exit_on_failed_questions(evaluated)
 
 
@@ -209,23 +223,3 @@ def _options(no_answer: bool, threshold: float, **options: Unpack[OptionArgument
         raise typer.BadParameter("needs --no-answer", param_hint="'--no-answer-threshold'")
     options |= {"allow_no_answer": no_answer, "no_answer_threshold": threshold}
     return Options(**options)
-
-
-def _read_documents(files: list[str]) -> list[Document]:
-    if files.count("-") > 1:
-        raise typer.BadParameter("- (standard input) may be given once", param_hint="FILE")
-    # The name of a file may not be valid UTF-8; an id must be.
-    ids = [file.encode(errors="replace").decode() for file in files]
-    return [Document(_read_text(file), id) for file, id in zip(files, ids, strict=True)]
-
-
-def _read_text(file: str) -> str:
-    where = "standard input" if file == "-" else file
-    if file == "-" and sys.stdin.isatty():
-        typer.echo("spanqa: type the text, then Ctrl-D", err=True)
-    with file_failures(where, "read"):
-        data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        fail(f"{where} is not UTF-8 at byte {error.start}: convert it, with iconv for instance")

@@ -50,11 +50,13 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """A finished run."""
+    """A run, to its end or until it was interrupted."""
 
     model: ModelInfo
     outcomes: Sequence[Outcome]
     seconds: float
+    interrupted: bool = False
+    """Whether Ctrl-C ended it; the outcomes are those until then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ async def evaluate(
     options: Options,
     concurrency: int,
 ) -> Evaluated:
-    """Asks all questions. Errors of single questions are outcomes.
+    """Asks all questions. Errors of single questions are outcomes. Ctrl-C keeps those until then.
 
     Raises:
         SpanQAError: The server does not even describe its model.
@@ -110,7 +112,12 @@ async def evaluate(
                     progress.console.print(f"{done} of {len(questions)} questions")
 
             outcomes = await ask_all(client, questions, options, concurrency, on_done)
-            return Evaluated(model, outcomes, time.perf_counter() - begin)
+        seconds = time.perf_counter() - begin
+    interrupted = len(outcomes) < len(questions)
+    if interrupted:
+        kept = f"{len(outcomes)} of {len(questions)} questions"
+        progress.console.print(f"spanqa: interrupted after {kept}; the report is of those")
+    return Evaluated(model, outcomes, seconds, interrupted)
 
 
 async def ask_all(
@@ -120,7 +127,10 @@ async def ask_all(
     concurrency: int,
     on_done: Callable[[], object],
 ) -> list[Outcome]:
-    """Runs at most ``concurrency`` calls at a time; outcomes are in the order of the questions."""
+    """Runs at most ``concurrency`` calls at a time; outcomes are in the order of the questions.
+
+    If it is cancelled, as Ctrl-C does, it returns the outcomes until then, if there are any.
+    """
     numbered = enumerate(questions)
     outcomes: dict[int, Outcome] = {}
 
@@ -129,7 +139,13 @@ async def ask_all(
             outcomes[index] = await _ask(client, question, options)
             on_done()
 
-    await asyncio.gather(*(work() for _ in range(concurrency)))
+    try:
+        await asyncio.gather(*(work() for _ in range(concurrency)))
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if not outcomes or task is None:
+            raise
+        task.uncancel()
     return [outcomes[index] for index in sorted(outcomes)]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
@@ -13,30 +12,16 @@ from rich.text import Text
 
 from spanqa._inputs import Document
 from spanqa._results import Answer, AnswerResult, DocumentsResult, ModelInfo
+from spanqa._sentences import ends_sentence, sentence_around
 from spanqa.cli.evaluation import Report
 from spanqa.cli.terminal import printable
 from spanqa.squad import Accuracy
-
-_SENTENCE_END = re.compile(r"[.!?][\"')\]\u201d\u2019\xbb]*\s+|\n\s*\n")
-_REACH = 200
 
 
 def as_json(value: dict[str, Any]) -> str:
     """JSON that standard output can encode."""
     is_unicode = (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")
     return json.dumps(value, indent=2, ensure_ascii=not is_unicode)
-
-
-def sentence_around(context: str, start: int, end: int) -> tuple[int, int]:
-    """The bounds of the sentence around ``context[start:end]``, shortened if it is very long."""
-    first = max(0, start - _REACH)
-    for match in _SENTENCE_END.finditer(context, first, start):
-        first = match.end()
-    last = min(len(context), end + _REACH)
-    closing = _SENTENCE_END.search(context, end, last)
-    if closing is not None:
-        last = closing.start() + len(closing.group().rstrip())
-    return first, last
 
 
 def answer_lines(result: AnswerResult, context: str) -> Iterator[Text]:
@@ -68,16 +53,11 @@ def _lines_of(answer: Answer, context: str, place: str) -> Iterator[Text]:
     )
     first, last = sentence_around(context, answer.start, answer.end)
     yield Text.assemble(
-        "  " if first == 0 or _ends_sentence(context, first) else "  …",
+        "  " if first == 0 or ends_sentence(context, first) else "  …",
         printable(context[first : answer.start]),
         (printable(context[answer.start : answer.end]), "bold green"),
         printable(context[answer.end : last]),
     )
-
-
-def _ends_sentence(context: str, position: int) -> bool:
-    before = context[max(0, position - _REACH) : position]
-    return any(match.end() == len(before) for match in _SENTENCE_END.finditer(before))
 
 
 def info_lines(model: ModelInfo) -> Iterator[str]:
