@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from dataclasses import asdict
-from pathlib import Path
-from typing import Annotated, Unpack
+from typing import Annotated
 
 import typer
 
-from spanqa import AnswerResult, DocumentsResult, Options, __version__
-from spanqa._inputs import OptionArguments
-from spanqa.cli import evaluation
+from spanqa import AnswerResult, DocumentsResult, __version__
 from spanqa.cli.connection import Connection, connected
-from spanqa.cli.failures import fail, file_failures, service_failures
-from spanqa.cli.rendering import (
-    answer_lines,
-    as_json,
-    document_lines,
-    info_lines,
-    report_lines,
-)
+from spanqa.cli.evaluate import evaluate
+from spanqa.cli.failures import service_failures
+from spanqa.cli.options import Json, NoAnswer, Threshold, answer_options
+from spanqa.cli.rendering import answer_lines, as_json, document_lines, info_lines
 from spanqa.cli.terminal import print_lines, waiting
 from spanqa.cli.texts import read_documents
-from spanqa.squad import read_questions
 
 app = typer.Typer(
     help="Ask a SpanQA server questions about texts.",
@@ -32,17 +23,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-NoAnswer = Annotated[
-    bool, typer.Option("--no-answer", help='Allow "no answer in this text" as a reply.')
-]
-Threshold = Annotated[
-    float,
-    typer.Option(
-        metavar="LOGITS", help='How far "no answer" must score above the best span to win.'
-    ),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def _print_version(wanted: bool) -> None:
@@ -106,7 +86,7 @@ def ask(
 
     Several files are searched together, and their answers are ranked together.
     """
-    options = _options(
+    options = answer_options(
         no_answer,
         no_answer_threshold,
         top_k=top_k,
@@ -149,77 +129,4 @@ def info(
         typer.echo(line)
 
 
-@app.command()
-@connected(timeout=evaluation.PATIENCE_SECONDS)
-def evaluate(
-    connection: Connection,
-    file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A SQuAD v1.1 or v2 file, plain, .xz or .gz.")
-    ],
-    concurrency: Annotated[
-        int,
-        typer.Option(min=1, max=4096, metavar="N", help="How many questions to ask at a time."),
-    ] = 32,
-    limit: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help="Use only the first N questions of the file."),
-    ] = None,
-    predictions: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Write the answers to this file, as {id: text}."),
-    ] = None,
-    no_answer: NoAnswer = False,
-    no_answer_threshold: Threshold = 0.0,
-    json: Json = False,
-) -> None:
-    """Ask the questions of a SQuAD file, and score the answers.
-
-    Questions that an overloaded server refuses are asked again until it answers them. Failed
-    questions are counted and score 0; the exit status is then 1.
-    """
-    options = _options(no_answer, no_answer_threshold)
-    with file_failures(file, "read"):
-        questions = read_questions(file)[:limit]
-    if predictions is not None:
-        # Check that the file can be written before all questions are asked.
-        with file_failures(predictions, "write"), predictions.open("a"):
-            pass
-    with service_failures(connection):
-        evaluated = asyncio.run(
-            evaluation.evaluate(
-                questions,
-                connection,
-                options=options,
-                concurrency=concurrency,
-            )
-        )
-    report = evaluation.summarize(evaluated)
-    if json:
-        typer.echo(as_json(asdict(report)))
-    else:
-        if report.errors:
-            missing = sum(report.errors.values())
-            line = f"{missing} of {report.questions} questions were not answered; they score 0"
-            typer.secho(line, bold=True)
-        for line in report_lines(report):
-            typer.echo(line)
-    if predictions is not None:
-        with file_failures(predictions, "write"):
-            predictions.write_text(evaluation.predictions_json(evaluated.outcomes))
-    if evaluated.interrupted:
-        raise typer.Exit(130)
-    _exit_on_failed_questions(evaluated)
-
-
-def _exit_on_failed_questions(evaluated: evaluation.Evaluated) -> None:
-    failed = [outcome for outcome in evaluated.outcomes if outcome.error is not None]
-    if failed:
-        first = failed[0]
-        fail(f"{len(failed)} questions failed; the first, {first.question.id}: {first.error}")
-
-
-def _options(no_answer: bool, threshold: float, **options: Unpack[OptionArguments]) -> Options:
-    if threshold and not no_answer:
-        raise typer.BadParameter("needs --no-answer", param_hint="'--no-answer-threshold'")
-    options |= {"allow_no_answer": no_answer, "no_answer_threshold": threshold}
-    return Options(**options)
+app.command()(evaluate)

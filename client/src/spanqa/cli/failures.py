@@ -28,14 +28,15 @@ def fail(message: str) -> NoReturn:
 
 @contextmanager
 def file_failures(path: str | PathLike[str], verb: str) -> Iterator[None]:
-    """Reports a file that cannot be read or written, or that is not a SQuAD file."""
+    """Reports a file that cannot be read or written, or that holds no questions."""
     try:
         yield
     except SquadFormatError as error:
         fail(f"{error}")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        fail(f"cannot {verb} {path}: {reason}; check the path and its permissions")
+        place = getattr(error, "filename", None) or path
+        fail(f"cannot {verb} {place}: {reason}; check the path and its permissions")
 
 
 @contextmanager

@@ -13,9 +13,9 @@ from rich.text import Text
 from spanqa._inputs import Document
 from spanqa._results import Answer, AnswerResult, DocumentsResult, ModelInfo
 from spanqa._sentences import ends_sentence, sentence_around
-from spanqa.cli.evaluation import Report
+from spanqa.cli.reports import Report
 from spanqa.cli.terminal import printable
-from spanqa.squad import Accuracy
+from spanqa.squad import Accuracy, BestThresholds
 
 
 def as_json(value: dict[str, Any]) -> str:
@@ -85,20 +85,45 @@ def limit(name: str, value: float) -> tuple[str, str]:
 def report_lines(report: Report) -> Iterator[str]:
     """The result of an evaluation, one fact on each line."""
     errors = ", ".join(f"{code} {count}" for code, count in report.errors.items())
-    latency = report.latency_seconds
     kinds = (("with answer", report.has_answer), ("without answer", report.no_answer))
+    best = report.best_thresholds
+    unlabelled = report.questions - report.scored
     yield from _table(
         ("model", f"{report.model} version {report.model_version}"),
         ("questions", report.questions),
+        *([("not labelled", unlabelled)] if unlabelled else []),
         ("answered", report.answered),
         ("errors", errors or "0"),
-        ("exact match", f"{report.exact_match:.2f}"),
-        ("F1", f"{report.f1:.2f}"),
+        *(
+            [
+                ("exact match", _number(report.exact_match, 2)),
+                ("F1", f"{_number(report.f1, 2)}{_unit(report)}"),
+            ]
+            if report.scored
+            else []
+        ),
         *((label, _accuracy(kind)) for label, kind in kinds if kind is not None),
+        *(_threshold_rows(best) if best else ()),
         ("answers/s", f"{report.answers_per_second:.2f}"),
-        ("latency", "  ".join(f"{k} {v * 1e3:.1f} ms" for k, v in latency.items()) or "unknown"),
+        ("latency", latencies(report)),
         ("mean probability", _number(report.mean_probability, 4)),
     )
+
+
+def latencies(report: Report) -> str:
+    """The latencies of a run, in milliseconds."""
+    return (
+        "  ".join(f"{k} {v * 1e3:.1f} ms" for k, v in report.latency_seconds.items()) or "unknown"
+    )
+
+
+def _unit(report: Report) -> str:
+    return "  by characters" if report.unit == "characters" else ""
+
+
+def _threshold_rows(best: BestThresholds) -> Iterator[tuple[str, str]]:
+    yield "best exact match", f"{best.exact_match:.2f}  at threshold {best.exact_match_threshold:g}"
+    yield "best F1", f"{best.f1:.2f}  at threshold {best.f1_threshold:g}"
 
 
 def _accuracy(kind: Accuracy) -> str:
