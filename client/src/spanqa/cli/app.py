@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from spanqa import AnswerResult, DocumentsResult, __version__
+from spanqa.cli.compare import compare_command
 from spanqa.cli.connection import Connection, connected
 from spanqa.cli.evaluate import evaluate
 from spanqa.cli.failures import service_failures
@@ -130,3 +131,4 @@ def info(
 
 
 app.command()(evaluate)
+app.command("compare")(compare_command)

@@ -51,7 +51,7 @@ class Connection:
 
 
 def connected(
-    timeout: float = DEFAULT_TIMEOUT_SECONDS,
+    timeout: float = DEFAULT_TIMEOUT_SECONDS, *, with_target: bool = True
 ) -> Callable[[Callable[Concatenate[Connection, _Rest], None]], Callable[_Rest, None]]:
     """Gives a command the options of a connection, which becomes its first argument.
 
@@ -59,6 +59,7 @@ def connected(
 
     Args:
         timeout: The default of ``--timeout``, in seconds.
+        with_target: Whether to give it ``--target``; else the command says where it connects.
     """
 
     def decorate(
@@ -67,6 +68,8 @@ def connected(
         signature = inspect.signature(command, eval_str=True)
         options = dict(inspect.signature(connection_of, eval_str=True).parameters)
         options["timeout"] = options["timeout"].replace(default=timeout)
+        if not with_target:
+            del options["target"]
 
         @wraps(command)
         def run(*args: _Rest.args, **kwargs: _Rest.kwargs) -> None:

@@ -23,6 +23,7 @@ from spanqa.squad.scoring import (
     normalize_answer,
     score,
     score_all,
+    unit_for,
 )
 from spanqa.squad.thresholds import BestThresholds, best_thresholds
 
@@ -44,4 +45,5 @@ __all__ = [
     "read_training_questions",
     "score",
     "score_all",
+    "unit_for",
 ]
