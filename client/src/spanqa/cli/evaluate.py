@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -113,6 +114,8 @@ def read(files: Sequence[Path]) -> list[Question]:
     """The questions of the files; prints what was unusual in them."""
     if files.count(Path("-")) > 1:
         raise typer.BadParameter("- (standard input) may be given once", param_hint="FILE")
+    if Path("-") in files and sys.stdin.isatty():
+        typer.echo("spanqa: type or paste the questions, then Ctrl-D", err=True)
     with file_failures(", ".join(map(str, files)), "read"):
         dataset = read_dataset(files)
     for notice in dataset.notices:

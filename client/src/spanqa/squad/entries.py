@@ -100,7 +100,7 @@ class EntryReader:
     def _text(self, value: object, name: str, place: str) -> str:
         if not isinstance(value, str):
             raise SquadFormatError(f"{place}{name} is not a string; {REMEDY}")
-        if _LONE_SURROGATE.search(value) is None:
+        if value.isascii() or _LONE_SURROGATE.search(value) is None:
             return value
         self._found[
             "{count} texts hold half of a character (a lone surrogate), which is read as U+FFFD"

@@ -108,7 +108,7 @@ def _parsed(text: str, name: str) -> Iterator[tuple[object, str]]:
     except (ValueError, RecursionError) as error:
         if _starts_with_json_line(text):
             return _json_lines(text, name)
-        if not text.lstrip().startswith(("{", "[", '"')):
+        if not text.lstrip().startswith(("{", "[")):
             rows = csv_rows(text, name)
             if rows is not None:
                 return _rows(rows, name)

@@ -26,6 +26,7 @@ Unit = Literal["words", "characters"]
 
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 _WITHOUT_PUNCTUATION = str.maketrans("", "", string.punctuation)
+_MORE_PUNCTUATION = string.punctuation + "～"  # the wave is a sign of mathematics in Unicode
 # Han with its extensions, the iteration mark, kana, and their half-width and full-width forms.
 _CHARACTER = (
     "[\u3005-\u3007\u3040-\u30ff\u3105-\u312f\u31a0-\u31bf\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
@@ -125,7 +126,7 @@ def tokens(text: str, unit: Unit) -> list[str]:
 
 
 def _is_no_punctuation(character: str) -> bool:
-    return character not in string.punctuation and unicodedata.category(character)[0] != "P"
+    return character not in _MORE_PUNCTUATION and unicodedata.category(character)[0] != "P"
 
 
 def exact_match(prediction: str, golds: Iterable[str], unit: Unit = "words") -> float:

@@ -86,6 +86,22 @@ FORMATS: dict[str, object] = {
             "qas": [{"query_id": "5733be", "query_text": "Who?", "answers": ["Ada", "1843"]}],
         }
     ],
+    "SOQAL": {
+        "data": [{"title": "Ada", "paragraphs": [{"context": CONTEXT, "qas": QAS}]}],
+        "version": "1.1",
+    },
+    "cdQA": {
+        "version": "v1.1",
+        "data": [
+            {
+                "title": "Ada",
+                "paragraphs": [
+                    {"context": "Not annotated.", "qas": []},
+                    {"context": CONTEXT, "qas": [{"question": "Who?", "answers": SPANS}]},
+                ],
+            }
+        ],
+    },
     "DRCD": {
         "version": "1.3",
         "data": [
@@ -153,6 +169,9 @@ FORMATS: dict[str, object] = {
         *("5733be", CONTEXT, "Who?", "['Ada', '1843']", "[0, 32]"),
     ),
     "CSV with semicolons": csv_of(HEADER.replace(",", ";"), *CELLS, str(HF_ANSWERS), delimiter=";"),
+    "CSV of pandas with an index, all in quotation marks": csv_of(
+        '"","id","title","context","question","answers"', "0", *CELLS, str(HF_ANSWERS)
+    ),
     "TSV": csv_of(HEADER.replace(",", "\t"), *CELLS, str(HF_ANSWERS), delimiter="\t"),
 }
 
@@ -162,7 +181,7 @@ FORMATS: dict[str, object] = {
 def test_a_format(tmp_path: Path, read: Reader, name: str) -> None:
     (question,) = read(written(tmp_path / "file", FORMATS[name]))
     assert question == Question(
-        "5733be",
+        "question-1" if name == "cdQA" else "5733be",
         "Who?",
         CONTEXT,
         ("Ada", "1843"),

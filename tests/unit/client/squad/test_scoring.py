@@ -96,6 +96,7 @@ def test_both_kinds_of_questions_are_scored_apart_and_together() -> None:
         ("北京", "北京大学", 0, 2 / 3),
         ("《北京大学》。", "北京大学", 1, 1),
         ("北京 大学", "北京大学", 1, 1),
+        ("1～2·个", "12个", 1, 1),
         ("东京", "北京", 0, 0.5),
         ("上海", "北京", 0, 0),
         # A word in another script counts as one, and articles stay.
