@@ -9,7 +9,7 @@ from typing import Any
 
 import grpc
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spanqa.cli.comparison import Side, compare
@@ -169,6 +169,7 @@ def test_both_servers_are_tried_before_one_is_asked(
 TEXT = st.sampled_from(["Ada", "Ada Lovelace", "", None])
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(TEXT, TEXT), min_size=2))
 def test_the_mean_change_is_the_difference_of_the_scores(
     said: list[tuple[str | None, str | None]],

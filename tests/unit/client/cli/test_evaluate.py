@@ -5,9 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import math
-import signal
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +15,7 @@ from typer.testing import Result
 
 from spanqa.v1 import question_answering_pb2 as pb
 from unit.client.cli.commands import fails, run
-from unit.client.fake_service import FakeService, first_word, first_word_of, until_gone
+from unit.client.fake_service import FakeService, first_word_of
 
 ROWS: list[dict[str, Any]] = [
     {"id": 1, "question": "Who?", "context": "Ada did.", "answers": {"text": ["Ada"]}},
@@ -226,36 +223,3 @@ def test_files_that_cannot_be_written(service: FakeService, v2: str, option: str
     result = run("evaluate", v2, "--no-answer", option, nowhere, target=service.target)
     fails(result, f"cannot write {nowhere}: No such file")
     assert service.requests == []
-
-
-def test_control_c_keeps_what_was_answered(service: FakeService, tmp_path: Path) -> None:
-    def answer(request: pb.AnswerRequest, context: grpc.ServicerContext) -> pb.AnswerResponse:
-        if request.context.startswith("Bob"):
-            hanging.append(request)
-            service.asked.set()
-            until_gone(context)
-        return first_word(request, context)
-
-    hanging: list[pb.AnswerRequest] = []
-    service.answer = answer
-    file, predictions = written(tmp_path / "x.json", ROWS), tmp_path / "predictions.json"
-    restore = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-    command = ["evaluate", file, "--concurrency", "1", "--predictions", str(predictions)]
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-c", f"{restore}; from spanqa.cli import main; main()"),
-            *(*command, "--target", service.target),
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    while not hanging:
-        assert service.asked.wait(timeout=60)
-        service.asked.clear()
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
-    assert json.loads(predictions.read_text()) == {"1": "Ada"}
-    assert "exact match       100.00" in out
-    assert err.splitlines()[-1] == "spanqa: interrupted: the report has 1 of 2 questions"

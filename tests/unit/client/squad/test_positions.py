@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spanqa.squad import (
@@ -176,6 +176,7 @@ def test_only_training_may_have_an_id_more_than_once(tmp_path: Path) -> None:
 LETTERS = st.text(alphabet="ab 🎉é", max_size=200)
 
 
+@settings(deadline=None)
 @given(context=LETTERS, text=LETTERS, start=st.integers(-50, 300) | st.none())
 def test_what_is_placed_lies_there(context: str, text: str, start: int | None) -> None:
     gold = Gold(text, start, "")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spanqa.squad import Question, best_thresholds, score_all
@@ -20,6 +20,7 @@ MEASURED = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(MEASURED)
 def test_no_threshold_is_better(measured: list[tuple[Question, str | None, float]]) -> None:
     def scores(threshold: float) -> tuple[float, float]:
