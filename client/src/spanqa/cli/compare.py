@@ -41,7 +41,7 @@ from spanqa.squad import Question
 
 
 def _side(name: str) -> typer.models.ArgumentInfo:
-    help = f"{name}: the address of a server, or a file with answers from evaluate --predictions."
+    help = "The address of a server, or a file with answers from evaluate --predictions."
     argument: typer.models.ArgumentInfo = typer.Argument(metavar=name, help=help)
     return argument
 

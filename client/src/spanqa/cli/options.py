@@ -24,7 +24,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Questions = Annotated[
     list[Path],
     typer.Argument(
-        metavar="FILE...",
+        metavar="FILE",
         help="Questions with their texts: SQuAD, MRQA, or rows as JSON, JSON lines, CSV or "
         "Parquet, packed or not; - is standard input.",
     ),
