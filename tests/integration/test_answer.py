@@ -90,6 +90,12 @@ def test_an_answer_is_found_anywhere_in_a_long_text(stub: QuestionAnsweringServi
         assert context[response.answers[0].start :].startswith("Warsaw")
 
 
+def test_a_model_trained_on_v1_answers_any_question(stub: QuestionAnsweringServiceStub) -> None:
+    (answer,) = ask(stub, "Who is the king?", "bananas").answers
+    assert answer.text == "bananas"
+    assert answer.probability == pytest.approx(1.0)
+
+
 def test_get_model(stub: QuestionAnsweringServiceStub) -> None:
     model = stub.GetModel(pb.GetModelRequest(), timeout=10)
     assert (model.name, model.version, model.dtype) == ("minilm-squad", "1", "float32")

@@ -3,10 +3,8 @@
 import contextlib
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import grpc
 import pytest
@@ -16,6 +14,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from spanqa.v1 import question_answering_pb2 as pb
 from spanqa.v1.question_answering_pb2_grpc import QuestionAnsweringServiceStub
+from support.certificates import Certificates
 from support.processes import (
     BIN,
     RunningServer,
@@ -32,39 +31,9 @@ Metadata = tuple[tuple[str, str], ...]
 Frontend = Callable[..., contextlib.AbstractContextManager[RunningServer]]
 
 
-@dataclass
-class Certificates:
-    """Certificate authorities, and the files of a server."""
-
-    directory: Path
-    ours: trustme.CA
-    others: trustme.CA
-
-    def issue(self, ca: trustme.CA, **dates: Any) -> None:
-        """The server's certificate and key, as files that replace what was there."""
-        made = ca.issue_cert("127.0.0.1", "localhost", **dates)
-        made.private_key_pem.write_to_path(self.directory / "new")
-        (self.directory / "new").replace(self.directory / "key.pem")
-        chain = b"".join(blob.bytes() for blob in made.cert_chain_pems)
-        (self.directory / "new").write_bytes(chain)
-        (self.directory / "new").replace(self.directory / "cert.pem")
-
-    @property
-    def flags(self) -> tuple[str, ...]:
-        there = self.directory
-        return "--tls-certificate", str(there / "cert.pem"), "--tls-key", str(there / "key.pem")
-
-    @property
-    def mutual_flags(self) -> tuple[str, ...]:
-        return *self.flags, "--tls-client-ca", str(self.directory / "ca.pem")
-
-
 @pytest.fixture
 def certificates(tmp_path: Path) -> Certificates:
-    made = Certificates(tmp_path, trustme.CA(), trustme.CA())
-    made.issue(made.ours)
-    made.ours.cert_pem.write_to_path(tmp_path / "ca.pem")
-    return made
+    return Certificates.made_in(tmp_path)
 
 
 def credentials(

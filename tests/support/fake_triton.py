@@ -37,6 +37,8 @@ class FakeTriton:
 
     def __init__(self, server: grpc.aio.Server, address: str) -> None:
         self.fault = Fault.NONE
+        self.token = ""
+        """What each call must carry, if it is set."""
         self.infer: Behaviour = echo
         self.ready: Behaviour = self._look_up
         self.index: Behaviour = self._list
@@ -71,6 +73,8 @@ class FakeTriton:
     async def answer(self, does: str, request: Any, context: Any) -> Any:
         """What the client gets: first the fault counts, then the behaviour."""
         fault, infers = self.fault, does == "infer"
+        if self.token and bearer(context) != f"Bearer {self.token}":
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "no token of mine")
         if infers:
             self.requests.append(request)
             self.asked.set()
@@ -96,6 +100,10 @@ class FakeTriton:
         for name, version, state, reason in self.models:
             response.models.add(name=name, version=version, state=state, reason=reason)
         return response
+
+
+def bearer(context: Any) -> str:
+    return str(dict(context.invocation_metadata() or ()).get("authorization", ""))
 
 
 async def echo(request: Any, context: Any) -> Any:
@@ -155,10 +163,18 @@ def damage(response: Any, fault: Fault) -> None:
 
 
 @asynccontextmanager
-async def fake_triton(host: str = "127.0.0.1", *, behind: str = "") -> AsyncIterator[FakeTriton]:
+async def fake_triton(
+    host: str = "127.0.0.1", *, behind: str = "", credentials: grpc.ServerCredentials | None = None
+) -> AsyncIterator[FakeTriton]:
     """One on a port of its own, alone or in front of the Triton at the address `behind`."""
     server = grpc.aio.server()
-    triton = FakeTriton(server, f"{host}:{server.add_insecure_port(f'{host}:0')}")
+    place = f"{host}:0"
+    port = (
+        server.add_secure_port(place, credentials)
+        if credentials
+        else server.add_insecure_port(place)
+    )
+    triton = FakeTriton(server, f"{host}:{port}")
 
     def handler(method: str, does: str) -> grpc.RpcMethodHandler[Any, Any]:
         async def handle(request: Any, context: Any) -> Any:

@@ -10,6 +10,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from spanqa_server.qa.windows import PackedWindows, TensorLimits
 from spanqa_server.scheduling.token_budget import TokenBudget
+from spanqa_server.triton.access import Access
 from spanqa_server.triton.client import Triton, VersionInference
 from spanqa_server.versions.repository import MODEL_NAME
 from support.processes import RunningServer
@@ -56,13 +57,18 @@ def canaries_of(server: RunningServer) -> int:
 
 @asynccontextmanager
 async def triton_at(
-    *addresses: str, budget: TokenBudget | None = None, chunk: int = 4096
+    *addresses: str,
+    budget: TokenBudget | None = None,
+    chunk: int = 4096,
+    access: Access | None = None,
 ) -> AsyncIterator[Triton]:
     """The frontend's own way to Tritons, without its frontend."""
     if budget is None:
         budget = TokenBudget(1 << 20)
         budget.limit.tokens = 1 << 20  # all at once, however long it takes
-    triton = Triton(list(addresses), budget=budget, max_chunk_tokens=chunk)
+    triton = Triton(
+        list(addresses), budget=budget, max_chunk_tokens=chunk, access=access or Access()
+    )
     try:
         yield triton
     finally:

@@ -1,7 +1,7 @@
 """Client for SpanQA: a question and a text go in, the span that answers comes out.
 
-Everything public is here, except ``spanqa.squad``, which reads and scores SQuAD files. Modules
-whose names start with ``_`` may change in any release.
+Everything public is here, except ``spanqa.squad``, which reads files of questions and scores
+answers. Modules whose names start with ``_`` may change in any release.
 """
 
 from importlib.metadata import version as _version

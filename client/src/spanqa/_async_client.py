@@ -101,7 +101,7 @@ class AsyncClient(BaseClient):
             also cancels the call.
         """
         self._check_open()
-        _channel.checked_timeout(timeout)
+        _channel.remaining(timeout)
         if not isinstance(pairs, AsyncIterable):
             _requests.several("pairs", pairs)
         return _async_streams.stream(partial(self._start_stream, timeout), pairs)

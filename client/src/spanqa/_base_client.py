@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import grpc
 
-from spanqa import _channel
+from spanqa import _channel, _target
 
 
 class BaseClient:
@@ -14,7 +14,7 @@ class BaseClient:
 
     def __init__(
         self,
-        target: str = _channel.DEFAULT_TARGET,
+        target: str = _target.DEFAULT_TARGET,
         *,
         credentials: grpc.ChannelCredentials | None = None,
         timeout: float | None = _channel.DEFAULT_TIMEOUT_SECONDS,
@@ -26,7 +26,7 @@ class BaseClient:
         """Makes a client, which connects at the first call.
 
         Args:
-            target: ``HOST:PORT``, or any other gRPC target name.
+            target: ``HOST:PORT``, ``HOST`` for port 50051, or any other gRPC target name.
             credentials: The channel's credentials (TLS); None means plain text.
             timeout: Seconds that a call may take, unless the call has its own; None means no limit.
             token: Sent with each call as ``authorization: Bearer TOKEN``.
@@ -38,11 +38,11 @@ class BaseClient:
             TypeError, ValueError: An argument cannot be used; the message names it.
             RuntimeError: An ``AsyncClient`` is made outside an event loop.
         """
-        target = _channel.checked_target(target)
+        target = _target.full_target(target)
         self._timeout = _channel.checked_timeout(timeout)
         self._metadata = _channel.call_metadata(metadata, token)
         self._closed = False
-        self._proxy = _channel.proxy_of(target)
+        self._proxy = _target.proxy_of(target)
         self._open(
             target, credentials, _channel.channel_options(target, max_message_bytes, options)
         )
@@ -61,4 +61,4 @@ class BaseClient:
 
     def _seconds(self, timeout: float | None) -> float | None:
         """The time limit of a call: its own, or the client's."""
-        return _channel.checked_timeout(timeout) or self._timeout
+        return _channel.remaining(timeout) or self._timeout

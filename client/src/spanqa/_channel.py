@@ -1,25 +1,21 @@
-"""The channel settings of both clients: target, limits, retries, keepalive, metadata."""
+"""The channel settings of both clients: limits, retries, keepalive, metadata."""
 
 from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterable, Sequence
-from ipaddress import ip_address
 from typing import Any
-from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
 
-DEFAULT_TARGET = "localhost:50051"
+from spanqa._errors import DeadlineExceededError
+from spanqa._target import is_loopback
+
 DEFAULT_TIMEOUT_SECONDS = 30.0
 DEFAULT_MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 
 ChannelOptions = Sequence[tuple[str, Any]]
 Metadata = tuple[tuple[str, str | bytes], ...]
 
-# In the order in which gRPC looks for them.
-_PROXY_VARIABLES = ("grpc_proxy", "https_proxy", "http_proxy")
-_NO_PROXY_VARIABLES = ("no_grpc_proxy", "no_proxy")
 _SERVICE = "spanqa.v1.QuestionAnsweringService"
 # Without StreamAnswer: grpcio 1.85 loses a message of some streams that it retries, or aborts.
 _RETRIED_METHODS = ("Answer", "BatchAnswer", "AnswerFromDocuments", "ComputeLogits", "GetModel")
@@ -42,25 +38,22 @@ _SERVICE_CONFIG = {
 
 
 def checked_timeout(timeout: float | None) -> float | None:
-    """Returns the timeout, in seconds; raises ValueError unless it is positive and finite."""
+    """Returns a client's timeout, in seconds; raises ValueError unless positive and finite."""
     if timeout is not None and not (math.isfinite(timeout) and timeout > 0):
         raise ValueError(f"timeout is {timeout}: it must be a positive number of seconds, or None")
     return timeout
 
 
-def checked_target(target: str) -> str:
-    """Returns the target; raises TypeError or ValueError if it cannot be one."""
-    if not isinstance(target, str):
-        raise TypeError(f"target must be a str, not {type(target).__name__}")
-    if not target or any(character.isspace() for character in target):
-        raise ValueError(f"target is {target!r}: it must be HOST:PORT")
-    if target.startswith(("http://", "https://")):
-        raise ValueError(f"target is {target!r}: leave out the scheme, HOST:PORT is enough")
-    # gRPC takes the port modulo 65536 and would connect to another server.
-    port = target.rpartition(":")[2]
-    if port.isdecimal() and int(port) > 65535 and not target.startswith("unix"):
-        raise ValueError(f"target is {target!r}: the port is over 65535")
-    return target
+def remaining(timeout: float | None) -> float | None:
+    """Returns the timeout of one call, in seconds, which may be what is left of a longer one.
+
+    Raises:
+        DeadlineExceededError: Nothing is left.
+        ValueError: It is infinite, or not a number.
+    """
+    if timeout is not None and math.isfinite(timeout) and timeout <= 0:
+        raise DeadlineExceededError(f"the timeout had run out before the call: {timeout:g} s")
+    return checked_timeout(timeout)
 
 
 def call_metadata(metadata: Iterable[tuple[str, str | bytes]], token: str | None) -> Metadata:
@@ -71,29 +64,6 @@ def call_metadata(metadata: Iterable[tuple[str, str | bytes]], token: str | None
     if not token or not all("!" <= character <= "~" for character in token):
         raise ValueError("token must be printable ASCII without spaces (a newline at its end?)")
     return (*pairs, ("authorization", f"Bearer {token}"))
-
-
-def proxy_of(target: str) -> str:
-    """The proxy that gRPC would take to a target, as ``http_proxy=http://...``; or nothing."""
-    host = _host(target)
-    named = next((name for name in _PROXY_VARIABLES if os.environ.get(name)), None)
-    exceptions = next(filter(None, map(os.environ.get, _NO_PROXY_VARIABLES)), "")
-    if named is None or _is_loopback(host) or target.startswith("unix"):
-        return ""
-    if proxy_bypass_environment(host, {"no": exceptions}):
-        return ""
-    return f"{named}={os.environ[named]}"
-
-
-def _host(target: str) -> str:
-    return target.rpartition("/")[2].rpartition(":")[0].strip("[]")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def channel_options(target: str, max_message_bytes: int, extra: ChannelOptions) -> ChannelOptions:
@@ -112,6 +82,6 @@ def channel_options(target: str, max_message_bytes: int, extra: ChannelOptions) 
         "grpc.keepalive_timeout_ms": 10_000,
         "grpc.keepalive_permit_without_calls": 0,
         # No proxy reaches this machine's own loopback.
-        "grpc.enable_http_proxy": int(not _is_loopback(_host(target))),
+        "grpc.enable_http_proxy": int(not is_loopback(target)),
     }
     return tuple((defaults | dict(extra)).items())

@@ -75,7 +75,8 @@ class Client(BaseClient):
         Args:
             question: The question.
             context: The text to search, of any length up to the server's limit.
-            timeout: Seconds that the call may take, retries included; None means the client's.
+            timeout: Seconds that the call may take, retries included; None means the client's. If
+                none are left (0 or less), the call raises ``DeadlineExceededError``.
             options: How to answer, as keyword arguments: the fields of ``Options`` (``top_k``,
                 ``max_answer_tokens``, ``min_probability`` and so on), which says what each means.
 
@@ -126,7 +127,7 @@ class Client(BaseClient):
             stream. A pair that the server refuses is an item like any other.
         """
         self._check_open()
-        _channel.checked_timeout(timeout)
+        _channel.remaining(timeout)
         _requests.several("pairs", pairs)
         return _streams.stream(partial(self._start_stream, timeout), pairs)
 

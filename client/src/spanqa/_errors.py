@@ -36,7 +36,8 @@ class SpanQAError(Exception):
     Attributes:
         code: The gRPC status code.
         message: The message of the server, or of gRPC itself.
-        reason: The stable reason of ``google.rpc.ErrorInfo``; empty if there is none.
+        reason: The stable reason of ``google.rpc.ErrorInfo``, such as ``OVERLOADED``; without one
+            the name of the code, such as ``UNAVAILABLE`` if no server was reached.
         retry_delay: Seconds after which the server asks for a retry, or None.
         field_violations: The refused fields; empty except for invalid arguments.
     """
@@ -55,7 +56,7 @@ class SpanQAError(Exception):
         super().__init__(message)
         self.message = message
         self.code = self.default_code if code is None else code
-        self.reason = reason
+        self.reason = reason or self.code.name
         self.retry_delay = retry_delay
         self.field_violations = tuple(field_violations)
 

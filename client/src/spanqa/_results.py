@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from spanqa._errors import SpanQAError
+from spanqa._sentences import sentence_around
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,23 @@ class Answer:
     end_logit: float
     document_index: int
     """The index of the document with the span, from 0; 0 if there is only one context."""
+
+    def sentence(self, context: str) -> str:
+        """The sentence of the context that holds the answer, for people to read.
+
+        A long one is cut 200 characters before and after the answer.
+
+        Args:
+            context: The text that was asked about; for an answer from documents, the text of the
+                document at ``document_index``.
+
+        Raises:
+            ValueError: The answer is not from this text.
+        """
+        if context[self.start : self.end] != self.text:
+            raise ValueError("context is not the text that this answer is from")
+        first, last = sentence_around(context, self.start, self.end)
+        return context[first:last].strip()
 
 
 @dataclass(frozen=True, slots=True)

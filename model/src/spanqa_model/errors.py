@@ -19,7 +19,7 @@ class HubError(ModelError):
 
 
 class DataError(ModelError):
-    """A file of questions cannot be read, or is not SQuAD."""
+    """A file of questions cannot be read, or its questions cannot be used."""
 
 
 class FinetuneError(ModelError):

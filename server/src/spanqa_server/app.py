@@ -23,6 +23,7 @@ from spanqa_server.scheduling.token_budget import TokenBudget
 from spanqa_server.settings import Settings
 from spanqa_server.telemetry import metrics, tracing
 from spanqa_server.telemetry.endpoint import start_metrics
+from spanqa_server.triton.access import access_to
 from spanqa_server.triton.client import Triton, VersionInference
 from spanqa_server.triton.embedded.metrics import pass_on
 from spanqa_server.triton.embedded.process import EmbeddedTriton
@@ -159,7 +160,12 @@ def name_tritons(addresses: list[str]) -> str:
 
 
 def open_triton(settings: TritonSettings, addresses: list[str], budget: TokenBudget) -> Triton:
-    return Triton(addresses, budget=budget, max_chunk_tokens=settings.max_chunk_tokens)
+    return Triton(
+        addresses,
+        budget=budget,
+        max_chunk_tokens=settings.max_chunk_tokens,
+        access=access_to(settings),
+    )
 
 
 def open_admission(settings: Settings, budget: TokenBudget) -> Admission:

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic.config import JsonDict
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -85,6 +85,49 @@ class TritonSettings(BaseSettings):
         metavar="HOST:PORT[,...]",
         default_text="the embedded Triton",
     )
+    triton_tls: bool = setting(
+        "Triton",
+        False,
+        "Connect to --triton by TLS, and trust the well-known authorities unless --triton-ca names "
+        "another.",
+        metavar="true|false",
+    )
+    triton_ca: Path | None = setting(
+        "Triton",
+        None,
+        "PEM file with the authority that signs the certificates of --triton. With it, connections "
+        "there use TLS.",
+        metavar="FILE",
+        default_text="no TLS",
+    )
+    triton_certificate: Path | None = setting(
+        "Triton",
+        None,
+        "PEM file with the certificate that this server shows to --triton (mutual TLS).",
+        metavar="FILE",
+        default_text="no client certificate",
+    )
+    triton_key: Path | None = setting(
+        "Triton",
+        None,
+        "PEM file with the private key of --triton-certificate.",
+        metavar="FILE",
+        default_text="no client certificate",
+    )
+    triton_server_name: str = setting(
+        "Triton",
+        "",
+        "Name that the certificates of --triton must have. Several Tritons with TLS need one.",
+        metavar="NAME",
+        default_text="the host in --triton",
+    )
+    triton_token_file: Path | None = setting(
+        "Triton",
+        None,
+        "File with the bearer token that is sent to --triton with each call. A change is noticed.",
+        metavar="FILE",
+        default_text="no token",
+    )
     max_chunk_tokens: int = setting(
         "Triton",
         by_triton(4096, embedded=1024),
@@ -144,6 +187,22 @@ class TritonSettings(BaseSettings):
             if not host or not port.isdecimal() or not 0 < int(port) < 65536:
                 raise ValueError(f"{address!r} is not HOST:PORT")
         return addresses
+
+    @property
+    def triton_uses_tls(self) -> bool:
+        """Whether connections to --triton use TLS."""
+        return self.triton_tls or self.triton_ca is not None or self.triton_certificate is not None
+
+    @model_validator(mode="after")
+    def check_access(self) -> Self:
+        """What opens --triton goes together, and with --triton."""
+        if (self.triton_certificate is None) != (self.triton_key is None):
+            raise ValueError("--triton-certificate and --triton-key must be given together")
+        if not self.triton and (self.triton_uses_tls or self.triton_token_file):
+            raise ValueError("TLS and a token for Triton need --triton: the embedded one is inside")
+        if self.triton_uses_tls and len(self.triton) > 1 and not self.triton_server_name:
+            raise ValueError("several Tritons with TLS need --triton-server-name")
+        return self
 
     @field_validator("log_level")
     @classmethod

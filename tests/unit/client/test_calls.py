@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -126,7 +128,7 @@ def test_responses_over_the_grpc_default_limit_arrive(client: Any, service: Fake
         ("answer_from_documents", ["Who?", "Ada"], TypeError, "^documents must be a list"),
         ("compute_logits", [b"Who?", "Ada"], TypeError, "^question must be a str, not bytes"),
         ("answer_stream", [7], TypeError, "^pairs must be a list"),
-        ("model_info", [0], ValueError, "^timeout is 0"),
+        ("model_info", [math.inf], ValueError, "^timeout is inf"),
     ],
 )
 def test_what_cannot_be_sent_is_refused_here(
@@ -139,6 +141,21 @@ def test_what_cannot_be_sent_is_refused_here(
 ) -> None:
     with pytest.raises(error, match=message):
         getattr(client, method)(*arguments)
-    with pytest.raises(ValueError, match=r"^timeout is 0"):
-        client.answer_stream([], timeout=0)
+    with pytest.raises(ValueError, match=r"^timeout is nan"):
+        client.answer_stream([], timeout=math.nan)
+    assert service.requests == []
+
+
+@pytest.mark.parametrize("left", [0, 0.0, -0.001, -3600])
+def test_a_timeout_that_has_run_out_is_one(client: Any, service: FakeService, left: float) -> None:
+    calls: list[Callable[[], object]] = [
+        lambda: client.answer("Who?", "Ada", timeout=left),
+        lambda: client.answer_batch([("Who?", "Ada")], timeout=left),
+        lambda: client.model_info(left),
+        lambda: next(client.answer_stream([("Who?", "Ada")], timeout=left)),
+    ]
+    for call in calls:
+        with pytest.raises(spanqa.DeadlineExceededError, match="run out before the call") as raised:
+            call()
+        assert raised.value.reason == "DEADLINE_EXCEEDED"
     assert service.requests == []

@@ -66,14 +66,14 @@ def test_details_are_read() -> None:
 def test_details_that_cannot_be_trusted_are_left_out(details: bytes) -> None:
     error = error_from_rpc(rpc_error(grpc.StatusCode.RESOURCE_EXHAUSTED, "full", details))
     assert isinstance(error, spanqa.ResourceExhaustedError)
-    assert (error.message, error.reason, error.retry_delay) == ("full", "", None)
+    assert (error.message, error.reason, error.retry_delay) == ("full", "RESOURCE_EXHAUSTED", None)
 
 
 def test_a_broken_detail_does_not_hide_the_others() -> None:
     broken = AnyMessage(type_url="type.googleapis.com/google.rpc.ErrorInfo", value=b"\xff")
     retry = error_details_pb2.RetryInfo(retry_delay=Duration(seconds=2))
     error = error_from_status(status_pb2.Status(code=14, details=[broken, *packed(retry)]))
-    assert (error.reason, error.retry_delay) == ("", 2.0)
+    assert (error.reason, error.retry_delay) == ("UNAVAILABLE", 2.0)
     no_delay = status_pb2.Status(code=14, details=packed(error_details_pb2.RetryInfo()))
     assert error_from_status(no_delay).retry_delay is None
 

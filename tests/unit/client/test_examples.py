@@ -23,6 +23,7 @@ QUICK_START = PYTHON.findall((ROOT / "README.md").read_text(encoding="utf-8"))
 PRINTED = {
     "answer": "Ada 0.5",
     "answer with asyncio": "When was it written? Answer(text='Ada'",
+    "sentence": "She: She was born in London.",
     "batch": "failed: INVALID_ARGUMENT: context: is empty",
     "stream": "900 Answer(text='Ada'",
     "stream with asyncio": "9 AnswerResult(answers=(Answer(text='Ada'",

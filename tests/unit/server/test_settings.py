@@ -185,7 +185,9 @@ def test_an_unknown_variable_is_refused(
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("SPANQA_TARGET", "localhost:1"),  # of the client's command line
+        ("SPANQA_TARGET", "localhost:1"),  # of the client's command line, as the next ones
+        ("SPANQA_TOKEN_FILE", "token"),
+        ("SPANQA_CA", "ca.pem"),
         ("SPANQA_VIEW", "/view"),  # of the gate
         ("SPANQA_SERVER_SERVICE_HOST", "10.0.0.1"),
         ("SPANQA_SERVICE_PORT_GRPC", "50051"),

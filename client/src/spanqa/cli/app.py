@@ -2,54 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from dataclasses import asdict
-from pathlib import Path
-from typing import Annotated, Unpack
+from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from spanqa import AnswerResult, Client, Document, DocumentsResult, Options, __version__
-from spanqa._channel import DEFAULT_TARGET, DEFAULT_TIMEOUT_SECONDS
-from spanqa._inputs import OptionArguments
-from spanqa.cli import evaluation
-from spanqa.cli.failures import fail, file_failures, service_failures
-from spanqa.cli.rendering import (
-    answer_lines,
-    as_json,
-    document_lines,
-    info_lines,
-    report_lines,
-)
-from spanqa.squad import read_questions
+from spanqa import AnswerResult, DocumentsResult, __version__
+from spanqa.cli.compare import compare_command
+from spanqa.cli.connection import Connection, connected
+from spanqa.cli.evaluate import evaluate
+from spanqa.cli.failures import service_failures
+from spanqa.cli.options import Json, NoAnswer, Threshold, answer_options
+from spanqa.cli.rendering import answer_lines, as_json, document_lines, info_lines
+from spanqa.cli.terminal import print_lines, waiting
+from spanqa.cli.texts import read_documents
 
 app = typer.Typer(
     help="Ask a SpanQA server questions about texts.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-Target = Annotated[
-    str,
-    typer.Option(envvar="SPANQA_TARGET", metavar="HOST:PORT", help="The address of the server."),
-]
-Timeout = Annotated[
-    float, typer.Option(min=0.001, metavar="SECONDS", help="The time limit of each call.")
-]
-NoAnswer = Annotated[
-    bool, typer.Option("--no-answer", help='Allow "no answer in this text" as a reply.')
-]
-Threshold = Annotated[
-    float,
-    typer.Option(
-        metavar="LOGITS", help='How far "no answer" must score above the best span to win.'
-    ),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def _print_version(wanted: bool) -> None:
@@ -75,7 +49,9 @@ def _root(
 
 
 @app.command()
+@connected()
 def ask(
+    connection: Connection,
     question: Annotated[str, typer.Argument(metavar="QUESTION", help="The question.")],
     files: Annotated[
         list[str] | None,
@@ -91,26 +67,38 @@ def ask(
     allow_overlap: Annotated[
         bool, typer.Option("--allow-overlap", help="Let answers share characters.")
     ] = False,
+    min_probability: Annotated[
+        float,
+        typer.Option(
+            min=0.0, max=1.0, metavar="P", help="Leave out answers with a smaller probability."
+        ),
+    ] = 0.0,
+    max_answer_tokens: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="The longest answer, in tokens. Without it, the server's: 30."
+        ),
+    ] = None,
     no_answer: NoAnswer = False,
     no_answer_threshold: Threshold = 0.0,
     json: Json = False,
-    target: Target = DEFAULT_TARGET,
-    timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
 ) -> None:
     """Answer QUESTION with the best span of a text.
 
     Several files are searched together, and their answers are ranked together.
     """
-    options = _options(
+    options = answer_options(
         no_answer,
         no_answer_threshold,
         top_k=top_k,
         allow_overlap=allow_overlap,
         max_answers_per_document=per_document,
+        min_probability=min_probability,
+        max_answer_tokens=max_answer_tokens,
     )
-    documents = _read_documents(files or ["-"])
+    documents = read_documents(files or ["-"])
     result: AnswerResult | DocumentsResult
-    with service_failures(target, timeout), Client(target, timeout=timeout) as client:
+    with service_failures(connection), connection.open() as client, waiting("waiting for answers"):
         if len(documents) == 1:
             result = client.answer(question, documents[0].text, **asdict(options))
         else:
@@ -123,19 +111,17 @@ def ask(
         if isinstance(result, AnswerResult)
         else document_lines(result, documents)
     )
-    console = Console(highlight=False)
-    for line in lines:
-        console.print(line, soft_wrap=True)
+    print_lines(lines)
 
 
 @app.command()
+@connected()
 def info(
+    connection: Connection,
     json: Json = False,
-    target: Target = DEFAULT_TARGET,
-    timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
 ) -> None:
     """Show the model that serves now, and the server's limits."""
-    with service_failures(target, timeout), Client(target, timeout=timeout) as client:
+    with service_failures(connection), connection.open() as client, waiting("asking"):
         model = client.model_info()
     if json:
         typer.echo(as_json(asdict(model)))
@@ -144,96 +130,5 @@ def info(
         typer.echo(line)
 
 
-@app.command()
-def evaluate(
-    file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A SQuAD v1.1 or v2 file, plain, .xz or .gz.")
-    ],
-    concurrency: Annotated[
-        int,
-        typer.Option(min=1, max=4096, metavar="N", help="How many questions to ask at a time."),
-    ] = 32,
-    limit: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help="Use only the first N questions of the file."),
-    ] = None,
-    predictions: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Write the answers to this file, as {id: text}."),
-    ] = None,
-    no_answer: NoAnswer = False,
-    no_answer_threshold: Threshold = 0.0,
-    json: Json = False,
-    target: Target = DEFAULT_TARGET,
-    timeout: Timeout = evaluation.PATIENCE_SECONDS,
-) -> None:
-    """Ask the questions of a SQuAD file, and score the answers.
-
-    Questions that an overloaded server refuses are asked again until it answers them. Failed
-    questions are counted and score 0; the exit status is then 1.
-    """
-    options = _options(no_answer, no_answer_threshold)
-    with file_failures(file, "read"):
-        questions = read_questions(file)[:limit]
-    if predictions is not None:
-        # Check that the file can be written before all questions are asked.
-        with file_failures(predictions, "write"), predictions.open("a"):
-            pass
-    with service_failures(target, timeout):
-        evaluated = asyncio.run(
-            evaluation.evaluate(
-                questions,
-                target,
-                options=options,
-                call_timeout=timeout,
-                concurrency=concurrency,
-            )
-        )
-    report = evaluation.summarize(evaluated)
-    if json:
-        typer.echo(as_json(asdict(report)))
-    else:
-        if report.errors:
-            missing = sum(report.errors.values())
-            line = f"{missing} of {report.questions} questions were not answered; they score 0"
-            typer.secho(line, bold=True)
-        for line in report_lines(report):
-            typer.echo(line)
-    if predictions is not None:
-        with file_failures(predictions, "write"):
-            predictions.write_text(evaluation.predictions_json(evaluated.outcomes))
-    _exit_on_failed_questions(evaluated)
-
-
-def _exit_on_failed_questions(evaluated: evaluation.Evaluated) -> None:
-    failed = [outcome for outcome in evaluated.outcomes if outcome.error is not None]
-    if failed:
-        first = failed[0]
-        fail(f"{len(failed)} questions failed; the first, {first.question.id}: {first.error}")
-
-
-def _options(no_answer: bool, threshold: float, **options: Unpack[OptionArguments]) -> Options:
-    if threshold and not no_answer:
-        raise typer.BadParameter("needs --no-answer", param_hint="'--no-answer-threshold'")
-    options |= {"allow_no_answer": no_answer, "no_answer_threshold": threshold}
-    return Options(**options)
-
-
-def _read_documents(files: list[str]) -> list[Document]:
-    if files.count("-") > 1:
-        raise typer.BadParameter("- (standard input) may be given once", param_hint="FILE")
-    # The name of a file may not be valid UTF-8; an id must be.
-    ids = [file.encode(errors="replace").decode() for file in files]
-    return [Document(_read_text(file), id) for file, id in zip(files, ids, strict=True)]
-
-
-def _read_text(file: str) -> str:
-    where = "standard input" if file == "-" else file
-    if file == "-" and sys.stdin.isatty():
-        typer.echo("spanqa: type the text, then Ctrl-D", err=True)
-    with file_failures(where, "read"):
-        data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        fail(f"{where} is not UTF-8 at byte {error.start}: convert it, with iconv for instance")
+app.command()(evaluate)
+app.command("compare")(compare_command)

@@ -1,14 +1,13 @@
-"""Asks a server the questions of a SQuAD file, and summarizes the answers."""
+"""Asks a server the questions of a file."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import math
+import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from rich.console import Console
 from rich.progress import (
@@ -21,13 +20,16 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from spanqa import AnswerResult, AsyncClient, ModelInfo, Options, SpanQAError
+from spanqa import Answer, AnswerResult, AsyncClient, ModelInfo, Options, SpanQAError
 from spanqa._errors import InvalidArgumentError, ResourceExhaustedError
 from spanqa._repeating import OVERLOADED
-from spanqa.squad import Accuracy, Question, score_all
+from spanqa.cli.connection import Connection
+from spanqa.squad import Question
 
 # Of one question: whoever asks thousands of them can wait.
 PATIENCE_SECONDS = 600.0
+# A threshold that no difference of logits exceeds; the server takes any finite float32.
+NEVER = 1e30
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +40,24 @@ class Outcome:
     seconds: float
     result: AnswerResult | None = None
     error: SpanQAError | None = None
+    null_odds: float | None = None
+    """How far "no answer" scores above the best span, in logits; None if it was not asked for."""
+    refused: bool = False
+    """Whether ``null_odds`` exceed the threshold."""
+
+    @property
+    def best(self) -> Answer | None:
+        """The best answer; None if there is none, or "no answer" won."""
+        return None if self.result is None or self.refused else self.result.best
 
     @property
     def prediction(self) -> str | None:
         """The text of the answer; empty if there was none, None if the call failed."""
+        return "" if self.refused else self.best_text
+
+    @property
+    def best_text(self) -> str | None:
+        """As ``prediction``, but the best span even if "no answer" scores higher."""
         if self.result is None:
             return None
         return self.result.best.text if self.result.best else ""
@@ -49,68 +65,84 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """A finished run."""
+    """A run, to its end or until it was interrupted."""
 
     model: ModelInfo
     outcomes: Sequence[Outcome]
     seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """A run in numbers; exact match and F1 in percent, where failed questions count as 0."""
-
-    model: str
-    model_version: str
-    questions: int
-    answered: int
-    errors: dict[str, int]
-    exact_match: float
-    f1: float
-    has_answer: Accuracy | None
-    """For questions with an answer in their text; None if the file has only one kind."""
-    no_answer: Accuracy | None
-    """For questions without an answer in their text; None if the file has only one kind."""
-    answers_per_second: float
-    """Replies of the server; failed questions do not count."""
-    seconds: float
-    latency_seconds: dict[str, float]
-    """p50, p90, p99 and max of the successful calls; empty if there was none."""
-    mean_probability: float | None
+    interrupted: bool = False
+    """Whether Ctrl-C ended it; the outcomes are those until then."""
 
 
 async def evaluate(
     questions: Sequence[Question],
-    target: str,
+    connection: Connection,
     *,
     options: Options,
-    call_timeout: float,
     concurrency: int,
+    null_odds: bool = False,
 ) -> Evaluated:
-    """Asks all questions. Errors of single questions are outcomes.
+    """Asks all questions. Errors of single questions are outcomes. Ctrl-C keeps those until then.
+
+    Args:
+        questions: The questions.
+        connection: The server.
+        options: How to answer.
+        concurrency: How many calls may be under way.
+        null_odds: Whether to get the null score and the best span of each question, whichever wins.
 
     Raises:
         SpanQAError: The server does not even describe its model.
-        ValueError: ``options`` allow no answer, but the model was not trained for it.
+        ValueError: ``options`` allow no answer, but the model was not trained for it; or they ask
+            for more answers than the server gives.
     """
-    async with AsyncClient(target, timeout=call_timeout) as client:
+    async with connection.open_async() as client:
         model = await client.model_info()
         if options.allow_no_answer and not model.has_no_answer:
             raise ValueError(
                 f"{model.name} was not trained to give no answer: leave --no-answer off"
             )
+        most = model.limits.max_top_k
+        if 0 < most < options.top_k:
+            raise ValueError(f"{connection.target} gives up to {most} answers, not {options.top_k}")
         with _progress() as progress:
             task = progress.add_task("questions", total=len(questions))
             begin = time.perf_counter()
 
             def on_done() -> None:
                 progress.advance(task)
-                done = int(progress.tasks[task].completed)
-                if progress.disable and done % max(1, len(questions) // 10) == 0:
-                    progress.console.print(f"{done} of {len(questions)} questions")
+                count = int(progress.tasks[task].completed)
+                if progress.disable and count % max(1, len(questions) // 10) == 0:
+                    progress.console.print(f"{count} of {len(questions)} questions")
 
-            outcomes = await ask_all(client, questions, options, concurrency, on_done)
-            return Evaluated(model, outcomes, time.perf_counter() - begin)
+            threshold, asked = options.no_answer_threshold, options
+            if null_odds:
+                asked = replace(options, no_answer_threshold=NEVER)
+            outcomes = await ask_all(client, questions, asked, concurrency, on_done)
+        seconds = time.perf_counter() - begin
+    interrupted = len(outcomes) < len(questions)
+    if interrupted:
+        kept = f"{len(outcomes)} of {len(questions)} questions"
+        progress.console.print(f"spanqa: interrupted after {kept}; the report is of those")
+    if null_odds:
+        outcomes = [with_null_odds(outcome, threshold) for outcome in outcomes]
+    return Evaluated(model, outcomes, seconds, interrupted)
+
+
+def with_null_odds(outcome: Outcome, threshold: float) -> Outcome:
+    """Compares "no answer" with the best span of a reply that has both.
+
+    Their probabilities have the same denominator, so the logarithm of their ratio is the difference
+    of their scores.
+    """
+    result = outcome.result
+    if result is None or result.best is None:
+        return outcome
+    null, best = (
+        math.log(max(probability, sys.float_info.min))
+        for probability in (result.no_answer_probability, result.best.probability)
+    )
+    return replace(outcome, null_odds=null - best, refused=null - best > threshold)
 
 
 async def ask_all(
@@ -120,7 +152,10 @@ async def ask_all(
     concurrency: int,
     on_done: Callable[[], object],
 ) -> list[Outcome]:
-    """Runs at most ``concurrency`` calls at a time; outcomes are in the order of the questions."""
+    """Runs at most ``concurrency`` calls at a time; outcomes are in the order of the questions.
+
+    If it is cancelled, as Ctrl-C does, it returns the outcomes until then, if there are any.
+    """
     numbered = enumerate(questions)
     outcomes: dict[int, Outcome] = {}
 
@@ -129,7 +164,13 @@ async def ask_all(
             outcomes[index] = await _ask(client, question, options)
             on_done()
 
-    await asyncio.gather(*(work() for _ in range(concurrency)))
+    try:
+        await asyncio.gather(*(work() for _ in range(concurrency)))
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if not outcomes or task is None:
+            raise
+        task.uncancel()
     return [outcomes[index] for index in sorted(outcomes)]
 
 
@@ -154,44 +195,6 @@ async def _answered(client: AsyncClient, question: Question, options: Options) -
             if error.reason != OVERLOADED or error.retry_delay is None:
                 raise
             await asyncio.sleep(error.retry_delay)
-
-
-def summarize(evaluated: Evaluated) -> Report:
-    """Scores a run."""
-    outcomes = evaluated.outcomes
-    errors = Counter(o.error.code.name for o in outcomes if o.error is not None)
-    best = [o.result.best for o in outcomes if o.result is not None]
-    probabilities = [answer.probability for answer in best if answer is not None]
-    scores = score_all([(o.question, o.prediction) for o in outcomes])
-    return Report(
-        model=evaluated.model.name,
-        model_version=evaluated.model.version,
-        questions=scores.total.questions,
-        answered=len(probabilities),
-        errors=dict(errors.most_common()),
-        exact_match=scores.total.exact_match,
-        f1=scores.total.f1,
-        has_answer=scores.has_answer,
-        no_answer=scores.no_answer,
-        answers_per_second=len(best) / evaluated.seconds,
-        seconds=evaluated.seconds,
-        latency_seconds=latency_summary([o.seconds for o in outcomes if o.result is not None]),
-        mean_probability=math.fsum(probabilities) / len(probabilities) if probabilities else None,
-    )
-
-
-def latency_summary(seconds: Sequence[float]) -> dict[str, float]:
-    """p50, p90 and p99 by the nearest rank, and the maximum; empty for no values."""
-    if not seconds:
-        return {}
-    ordered = sorted(seconds)
-    ranks = {f"p{p}": math.ceil(p * len(ordered) / 100) for p in (50, 90, 99)}
-    return {name: ordered[rank - 1] for name, rank in ranks.items()} | {"max": ordered[-1]}
-
-
-def predictions_json(outcomes: Iterable[Outcome]) -> str:
-    """The official predictions file. Failed questions are left out, so they score 0 there."""
-    return json.dumps({o.question.id: o.prediction for o in outcomes if o.prediction is not None})
 
 
 class _RateColumn(ProgressColumn):

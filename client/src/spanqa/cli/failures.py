@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from os import PathLike
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import grpc
 import typer
 
 from spanqa._errors import SpanQAError
-from spanqa.cli.rendering import printable
+from spanqa.cli.diagnosis import why_unreachable
+from spanqa.cli.terminal import printable
 from spanqa.squad import SquadFormatError
+
+if TYPE_CHECKING:
+    from spanqa.cli.connection import Connection
 
 
 def fail(message: str) -> NoReturn:
@@ -24,36 +28,47 @@ def fail(message: str) -> NoReturn:
 
 @contextmanager
 def file_failures(path: str | PathLike[str], verb: str) -> Iterator[None]:
-    """Reports a file that cannot be read or written, or that is not a SQuAD file."""
+    """Reports a file that cannot be read or written, or that holds no questions."""
     try:
         yield
     except SquadFormatError as error:
         fail(f"{error}")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        fail(f"cannot {verb} {path}: {reason}; check the path and its permissions")
+        place = getattr(error, "filename", None) or path
+        fail(f"cannot {verb} {place}: {reason}; check the path and its permissions")
 
 
 @contextmanager
-def service_failures(target: str, timeout: float) -> Iterator[None]:
+def service_failures(connection: Connection) -> Iterator[None]:
     """Reports arguments that the client refuses, and failed calls."""
     try:
         yield
     except SpanQAError as error:
-        fail(describe(error, target, timeout))
+        fail(describe(error, connection))
     except (TypeError, ValueError) as error:
         fail(f"{error}")
 
 
-def describe(error: SpanQAError, target: str, timeout: float) -> str:
-    """Describes the failure of a call and its remedy."""
-    remedy = _REMEDIES.get(error.code, "check --target and the server's log").format(
-        target=target,
-        timeout=timeout,
+def describe(error: SpanQAError, connection: Connection) -> str:
+    """Describes the failure of a call and its remedy. May connect once more to find the cause."""
+    violations = "; ".join(f"{v.field}: {v.description}" for v in error.field_violations)
+    return f"{_remedy(error, connection)} ({error.code.name}: {violations or error.message})"
+
+
+def _remedy(error: SpanQAError, connection: Connection) -> str:
+    if error.code is grpc.StatusCode.UNAVAILABLE and (cause := why_unreachable(connection)):
+        return cause
+    if error.code is grpc.StatusCode.UNAUTHENTICATED and connection.token is not None:
+        return (
+            f"the server at {connection.target} does not accept this token:"
+            " check --token, --token-file, SPANQA_TOKEN or SPANQA_TOKEN_FILE"
+        )
+    return _REMEDIES.get(error.code, "check --target and the server's log").format(
+        target=connection.target,
+        timeout=connection.timeout,
         delay="later" if error.retry_delay is None else f"in {error.retry_delay:g} s",
     )
-    violations = "; ".join(f"{v.field}: {v.description}" for v in error.field_violations)
-    return f"{remedy} ({error.code.name}: {violations or error.message})"
 
 
 _REMEDIES = {
@@ -68,8 +83,10 @@ _REMEDIES = {
     " try again {delay}, or send less",
     grpc.StatusCode.UNIMPLEMENTED: "the server at {target} does not offer this call:"
     " name a SpanQA server with --target, or upgrade it",
-    grpc.StatusCode.UNAUTHENTICATED: "the server at {target} requires a token:"
-    " use spanqa.Client(token=...), or name another with --target",
+    grpc.StatusCode.UNAUTHENTICATED: "the server at {target} asks for a token:"
+    " give --token-file FILE, or set SPANQA_TOKEN",
+    grpc.StatusCode.PERMISSION_DENIED: "the server at {target} does not allow this:"
+    " use another token or certificate",
     grpc.StatusCode.FAILED_PRECONDITION: "the server at {target} is not ready for this:"
     " try again {delay}",
 }

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
-import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from typing import Any
@@ -14,37 +12,16 @@ from rich.text import Text
 
 from spanqa._inputs import Document
 from spanqa._results import Answer, AnswerResult, DocumentsResult, ModelInfo
-from spanqa.cli.evaluation import Report
-from spanqa.squad import Accuracy
-
-_SENTENCE_END = re.compile(r"[.!?][\"')\]\u201d\u2019\xbb]*\s+|\n\s*\n")
-_REACH = 200
+from spanqa._sentences import ends_sentence, sentence_around
+from spanqa.cli.reports import Report
+from spanqa.cli.terminal import printable
+from spanqa.squad import Accuracy, BestThresholds
 
 
 def as_json(value: dict[str, Any]) -> str:
     """JSON that standard output can encode."""
     is_unicode = (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")
     return json.dumps(value, indent=2, ensure_ascii=not is_unicode)
-
-
-def printable(text: str) -> str:
-    """Replaces white space by blanks, and control characters, which could control a terminal."""
-    return "".join(
-        " " if char.isspace() else "\ufffd" if unicodedata.category(char) == "Cc" else char
-        for char in text
-    )
-
-
-def sentence_around(context: str, start: int, end: int) -> tuple[int, int]:
-    """The bounds of the sentence around ``context[start:end]``, shortened if it is very long."""
-    first = max(0, start - _REACH)
-    for match in _SENTENCE_END.finditer(context, first, start):
-        first = match.end()
-    last = min(len(context), end + _REACH)
-    closing = _SENTENCE_END.search(context, end, last)
-    if closing is not None:
-        last = closing.start() + len(closing.group().rstrip())
-    return first, last
 
 
 def answer_lines(result: AnswerResult, context: str) -> Iterator[Text]:
@@ -76,16 +53,11 @@ def _lines_of(answer: Answer, context: str, place: str) -> Iterator[Text]:
     )
     first, last = sentence_around(context, answer.start, answer.end)
     yield Text.assemble(
-        "  " if first == 0 or _ends_sentence(context, first) else "  …",
+        "  " if first == 0 or ends_sentence(context, first) else "  …",
         printable(context[first : answer.start]),
         (printable(context[answer.start : answer.end]), "bold green"),
         printable(context[answer.end : last]),
     )
-
-
-def _ends_sentence(context: str, position: int) -> bool:
-    before = context[max(0, position - _REACH) : position]
-    return any(match.end() == len(before) for match in _SENTENCE_END.finditer(before))
 
 
 def info_lines(model: ModelInfo) -> Iterator[str]:
@@ -113,20 +85,45 @@ def limit(name: str, value: float) -> tuple[str, str]:
 def report_lines(report: Report) -> Iterator[str]:
     """The result of an evaluation, one fact on each line."""
     errors = ", ".join(f"{code} {count}" for code, count in report.errors.items())
-    latency = report.latency_seconds
     kinds = (("with answer", report.has_answer), ("without answer", report.no_answer))
+    best = report.best_thresholds
+    unlabelled = report.questions - report.scored
     yield from _table(
         ("model", f"{report.model} version {report.model_version}"),
         ("questions", report.questions),
+        *([("not labelled", unlabelled)] if unlabelled else []),
         ("answered", report.answered),
         ("errors", errors or "0"),
-        ("exact match", f"{report.exact_match:.2f}"),
-        ("F1", f"{report.f1:.2f}"),
+        *(
+            [
+                ("exact match", _number(report.exact_match, 2)),
+                ("F1", f"{_number(report.f1, 2)}{_unit(report)}"),
+            ]
+            if report.scored
+            else []
+        ),
         *((label, _accuracy(kind)) for label, kind in kinds if kind is not None),
+        *(_threshold_rows(best) if best else ()),
         ("answers/s", f"{report.answers_per_second:.2f}"),
-        ("latency", "  ".join(f"{k} {v * 1e3:.1f} ms" for k, v in latency.items()) or "unknown"),
+        ("latency", latencies(report)),
         ("mean probability", _number(report.mean_probability, 4)),
     )
+
+
+def latencies(report: Report) -> str:
+    """The latencies of a run, in milliseconds."""
+    return (
+        "  ".join(f"{k} {v * 1e3:.1f} ms" for k, v in report.latency_seconds.items()) or "unknown"
+    )
+
+
+def _unit(report: Report) -> str:
+    return "  by characters" if report.unit == "characters" else ""
+
+
+def _threshold_rows(best: BestThresholds) -> Iterator[tuple[str, str]]:
+    yield "best exact match", f"{best.exact_match:.2f}  at threshold {best.exact_match_threshold:g}"
+    yield "best F1", f"{best.f1:.2f}  at threshold {best.f1_threshold:g}"
 
 
 def _accuracy(kind: Accuracy) -> str:

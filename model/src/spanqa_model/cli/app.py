@@ -12,7 +12,6 @@ from spanqa_model.cli.versions import restore_command, versions_command, withdra
 app = typer.Typer(
     help="Make model versions for SpanQA and manage them.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )

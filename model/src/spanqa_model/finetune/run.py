@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, distributed
 
-from spanqa.squad import Question
-from spanqa_model.checkpoints.fetching import fetch, sha256_of, verify_weights
+from spanqa.squad import Dataset, Question
+from spanqa_model.checkpoints.fetching import fetch, verify_weights
 from spanqa_model.checkpoints.lora import merge_adapter
 from spanqa_model.checkpoints.reader import Checkpoint, load_checkpoint
 from spanqa_model.checkpoints.training_facts import TrainingFacts, check_limits
-from spanqa_model.finetune.data import evaluation_questions, training_questions
+from spanqa_model.finetune.data import evaluation_data, sha256_of_all, training_data
 from spanqa_model.finetune.evaluation import evaluate
 from spanqa_model.finetune.features import TrainingWindows, Windows
 from spanqa_model.finetune.model import add_lora, build_model
@@ -55,7 +55,7 @@ def finetune(settings: Settings, reporter: Reporter) -> dict[str, Any] | None:
         ModelError: the inputs, the settings or the output directory cannot be used, or the loss is
             no longer finite.
     """
-    inputs = read_inputs(settings)
+    inputs = read_inputs(settings, reporter)
     arguments = training_arguments(settings, cuda=inputs.device == "cuda")
     first = arguments.process_index == 0
     if inputs.device == "cuda" and arguments.world_size < torch.cuda.device_count():
@@ -68,7 +68,7 @@ def finetune(settings: Settings, reporter: Reporter) -> dict[str, Any] | None:
             if first:
                 identity = settings.identity(
                     base_sha256=inputs.base_sha256,
-                    train_sha256=sha256_of(settings.train),
+                    train_sha256=sha256_of_all(settings.train),
                     processes=arguments.world_size,
                 )
                 run.begin(identity, restart=settings.restart)
@@ -85,15 +85,17 @@ def finetune(settings: Settings, reporter: Reporter) -> dict[str, Any] | None:
         return conclude(inputs, run, reporter) if first else None
 
 
-def read_inputs(settings: Settings) -> Inputs:
+def read_inputs(settings: Settings, reporter: Reporter) -> Inputs:
     fetched = fetch(settings.source)
     base = load_checkpoint(fetched.directory)
-    train_questions = training_questions(settings.train, settings.limit_train)
-    dev_questions = evaluation_questions(settings.dev, settings.limit_dev) if settings.dev else []
+    train = training_data(settings.train, settings.limit_train, skip_bad=settings.skip_bad)
+    dev = evaluation_data(settings.dev, settings.limit_dev) if settings.dev else Dataset([])
+    for notice in (*train.notices, *dev.notices):
+        reporter.say(notice)
     facts = TrainingFacts(
         settings.max_sequence_tokens,
         settings.doc_stride_tokens,
-        has_no_answer=not all(question.answers for question in train_questions),
+        has_no_answer=not all(question.answers for question in train.questions),
     )
     check_limits(facts, base.config.max_position_embeddings)
     return Inputs(
@@ -101,8 +103,8 @@ def read_inputs(settings: Settings) -> Inputs:
         directory=fetched.directory,
         base=base,
         base_sha256=verify_weights(base.weights_file, settings.source.weights_sha256),
-        train_questions=train_questions,
-        dev_questions=dev_questions,
+        train_questions=train.questions,
+        dev_questions=dev.questions,
         facts=facts,
         windows=Windows(
             base.tokenizer,

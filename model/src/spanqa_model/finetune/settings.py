@@ -13,7 +13,9 @@ from spanqa_model.packed_bert.devices import default_dtype
 LEARNING_RATE = 3e-5
 LORA_LEARNING_RATE = 1.5e-3
 # Fields that do not change the weights; --base and --train count by their content.
-NEUTRAL = {"output", "revision", "dev", "limit_dev", "save_steps", "eval_before", "restart"}
+NEUTRAL = {
+    *("output", "revision", "dev", "limit_dev", "skip_bad", "save_steps", "eval_before", "restart"),
+}
 
 
 def count(description: str) -> Any:
@@ -31,8 +33,11 @@ class Settings:
     """Each field is an option of the command with the same name."""
 
     train: Annotated[
-        Path,
-        Option(metavar="FILE", help="Training questions: SQuAD 1.1 or 2.0, plain or .xz or .gz."),
+        list[Path],
+        Option(
+            metavar="FILE",
+            help="Training questions: SQuAD, or rows as JSON, CSV or Parquet. May be repeated.",
+        ),
     ]
     output: Annotated[
         Path, Option(metavar="DIR", help="The directory for checkpoints and the result.")
@@ -46,9 +51,20 @@ class Settings:
     ] = "minilm-squad"
     revision: Annotated[str, Option(metavar="COMMIT", help="The hub revision of --base.")] = ""
     dev: Annotated[
-        Path | None,
-        Option(metavar="FILE", help="Questions to evaluate on at the end, in the same formats."),
+        list[Path] | None,
+        Option(
+            metavar="FILE",
+            help="Questions to evaluate on at the end, in the same formats. May be repeated.",
+        ),
     ] = None
+    skip_bad: Annotated[
+        bool,
+        Option(
+            "--skip-bad",
+            help="Leave out training questions whose answers are blank, missing or not in the "
+            "text, even if they are more than 1 %.",
+        ),
+    ] = False
     limit_train: Annotated[
         int | None, count("Use only N questions, evenly spread over --train.")
     ] = None

@@ -6,6 +6,7 @@ import os
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Coroutine
+from importlib.metadata import version
 from inspect import cleandoc
 from typing import Any
 
@@ -31,6 +32,12 @@ KINDS: dict[str, tuple[type[TritonSettings], str]] = {
 def run() -> None:
     """Run the command; every foreseen failure is one line on stderr and exit code 1."""
     parser = ArgumentParser(prog="spanqa-server", description="The SpanQA server.")
+    parser.add_argument(
+        "--version",
+        action="version",
+        version=f"spanqa-server {version('spanqa-server')}",
+        help="Print the program's version.",
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     sources: dict[str, CliSettingsSource[Any]] = {}
     for name, (kind, summary) in KINDS.items():

@@ -10,10 +10,12 @@ from spanqa_server.settings import Settings
 from spanqa_server.triton_settings import GateSettings
 
 PREFIX = "SPANQA_"
-# One environment may serve several commands: `spanqa` reads SPANQA_TARGET.
-KNOWN = {
-    *(variable(name) for name in (*Settings.model_fields, *GateSettings.model_fields)),
-    "SPANQA_TARGET",
+# One environment may serve several commands: `spanqa` reads these.
+OF_THE_CLIENT = {
+    f"SPANQA_{name}" for name in ("TARGET", "TOKEN", "TOKEN_FILE", "TLS", "CA", "CERT", "KEY")
+}
+KNOWN = OF_THE_CLIENT | {
+    variable(name) for name in (*Settings.model_fields, *GateSettings.model_fields)
 }
 # Kubernetes gives each pod the addresses of the services in its namespace as variables, unless
 # enableServiceLinks is false: for a service "spanqa-x", SPANQA_X_PORT=tcp://... and so on.

@@ -16,8 +16,8 @@ code (`make settings`), and a test fails if the two differ.
 
 Each setting is a flag and an environment variable; the flag wins. The server does not start with an
 unknown variable that begins with `SPANQA_`; the message suggests the nearest valid name. There are
-two exceptions: `SPANQA_TARGET` is accepted, since the client's command line reads it, and the
-variables that Kubernetes sets for a service (such as `SPANQA_X_SERVICE_HOST`) are ignored.
+two exceptions: the variables of the client's command line (such as `SPANQA_TARGET`) are accepted,
+and those that Kubernetes sets for a service (such as `SPANQA_X_SERVICE_HOST`) are ignored.
 
 `gate` has the settings marked with †, and `--view`, which `serve` does not have.
 """

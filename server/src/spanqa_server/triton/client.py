@@ -16,7 +16,8 @@ from spanqa_server.qa.answerer import Logits
 from spanqa_server.qa.windows import PackedWindows, TensorLimits, split_windows
 from spanqa_server.scheduling.token_budget import TokenBudget
 from spanqa_server.telemetry import tracing
-from spanqa_server.triton.fleet import Fleet
+from spanqa_server.triton.access import Access
+from spanqa_server.triton.fleet import OPEN, Fleet
 from spanqa_server.triton.protocol import FloatArray, build_request, map_error, read_logits
 from spanqa_server.versions.repository import MODEL_NAME
 
@@ -29,8 +30,15 @@ class Triton:
     Make it inside a running event loop, and close it there.
     """
 
-    def __init__(self, addresses: list[str], *, budget: TokenBudget, max_chunk_tokens: int) -> None:
-        self.fleet = Fleet(addresses)
+    def __init__(
+        self,
+        addresses: list[str],
+        *,
+        budget: TokenBudget,
+        max_chunk_tokens: int,
+        access: Access = OPEN,
+    ) -> None:
+        self.fleet = Fleet(addresses, access)
         self.answered_at: dict[str, float] = {}
         """When each version last answered a call, by the event loop's clock."""
         self._budget = budget

@@ -11,6 +11,7 @@ from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceStub
 
 from spanqa_server.errors import StartupError
 from spanqa_server.telemetry import metrics
+from spanqa_server.triton.access import Access
 
 # A call that cannot reach its Triton, or loses it, goes to the next one, until its deadline.
 SERVICE_CONFIG = {
@@ -31,6 +32,7 @@ SERVICE_CONFIG = {
 }
 # For the calls under way on a channel that is no longer used: longer than any may take.
 CLOSE_SECONDS = 3600.0
+OPEN = Access()
 
 
 class Fleet:
@@ -39,17 +41,24 @@ class Fleet:
     Make it inside a running event loop, and close it there.
     """
 
-    def __init__(self, addresses: list[str]) -> None:
+    def __init__(self, addresses: list[str], access: Access = OPEN) -> None:
         """Use all of them.
+
+        Args:
+            addresses: HOST:PORT each.
+            access: what lets us in at all of them.
 
         Raises:
             StartupError: there are several, and a name does not resolve.
         """
+        self.access = access
         self._used = self.addresses = list(dict.fromkeys(addresses))
         several = len(self._used) > 1
         self._resolved = {a: resolve(a) for a in self._used} if several else {}
         self._channel = self._open()
-        self._channels = {a: open_channel(a) if several else self._channel for a in self._used}
+        self._channels = {
+            a: open_channel(a, access) if several else self._channel for a in self._used
+        }
         self._stubs = {a: GRPCInferenceServiceStub(c) for a, c in self._channels.items()}
         self._left: set[asyncio.Task[None]] = set()
         self._connect()
@@ -79,9 +88,9 @@ class Fleet:
     def _open(self) -> grpc.aio.Channel:
         """A channel to those in use. A single name is left to gRPC, which resolves it again."""
         if not self._resolved:
-            return open_channel(self._used[0])
+            return open_channel(self._used[0], self.access)
         addresses = [address for name in self._used for address in self._resolved[name]]
-        return open_channel(target_of(list(dict.fromkeys(addresses))))
+        return open_channel(target_of(list(dict.fromkeys(addresses))), self.access)
 
     def _connect(self) -> None:
         self._stub = GRPCInferenceServiceStub(self._channel)
@@ -96,11 +105,11 @@ class Fleet:
             await channel.close()
 
 
-def open_channel(target: str) -> grpc.aio.Channel:
+def open_channel(target: str, access: Access = OPEN) -> grpc.aio.Channel:
     """A channel that notices when the other side is gone, without limits on messages."""
-    return grpc.aio.insecure_channel(
+    return access.open(
         target,
-        options=[
+        [
             ("grpc.max_send_message_length", -1),
             ("grpc.max_receive_message_length", -1),
             ("grpc.service_config", json.dumps(SERVICE_CONFIG)),

@@ -1,6 +1,7 @@
 """Triton as the rollout sees it: what it has loaded, what it could not load, what it computes."""
 
 import asyncio
+import logging
 import math
 from collections.abc import Collection
 from pathlib import Path
@@ -15,6 +16,8 @@ from spanqa_server.triton.client import Triton
 from spanqa_server.triton.protocol import gist
 from spanqa_server.versions.host import Host
 from spanqa_server.versions.repository import MODEL_NAME, Readiness
+
+logger = logging.getLogger(__name__)
 
 READY_SECONDS = 1.0
 # For so long Triton may still report the failure of what had the same number before.
@@ -44,6 +47,8 @@ class TritonHost(Host):
         self._offered: dict[str, float] = {}
         self._reported: dict[str, str] = {}
         self._stale: dict[str, str] = {}
+        # By address: why it did not let us in, as it was logged; None once it has answered.
+        self._told: dict[str, str | None] = {}
 
     @property
     def chooses(self) -> bool:
@@ -71,9 +76,19 @@ class TritonHost(Host):
         try:
             response = await stub.ModelReady(request, timeout=READY_SECONDS)
         except grpc.aio.AioRpcError as error:
+            self._tell_if_closed(address, error)
             away = error.code() is grpc.StatusCode.UNAVAILABLE
             return Readiness.AWAY if away else Readiness.SILENT
+        self._told[address] = None
         return Readiness.READY if response.ready else Readiness.NOT_LOADED
+
+    def _tell_if_closed(self, address: str, error: grpc.aio.AioRpcError) -> None:
+        """Log once that a Triton that has never answered does not let us in."""
+        told = self._told.get(address, "")
+        reason = self._triton.fleet.access.why_closed(error)
+        if reason and told is not None and told != reason:
+            self._told[address] = reason
+            logger.warning("Triton at %s: %s (%s)", address, reason, gist(error.details() or ""))
 
     async def load_failures(self) -> dict[str, str]:
         addresses = self._triton.fleet.addresses

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -207,29 +208,63 @@ def test_without_the_extra(missing: str, monkeypatch: pytest.MonkeyPatch) -> Non
         spanqa.cli.main()
 
 
-@pytest.mark.parametrize("command", [["ask", "Who?"], ["evaluate", "FILE"]])
-def test_control_c_is_quiet(
-    command: list[str], service: FakeService, squad_file: Path, never_answers: Handler
-) -> None:
-    service.answer = never_answers
+def start(*arguments: str, stdin: bytes = b"") -> subprocess.Popen[bytes]:
+    """The command as a process, which Ctrl-C reaches."""
     # Whoever started the tests may ignore the signal, and its children inherit that.
     restore = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-    code = f"{restore}; from spanqa.cli import main; main()"
-    command = [str(squad_file) if part == "FILE" else part for part in command]
+    code = f"{restore}; from spanqa_command import main; main()"
     process = subprocess.Popen(
-        [sys.executable, "-c", code, *command, "--target", service.target],
+        [sys.executable, "-c", code, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
     assert process.stdin is not None
-    process.stdin.write(b"Ada")
+    process.stdin.write(stdin)
     process.stdin.close()
     process.stdin = None
+    return process
+
+
+@pytest.mark.parametrize("command", [["ask", "Who?"], ["evaluate", "FILE"]])
+def test_control_c_is_quiet(
+    command: list[str], service: FakeService, squad_file: Path, never_answers: Handler
+) -> None:
+    service.answer = never_answers
+    command = [str(squad_file) if part == "FILE" else part for part in command]
+    process = start(*command, "--target", service.target, stdin=b"Ada")
     assert service.asked.wait(timeout=60)
     process.send_signal(signal.SIGINT)
     assert process.communicate(timeout=60) == (b"", b"")
     assert process.returncode == 130
+
+
+def test_control_c_in_evaluate_keeps_what_it_has(
+    service: FakeService, squad_file: Path, never_answers: Handler
+) -> None:
+    answer: Handler = service.answer
+    third = threading.Event()
+
+    def two_then_none(request: pb.AnswerRequest, context: grpc.ServicerContext) -> Any:
+        if len(service.requests) < 4:  # one of them asked for the model
+            return answer(request, context)
+        third.set()
+        return never_answers(request, context)
+
+    service.answer = two_then_none
+    predictions = squad_file.with_name("predictions.json")
+    files = [str(squad_file), "--predictions", str(predictions)]
+    command = ["evaluate", *files, "--concurrency", "1", "--json", "--target", service.target]
+    process = start(*command)
+    assert third.wait(timeout=60)
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    told = "spanqa: interrupted after 2 of 4 questions; the report is of those"
+    assert stderr.decode().splitlines()[-1] == told
+    report = json.loads(stdout)
+    assert (report["questions"], report["answered"], report["exact_match"]) == (2, 2, 100.0)
+    assert json.loads(predictions.read_text()) == {"q0": "Ada", "q1": "Ada"}
 
 
 def test_the_version() -> None:

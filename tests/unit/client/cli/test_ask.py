@@ -32,13 +32,28 @@ def test_ask_reads_standard_input_and_prints_plain_text(service: FakeService) ->
 def test_ask_reads_a_file_as_it_is(service: FakeService, tmp_path: Path) -> None:
     path = tmp_path / "text"
     path.write_bytes(b"\r\n Ada did.\r\n")
-    options = ("--top-k", "2", "--per-document", "1", "--allow-overlap")
+    options = ["--top-k", "2", "--per-document", "1", "--allow-overlap"]
+    options += ["--min-probability", "0.25", "--max-answer-tokens", "7"]
     result = run("ask", "Who?", str(path), "--json", *options, target=service.target)
     assert service.requests[0].context == "\r\n Ada did.\r\n"
     sent = service.requests[0].options
     assert (sent.top_k, sent.max_answers_per_document, sent.allow_overlap) == (2, 1, True)
+    assert (sent.min_probability, sent.max_answer_tokens) == (0.25, 7)
     answer = json.loads(result.stdout)["answers"][0]
     assert (answer["text"], answer["start"], answer["end"]) == ("Ada", 3, 6)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+@pytest.mark.parametrize("name", ["FILE", "-"])
+def test_a_byte_order_mark_is_no_part_of_the_text(
+    service: FakeService, tmp_path: Path, encoding: str, name: str
+) -> None:
+    path = tmp_path / "text"
+    path.write_bytes("Café did.".encode(encoding))
+    file = str(path) if name == "FILE" else name
+    result = run("ask", "Who?", file, stdin=path.read_bytes(), target=service.target)
+    assert result.stdout == "Café  [0:4]  probability 0.500\n  Café did.\n"
+    assert service.requests[0].context == "Café did."
 
 
 @pytest.mark.parametrize("others", [0, 1])
@@ -62,7 +77,7 @@ def test_texts_that_cannot_be_read_are_named(
 def test_output_that_is_not_unicode(service: FakeService) -> None:
     for arguments in (["ask", "?"], ["ask", "?", "--json"]):
         finished = subprocess.run(
-            [sys.executable, "-c", "from spanqa.cli import main; main()", *arguments],
+            [sys.executable, "-c", "from spanqa_command import main; main()", *arguments],
             input="Café did.".encode(),
             capture_output=True,
             env={"PYTHONIOENCODING": "ascii", "SPANQA_TARGET": service.target},

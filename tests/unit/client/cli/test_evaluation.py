@@ -23,14 +23,9 @@ from spanqa import (
     Usage,
 )
 from spanqa._replies import model_info
-from spanqa.cli.evaluation import (
-    Evaluated,
-    Outcome,
-    ask_all,
-    latency_summary,
-    predictions_json,
-    summarize,
-)
+from spanqa.cli.evaluation import Evaluated, Outcome, ask_all
+from spanqa.cli.outputs import predictions_json
+from spanqa.cli.reports import latency_summary, summarize
 from spanqa.squad import Question
 from spanqa.v1 import question_answering_pb2 as pb
 

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spanqa import Answer, AnswerResult, Document, DocumentsResult, Timing, Usage
-from spanqa.cli.rendering import answer_lines, document_lines, printable, sentence_around
+from spanqa._sentences import sentence_around
+from spanqa.cli.rendering import answer_lines, document_lines
+from spanqa.cli.terminal import printable
 
 TEXT = 'It rained. "Ada Lovelace wrote the first program." Then she slept!\n\nNobody saw'
 

@@ -1,5 +1,6 @@
 """The command `spanqa-model` as a whole, and the style that it shares with the other two."""
 
+import importlib.metadata
 import re
 import sys
 from collections.abc import Callable
@@ -50,6 +51,41 @@ def test_the_help_of_all_programs_is_plain_text(
         assert all(re.search(rf"^ +{name} +[A-Z].*\.$", text, re.MULTILINE) for name in commands)
     if "Arguments:" not in text:  # Typer adds their types
         assert not re.search(PYTHON_WORDS, text)
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_each_program_prints_its_version(
+    program: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", [program, "--version"])
+    with pytest.raises(SystemExit, match="0"):
+        PROGRAMS[program][0]()
+    assert capsys.readouterr().out == f"{program} {importlib.metadata.version(program)}\n"
+
+
+@pytest.mark.parametrize(
+    ("program", "begun", "completed"),
+    [
+        ("spanqa", "spanqa ev", "evaluate"),
+        ("spanqa", "spanqa ask --per", "--per-document"),
+        ("spanqa-model", "spanqa-model exp", "export"),
+    ],
+)
+def test_a_shell_can_complete_commands_and_options(
+    program: str,
+    begun: str,
+    completed: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", [program])
+    variable = f"_{program.upper().replace('-', '_')}_COMPLETE"
+    monkeypatch.setenv(variable, "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", begun)
+    monkeypatch.setenv("COMP_CWORD", str(len(begun.split()) - 1))
+    with pytest.raises(SystemExit, match="0"):
+        PROGRAMS[program][0]()
+    assert capsys.readouterr().out.split() == [completed]
 
 
 def test_each_option_is_explained_by_sentences() -> None:

@@ -47,7 +47,10 @@ SMALL: dict[str, Any] = {
 
 
 def settings(base: Path, train: Path, output: Path, **changes: Any) -> Settings:
-    return Settings(base=str(base), train=train, output=output, **(SMALL | changes))
+    changes = SMALL | changes
+    if "dev" in changes:
+        changes["dev"] = [changes["dev"]]
+    return Settings(base=str(base), train=[train], output=output, **changes)
 
 
 def run(base: Path, train: Path, output: Path, **changes: Any) -> tuple[dict[str, Any], str]:

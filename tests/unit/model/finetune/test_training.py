@@ -55,6 +55,22 @@ def test_a_run_learns_its_questions_and_leaves_its_result(
     assert left == {STATE, METRICS, "spanqa.json"} | result, "nothing else is left of a run"
 
 
+def test_a_run_says_what_it_repaired_and_skipped(base: Path, tmp_path: Path) -> None:
+    rows = [
+        {"question": "who", "context": f"a b {n}", "answer": str(n), "answer_start": 4}
+        for n in range(10, 26)
+    ]
+    rows[0]["answer_start"], rows[1]["answer"] = 3, " "
+    train = tmp_path / "train.jsonl"
+    train.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    _, shown = run(base, train, tmp_path / "run", epochs=1.0, skip_bad=True)
+    shown = " ".join(shown.split())
+    assert "1 answers were moved to where their text is" in shown
+    assert "1 of 16 questions were skipped: " in shown
+    assert "line 2: answer.text is blank" in shown
+    assert "cutting windows: 15 questions" in shown
+
+
 @pytest.fixture
 def cut_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """CutOffError runs off when the checkpoint of a step is complete."""
