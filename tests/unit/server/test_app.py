@@ -41,7 +41,7 @@ def served(repository: Path, **settings: Any) -> ServedModel:
 
 def test_the_description_names_every_limit_that_the_answerer_keeps(tmp_path: Path) -> None:
     model = served(tmp_path, **LIMITS, default_timeout=2.5)
-    described = model.description
+    described = model.describe()
     limits = pb.ModelLimits(**LIMITS, max_sequence_tokens=512)
     limits.default_timeout.FromMilliseconds(2500)
     assert described.limits == limits
@@ -61,7 +61,7 @@ def test_the_description_names_every_limit_that_the_answerer_keeps(tmp_path: Pat
 
 @pytest.mark.parametrize("seconds", [1e-9, 0.001, 60, 1e9])
 def test_every_timeout_can_be_described(tmp_path: Path, seconds: float) -> None:
-    described = served(tmp_path, default_timeout=seconds).description
+    described = served(tmp_path, default_timeout=seconds).describe()
     assert described.limits.default_timeout.ToNanoseconds() == round(seconds * 1e9)
 
 

@@ -41,11 +41,12 @@ def test_the_table(shell: Shell, repository: Path) -> None:
     (repository / MODEL_NAME / "4").mkdir()
     lines = shell("versions").out.splitlines()
     cells = [[cell.strip() for cell in line.split("  ") if cell] for line in lines]
-    facts = ["tiny", "float32", "cpu", "0.0 MB", "2025-06-15 15:06"]
-    missing = "incomplete: no model.json, model.pt, tokenizer.json, model.py"
-    assert cells[0] == ["version", "state", "name", "dtype", "device", "size", "exported (UTC)"]
+    facts = ["tiny", "-", "-", "float32", "cpu", "0.0 MB", "2025-06-15 15:06"]
+    more = ["dtype", "device", "size", "exported (UTC)"]
+    missing = "broken: no model.json, model.pt, tokenizer.json, model.py"
+    assert cells[0] == ["version", "state", "name", "EM", "F1", *more]
     assert cells[1][:3] == ["4", missing, "-"]
-    assert cells[2:] == [["2", "newest", *facts], ["1", "available", *facts]]
+    assert cells[2:] == [["2", "candidate", *facts], ["1", "available", *facts]]
 
 
 def test_json(shell: Shell, repository: Path) -> None:
@@ -55,11 +56,13 @@ def test_json(shell: Shell, repository: Path) -> None:
     directory = repository / MODEL_NAME / "1"
     assert newest == {
         "version": 1,
-        "state": "newest",
-        "fault": None,
+        "state": "candidate",
+        "reason": None,
         "name": "tiny",
         "dtype": "float32",
         "device": "cpu",
+        "exact_match": None,
+        "f1": None,
         "size_bytes": sum(file.stat().st_size for file in directory.iterdir()),
         "exported": "2025-06-15T15:06:40+00:00",
     }

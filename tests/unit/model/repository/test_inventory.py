@@ -21,7 +21,7 @@ def test_newest_first_and_each_in_its_state(repository: Path) -> None:
         make(repository, number)
     withdraw(repository, 10)
     (repository / MODEL_NAME / "11" / "model.pt").unlink()
-    expected = {11: "incomplete", 10: "withdrawn", 9: "newest", 2: "available", 1: "available"}
+    expected = {11: "broken", 10: "withdrawn", 9: "candidate", 2: "available", 1: "available"}
     found = [(facts.version, facts.state) for facts in list_versions(repository)]
     assert found == [*expected.items()]
     assert complete_versions(repository) == {1, 2, 9}
@@ -31,14 +31,14 @@ def test_newest_first_and_each_in_its_state(repository: Path) -> None:
 def test_a_missing_file_is_named(repository: Path, name: str) -> None:
     (make(repository, 1) / name).unlink()
     [facts] = list_versions(repository)
-    assert (facts.state, facts.fault) == ("incomplete", f"no {name}")
+    assert (facts.state, facts.reason) == ("broken", f"no {name}")
 
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b"\xff"])
 def test_a_manifest_that_cannot_be_read(repository: Path, content: bytes) -> None:
     (make(repository, 1) / "model.json").write_bytes(content)
     [facts] = list_versions(repository)
-    assert (facts.state, facts.fault) == ("incomplete", "model.json is not readable as JSON")
+    assert (facts.state, facts.reason) == ("broken", "model.json is not readable as JSON")
     assert (facts.name, facts.size_bytes > 0) == (None, True)
 
 
@@ -48,4 +48,4 @@ def test_a_number_that_is_there_twice_is_listed_twice(repository: Path) -> None:
     copy = withdraw(repository, 2)
     shutil.copytree(copy, repository / MODEL_NAME / "2")
     found = [(facts.version, facts.state) for facts in list_versions(repository)]
-    assert sorted(found) == [(1, "available"), (2, "newest"), (2, "withdrawn")]
+    assert sorted(found) == [(1, "available"), (2, "candidate"), (2, "withdrawn")]
