@@ -16,6 +16,7 @@ from spanqa_server.versions.repository import Figures, find_versions
 from unit.server.version_files import MANIFEST, decide, write_version
 
 CPU = Machine("cpu", frozenset({"float32"}))
+SHA256 = str(MANIFEST["model_sha256"])
 
 
 def publish(repository: Path, number: str, **manifest: Any) -> Path:
@@ -76,8 +77,8 @@ def test_the_reason_names_both_figures(tmp_path: Path) -> None:
 
 def test_what_spanqa_model_notes_is_read(tmp_path: Path) -> None:
     publish(tmp_path, "1", f1=80.0, exact_match=70.0)
-    change_notes(tmp_path, 1, MANIFEST["model_sha256"], exact_match=60.5, f1=75.25)
-    change_notes(tmp_path, 1, MANIFEST["model_sha256"], decision="hold")
+    change_notes(tmp_path, 1, SHA256, exact_match=60.5, f1=75.25)
+    change_notes(tmp_path, 1, SHA256, decision="hold")
     [standing] = read(tmp_path)
     assert (standing.decision, standing.figures) == ("hold", Figures(60.5, 75.25))
 
@@ -87,7 +88,8 @@ def test_notes_on_a_version_that_is_gone_do_not_count_for_its_successor(tmp_path
     decide(tmp_path, "1", decision="hold", f1=1.0, model_sha256="0" * 64)
     [standing] = read(tmp_path)
     assert (standing.decision, standing.figures.f1) == (None, MANIFEST["f1"])
-    assert held_in(tmp_path, 3.0) == held(tmp_path) == {}
+    assert held(tmp_path) == {}
+    assert held_in(tmp_path, 3.0) == {}
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"decision": "perhaps"}', "\0"])
@@ -98,7 +100,7 @@ def test_a_version_whose_notes_cannot_be_read_is_held(tmp_path: Path, content: s
     reason = f"{path}: is not what spanqa-model writes"
     assert held(tmp_path) == {"1": reason}
     assert held_in(tmp_path, 3.0) == {1: reason}
-    change_notes(tmp_path, 1, MANIFEST["model_sha256"], decision="promote")
+    change_notes(tmp_path, 1, SHA256, decision="promote")
     assert held(tmp_path) == {}, "a promotion repairs it"
 
 
@@ -109,7 +111,7 @@ def test_notes_that_are_no_file(tmp_path: Path) -> None:
     assert held(tmp_path) == {"1": f"{path}: Is a directory"}
     assert held_in(tmp_path, 3.0) == {1: f"{path}: Is a directory"}
     with pytest.raises(VersionError, match="cannot write"):
-        change_notes(tmp_path, 1, MANIFEST["model_sha256"], decision="promote")
+        change_notes(tmp_path, 1, SHA256, decision="promote")
 
 
 @pytest.mark.parametrize("damage", ["model.pt", "tokenizer.json", "model.json"])

@@ -2,6 +2,7 @@
 
 import logging
 import math
+from typing import Any
 
 import pytest
 
@@ -121,7 +122,7 @@ async def test_a_repository_out_of_reach_holds_nothing(stage: Stage) -> None:
     ],
 )
 async def test_the_only_version_serves_with_a_warning_where_it_is_slow(
-    stage: Stage, caplog: pytest.LogCaptureFixture, manifest: dict[str, str], remedy: str | None
+    stage: Stage, caplog: pytest.LogCaptureFixture, manifest: dict[str, Any], remedy: str | None
 ) -> None:
     stage.host.machine = Machine("cpu", frozenset({"float32"}))
     stage.publish("1", **manifest)
