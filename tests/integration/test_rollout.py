@@ -1,6 +1,7 @@
 """Versions come and go under load: no call fails, no version's tokens meet another's weights."""
 
 import asyncio
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ from spanqa.v1 import question_answering_pb2 as pb
 from spanqa.v1.question_answering_pb2_grpc import QuestionAnsweringServiceStub
 from support import bad_versions
 from support.callers import REQUESTS, Callers
-from support.processes import run_model, running_server
+from support.processes import RunningServer, poll, run_model, running_server
 from support.versions import export_other
 
 NO_TORCHSCRIPT = next(bad for bad in bad_versions.BAD if "no TorchScript" in bad.told)
@@ -58,6 +59,53 @@ async def test_a_version_appears_takes_over_and_is_withdrawn(
     assert set(callers.versions()) == {"1", "2"}
     callers.assert_not_mixed("1", "2", exact=["1", "2"])
     assert "Traceback" not in log
+
+
+async def test_a_worse_version_is_held_until_it_is_promoted(
+    repository: Path, other_version: Path, tmp_path: Path
+) -> None:
+    model, there = repository / "bert_qa", ("--repository", repository)
+    worse = shutil.copytree(other_version, tmp_path / "worse")
+    manifest = json.loads((worse / "model.json").read_text(encoding="utf-8"))
+    figures = {"exact_match": 2.5, "f1": 5.0}
+    (worse / "model.json").write_text(json.dumps(manifest | figures), encoding="utf-8")
+    held = 'spanqa_version_state{state="held",version="2"}'
+    with running_server(repository, tmp_path / "log", "--workers", "2") as server:
+        async with Callers(server.target).running() as callers:
+            await callers.answered(50, "1")
+            place(worse, model, "2")
+            wait = server.wait_for_metrics
+            await asyncio.to_thread(wait, lambda now: now.get(held) == 1)
+            await callers.answered(100, "1")
+            assert set(callers.versions()) == {"1"}
+            listed = await asyncio.to_thread(run_model, "versions", *there)
+            assert "held: F1 5.00, but version 1 has 80.86" in listed
+            await asyncio.to_thread(run_model, "promote", "2", *there)
+            await callers.answered(100, "2")
+            await asyncio.to_thread(wait, lambda now: now.get(held) == 0)
+            measured = ("--em", "3.25", "--f1", "6.5")
+            await asyncio.to_thread(run_model, "measured", "2", *measured, *there)
+            await asyncio.to_thread(poll, lambda: figures_of(server) == (3.25, 6.5), 10.0, "6.5")
+            (worse / "model.json").write_text(json.dumps(manifest | {"device": "cuda"}))
+            place(worse, model, "3")
+            read = server.log.read_text
+            why = "bert_qa/3 is held: made for cuda, but Triton computes on cpu"
+            # The parent says so, and each worker.
+            await asyncio.to_thread(poll, lambda: read().count(why) == 3, 10.0, why)
+            await callers.answered(50, "2")
+        log = read()
+    assert not callers.failed()
+    assert set(callers.versions()) == {"1", "2"}
+    assert log.count("bert_qa/2 is held: F1 5.00, but version 1 has 80.86") == 3
+    assert "ERROR" not in log
+
+
+def figures_of(server: RunningServer) -> tuple[float, float]:
+    """EM and F1 as GetModel says them."""
+    with grpc.insecure_channel(server.target) as channel:
+        stub = QuestionAnsweringServiceStub(channel)
+        model = stub.GetModel(pb.GetModelRequest(), timeout=10)
+    return model.exact_match, model.f1
 
 
 @pytest.mark.slow

@@ -18,7 +18,12 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 Behaviour = Callable[[Any, Any], Awaitable[Any]]
 # The method of Triton's protocol, and the attribute that does it.
-METHODS = {"ModelInfer": "infer", "ModelReady": "ready", "RepositoryIndex": "index"}
+METHODS = {
+    "ModelInfer": "infer",
+    "ModelReady": "ready",
+    "RepositoryIndex": "index",
+    "ModelConfig": "config",
+}
 
 
 class Fault(StrEnum):
@@ -42,6 +47,7 @@ class FakeTriton:
         self.infer: Behaviour = echo
         self.ready: Behaviour = self._look_up
         self.index: Behaviour = self._list
+        self.config: Behaviour = give(service_pb2.ModelConfigResponse())
         self.versions = {"1"}
         self.models: list[tuple[str, str, str, str]] = []
         """Name, version, state and reason of each in the index."""
@@ -57,6 +63,7 @@ class FakeTriton:
         self.infer = forward(triton.ModelInfer)
         self.ready = forward(triton.ModelReady)
         self.index = forward(triton.RepositoryIndex)
+        self.config = forward(triton.ModelConfig)
 
     async def stop(self) -> None:
         """Go away, with the calls under way."""

@@ -211,11 +211,12 @@ def open_channel(target: str, credentials: grpc.ChannelCredentials | None) -> gr
     return grpc.secure_channel(target, credentials, options)
 
 
-def run_model(*arguments: object) -> None:
-    """A command of `spanqa-model`, as a user would give it; it must succeed."""
+def run_model(*arguments: object) -> str:
+    """What a command of `spanqa-model` prints, as a user would give it; it must succeed."""
     command = [str(part) for part in (BIN / "spanqa-model", *arguments)]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
     assert ended.returncode == 0, ended.stderr + ended.stdout
+    return ended.stdout
 
 
 def run_serve(repository: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -31,4 +31,4 @@ class ExportError(ModelError):
 
 
 class VersionError(ModelError):
-    """The version cannot be withdrawn or brought back."""
+    """The version cannot be withdrawn, brought back or promoted."""

@@ -12,6 +12,7 @@ from spanqa_model.checkpoints.lora import merge_adapter
 from spanqa_model.checkpoints.presets import Source
 from spanqa_model.checkpoints.reader import load_checkpoint
 from spanqa_model.checkpoints.training_facts import check_limits, settle_facts
+from spanqa_model.checkpoints.training_figures import settle_figures
 from spanqa_model.packed_bert.build import build_module
 from spanqa_model.packed_bert.devices import Device, Dtype
 from spanqa_model.packed_bert.forms import FORMS, Attention, check_form
@@ -49,6 +50,7 @@ def export(
     target: Target,
     *,
     version: int | None = None,
+    hold: bool = False,
     on_step: Callable[[str], None] = lambda _: None,
 ) -> Exported:
     """Make a model version, complete or not at all.
@@ -58,6 +60,7 @@ def export(
         repository: Triton's model repository.
         target: what the version is for.
         version: the number of the version; None means the next free one.
+        hold: no server uses the version until it is promoted.
         on_step: called at the start of each of `STEPS` steps, with its name.
 
     Raises:
@@ -65,7 +68,7 @@ def export(
     """
     check_form(target.attention, target.device, target.dtype)
     number = version if version is not None else next_version(repository)
-    with staged_version(repository, number) as staging:
+    with staged_version(repository, number, hold=hold) as staging:
         on_step(f"fetching {source.repository}")
         fetched = fetch(source)
         on_step("reading the checkpoint")
@@ -101,8 +104,7 @@ def export(
                 "max_position_embeddings": checkpoint.config.max_position_embeddings,
                 "vocab_size": checkpoint.config.vocab_size,
                 "license": source.license,
-                "exact_match": source.exact_match,
-                "f1": source.f1,
+                **asdict(settle_figures(source, fetched.directory)),
             },
         )
     return Exported(number, repository / MODEL_NAME / str(number), parity)

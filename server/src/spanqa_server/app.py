@@ -7,6 +7,7 @@ import os
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, fields
+from functools import partial
 
 from prometheus_client.registry import REGISTRY
 
@@ -25,12 +26,14 @@ from spanqa_server.telemetry import metrics, tracing
 from spanqa_server.telemetry.endpoint import start_metrics
 from spanqa_server.triton.access import access_to
 from spanqa_server.triton.client import Triton, VersionInference
+from spanqa_server.triton.embedded.cpu import this_cpu
 from spanqa_server.triton.embedded.metrics import pass_on
 from spanqa_server.triton.embedded.process import EmbeddedTriton
 from spanqa_server.triton.host import TritonHost
 from spanqa_server.triton.proxies import through_proxy
 from spanqa_server.triton.repository_view import writable_view
 from spanqa_server.triton_settings import GateSettings, TritonSettings
+from spanqa_server.versions.host import Machine
 from spanqa_server.versions.monitor import POLL_SECONDS, VersionMonitor
 from spanqa_server.versions.repository import ModelVersion
 from spanqa_server.versions.rollout import Rollout
@@ -42,7 +45,11 @@ TEXTS_FROM = {True: metrics.TEXTS.labels("cache"), False: metrics.TEXTS.labels("
 
 
 async def serve(
-    settings: Settings, *, shared_port: bool = False, replacement: bool = False
+    settings: Settings,
+    *,
+    shared_port: bool = False,
+    replacement: bool = False,
+    machine: Machine | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT.
 
@@ -50,6 +57,7 @@ async def serve(
         settings: of this process.
         shared_port: other processes take calls on the port, too.
         replacement: take calls only once they can be answered, since the others do meanwhile.
+        machine: what Triton computes on, if that is known.
 
     Raises:
         StartupError: a part of it cannot start; what had started is ended.
@@ -60,7 +68,9 @@ async def serve(
         await stack.enter_async_context(
             tracing.traces(settings.otlp_endpoint, settings.trace_ratio)
         )
-        backend = await stack.enter_async_context(open_backend(settings, report_switches()))
+        backend = await stack.enter_async_context(
+            open_backend(settings, report_switches(), machine)
+        )
         pass_on(backend.triton_metrics, REGISTRY)
         admission = open_admission(settings, backend.budget)
         server = GrpcServer(settings, backend.rollout, admission, shared_port=shared_port)
@@ -115,7 +125,7 @@ class Backend:
 
 @contextlib.asynccontextmanager
 async def open_backend(
-    settings: Settings, on_switch: Callable[[ModelVersion], None]
+    settings: Settings, on_switch: Callable[[ModelVersion], None], machine: Machine | None = None
 ) -> AsyncIterator[Backend]:
     """The parts, not started yet; what has started by the end of the block is ended."""
     async with contextlib.AsyncExitStack() as stack:
@@ -139,10 +149,11 @@ async def open_backend(
         stack.callback(threads.shutdown, wait=False, cancel_futures=True)
         rollout: Rollout[ServedModel] = Rollout(
             settings.model_repository,
-            TritonHost(triton, embedded),
+            TritonHost(triton, embedded, this_cpu() if embedded else machine),
             build=lambda version: served_model(settings, version, triton, threads),
             on_switch=on_switch,
             first_batch_tokens=settings.first_batch_tokens,
+            max_f1_drop=settings.max_f1_drop,
         )
         monitor = VersionMonitor(
             rollout,
@@ -186,7 +197,7 @@ def served_model(
         version.tokenizer, threads, settings.text_cache_bytes, lambda known: TEXTS_FROM[known].inc()
     )
     answerer = Answerer(texts, defaults, limits, inference, threads, tracing.stage)
-    return ServedModel(answerer, describe_model(version, limits, settings))
+    return ServedModel(answerer, version.number, partial(describe_model, version, limits, settings))
 
 
 def limits_of(settings: Settings, version: ModelVersion) -> Limits:
@@ -237,6 +248,7 @@ async def keep_gate(settings: GateSettings) -> None:
             build=lambda version: None,
             on_switch=lambda version: logger.info("version %s passed its canary", version.number),
             first_batch_tokens=settings.first_batch_tokens,
+            max_f1_drop=settings.max_f1_drop,
         )
         logger.info("offering the versions of %s to Triton", settings.model_repository)
         while not stop.is_set():

@@ -154,6 +154,16 @@ class TritonSettings(BaseSettings):
         ge=0,
         le=INT32_MAX,
     )
+    max_f1_drop: float = setting(
+        "model",
+        3.0,
+        "How many points of F1 a new model version may lose against the one before it. One that "
+        "loses more is held: it takes no calls until `spanqa-model promote` lets it. Versions that "
+        "were not measured are not compared. 100 turns this off.",
+        metavar="POINTS",
+        ge=0,
+        le=100,
+    )
     log_level: str = setting(
         "telemetry",
         "INFO",

@@ -66,7 +66,7 @@ PATHS = re.compile(r"`((?:client|server|model|docker|docs|protos|tests)/[\w./-]+
 def test_every_setting_that_it_names_exists(path: str) -> None:
     page = text_of(ROOT / path)
     flags = {f"--{name.replace('_', '-')}" for name in SETTINGS}
-    named = set(re.findall(r"`(--[a-z-]+)", page))
+    named = set(re.findall(r"`(--[a-z0-9-]+)", page))
     assert named
     assert named <= flags | {"--some-name", "--profile"}, "--profile is Docker's"
     variables = {name.lower() for name in re.findall(r"SPANQA_([A-Z_]+)", page)}

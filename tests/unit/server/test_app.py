@@ -1,5 +1,6 @@
 """What the wiring says of the version that serves, and what the gate refuses to start with."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from spanqa_server.errors import StartupError
 from spanqa_server.grpc_api.items import ServedModel
 from spanqa_server.settings import Settings
 from spanqa_server.triton_settings import GateSettings
-from spanqa_server.versions.repository import load_version
+from spanqa_server.versions.repository import Figures, load_version
 from unit.server.qa.played import NoThreads
 from unit.server.version_files import MANIFEST, write_version
 
@@ -41,7 +42,7 @@ def served(repository: Path, **settings: Any) -> ServedModel:
 
 def test_the_description_names_every_limit_that_the_answerer_keeps(tmp_path: Path) -> None:
     model = served(tmp_path, **LIMITS, default_timeout=2.5)
-    described = model.description
+    described = model.describe()
     limits = pb.ModelLimits(**LIMITS, max_sequence_tokens=512)
     limits.default_timeout.FromMilliseconds(2500)
     assert described.limits == limits
@@ -59,9 +60,19 @@ def test_the_description_names_every_limit_that_the_answerer_keeps(tmp_path: Pat
     assert not described.HasField("exact_match")
 
 
+def test_the_description_has_what_was_measured_last(tmp_path: Path) -> None:
+    version = load_version(write_version(tmp_path, "7", exact_match=math.nan, f1=180.0))
+    triton: Any = None
+    describe = app.served_model(Settings(), version, triton, NoThreads()).describe
+    assert not describe().HasField("exact_match")
+    assert not describe().HasField("f1")
+    version.figures = Figures(70.5, 80.25)
+    assert (describe().exact_match, describe().f1) == (70.5, 80.25)
+
+
 @pytest.mark.parametrize("seconds", [1e-9, 0.001, 60, 1e9])
 def test_every_timeout_can_be_described(tmp_path: Path, seconds: float) -> None:
-    described = served(tmp_path, default_timeout=seconds).description
+    described = served(tmp_path, default_timeout=seconds).describe()
     assert described.limits.default_timeout.ToNanoseconds() == round(seconds * 1e9)
 
 

@@ -28,6 +28,13 @@ MANIFEST = {
 }
 
 
+def decide(repository: Path, number: str, **notes: Any) -> Path:
+    """What `spanqa-model` notes on a version made by `write_version`."""
+    path = repository / f"bert_qa.{number}.json"
+    path.write_text(json.dumps({"model_sha256": MANIFEST["model_sha256"]} | notes))
+    return path
+
+
 def write_version(repository: Path, number: str, **manifest: Any) -> Path:
     directory = repository / "bert_qa" / number
     directory.mkdir(parents=True)

@@ -69,7 +69,7 @@ def info_lines(model: ModelInfo) -> Iterator[str]:
         ("licence", model.license or "unknown"),
         ("weights", model.dtype),
         ("checksum", f"sha256 {model.checksum}"),
-        ("SQuAD v1.1 dev", f"EM {_number(model.exact_match, 2)}  F1 {_number(model.f1, 2)}"),
+        ("measured", f"EM {_number(model.exact_match, 2)}  F1 {_number(model.f1, 2)}"),
         ("no-answer", "yes" if model.has_no_answer else "no"),
         ("window", f"{model.max_sequence_tokens} tokens, {model.doc_stride_tokens} shared"),
         *(limit(field.name, getattr(model.limits, field.name)) for field in fields(model.limits)),

@@ -7,7 +7,13 @@ import typer
 from spanqa_model import __version__
 from spanqa_model.cli.export import export_command
 from spanqa_model.cli.finetune import finetune_command
-from spanqa_model.cli.versions import restore_command, versions_command, withdraw_command
+from spanqa_model.cli.versions import (
+    measured_command,
+    promote_command,
+    restore_command,
+    versions_command,
+    withdraw_command,
+)
 
 app = typer.Typer(
     help="Make model versions for SpanQA and manage them.",
@@ -37,6 +43,8 @@ def root(
 
 app.command(name="export")(export_command)
 app.command(name="versions")(versions_command)
+app.command(name="promote")(promote_command)
+app.command(name="measured")(measured_command)
 app.command(name="withdraw")(withdraw_command)
 app.command(name="restore")(restore_command)
 app.command(name="finetune")(finetune_command)

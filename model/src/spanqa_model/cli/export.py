@@ -10,10 +10,17 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from typer import Option
 
 from spanqa_model.checkpoints.presets import PRESETS, Source
-from spanqa_model.cli.versions import DEFAULT_REPOSITORY, Repository, nothing_to_export
+from spanqa_model.cli.versions import (
+    DEFAULT_REPOSITORY,
+    MaxF1Drop,
+    Repository,
+    nothing_to_export,
+    print_held,
+)
 from spanqa_model.export import STEPS, Target, export
 from spanqa_model.packed_bert.devices import Device, Dtype, default_device, default_dtype
 from spanqa_model.packed_bert.forms import Attention, default_attention
+from spanqa_model.repository.decisions import DEFAULT_MAX_F1_DROP
 
 
 def export_command(
@@ -38,6 +45,10 @@ def export_command(
     ] = None,
     if_missing: Annotated[
         bool, Option("--if-missing", help="Do nothing if --version already exists.")
+    ] = False,
+    hold: Annotated[
+        bool,
+        Option("--hold", help="Make the version, but let no server use it until it is promoted."),
     ] = False,
     device: Annotated[
         Device | None, Option(help="The device that will serve it. Default: cuda if there is one.")
@@ -72,6 +83,7 @@ def export_command(
             "record this themselves.",
         ),
     ] = False,
+    max_f1_drop: MaxF1Drop = DEFAULT_MAX_F1_DROP,
 ) -> None:
     """Export a checkpoint as a model version.
 
@@ -98,7 +110,8 @@ def export_command(
         dtype=dtype or default_dtype(device),
         attention=attention or default_attention(device),
     )
-    run_with_progress(source, repository, version, target)
+    made = run_with_progress(source, repository, version, target, hold=hold)
+    print_held(repository, made, max_f1_drop)
 
 
 def choose_source(preset: str | None, checkpoint: str | None, revision: str) -> Source:
@@ -116,8 +129,9 @@ def choose_source(preset: str | None, checkpoint: str | None, revision: str) -> 
 
 
 def run_with_progress(
-    source: Source, repository: Path, version: int | None, target: Target
-) -> None:
+    source: Source, repository: Path, version: int | None, target: Target, *, hold: bool
+) -> int:
+    """Export, and return the number of the version."""
     console = Console(stderr=True)
     columns = (
         SpinnerColumn(),
@@ -139,7 +153,8 @@ def run_with_progress(
             if not console.is_terminal:
                 console.print(f"[{started}/{STEPS}] {description}", markup=False)
 
-        exported = export(source, repository, target, version=version, on_step=on_step)
+        exported = export(source, repository, target, version=version, hold=hold, on_step=on_step)
         progress.update(task, completed=STEPS, description="done")
     print(exported.parity)
     print(f"{source.name} ({target.dtype}, {target.device}) is version {exported.directory}")
+    return exported.version

@@ -14,13 +14,14 @@ from spanqa_model.checkpoints.fetching import fetch, verify_weights
 from spanqa_model.checkpoints.lora import merge_adapter
 from spanqa_model.checkpoints.reader import Checkpoint, load_checkpoint
 from spanqa_model.checkpoints.training_facts import TrainingFacts, check_limits
+from spanqa_model.checkpoints.training_figures import METRICS
 from spanqa_model.finetune.data import evaluation_data, sha256_of_all, training_data
 from spanqa_model.finetune.evaluation import evaluate
 from spanqa_model.finetune.features import TrainingWindows, Windows
 from spanqa_model.finetune.model import add_lora, build_model
 from spanqa_model.finetune.progress import Reporter
 from spanqa_model.finetune.results import save_result
-from spanqa_model.finetune.rundir import METRICS, RunDirectory, is_last
+from spanqa_model.finetune.rundir import RunDirectory, is_last
 from spanqa_model.finetune.settings import Settings
 from spanqa_model.finetune.training import Trained, train, training_arguments
 from spanqa_model.packed_bert.devices import Device, default_device

@@ -16,11 +16,11 @@ from typing import Any
 
 from safetensors import SafetensorError
 
+from spanqa_model.checkpoints.training_figures import METRICS
 from spanqa_model.errors import FinetuneError, first_line
 from spanqa_model.repository.files import sync, write_whole
 
 STATE = "finetune.json"
-METRICS = "metrics.json"
 MARKER = "complete"
 CHECKPOINTS = "checkpoint-*"
 

@@ -13,13 +13,15 @@ from pathlib import Path
 from py_compile import PycInvalidationMode
 from typing import Any
 
-from spanqa_model.errors import ExportError
+from spanqa_model.errors import ExportError, VersionError
 from spanqa_model.repository.configurations import (
     CONFIGURATION_FILES,
     install_configurations,
     outdated_configurations,
 )
+from spanqa_model.repository.decisions import change_notes, notes_file
 from spanqa_model.repository.files import GONE, REMEDY, explain, sync
+from spanqa_model.repository.inventory import read_manifest
 from spanqa_model.repository.versions import beside, refuse_used, served_versions
 
 BACKEND = Path(__file__).parent / "backend" / "model.py"
@@ -28,11 +30,12 @@ STALE_SECONDS = 24 * 3600  # no export takes this long: a process that died left
 
 
 @contextmanager
-def staged_version(repository: Path, version: int) -> Iterator[Path]:
+def staged_version(repository: Path, version: int, *, hold: bool = False) -> Iterator[Path]:
     """Yield a directory to fill, with model.py in it; at the end of the block it is the version.
 
     If the block raises, no version appears. In the model's directory nothing else changes, except
-    configurations that are missing or from an earlier release.
+    configurations that are missing or from an earlier release. With `hold` no server uses the
+    version until it is promoted.
 
     Raises:
         ExportError: the version exists or is withdrawn, the repository cannot be written, or its
@@ -57,11 +60,17 @@ def staged_version(repository: Path, version: int) -> Iterator[Path]:
                 sync(file)
             refuse_used(repository, version)  # again: an export takes minutes
             install_configurations(model, outdated_configurations(model), workspace)
+            notes_file(repository, version).unlink(missing_ok=True)  # of a version that was deleted
+            if hold:
+                sha256 = read_manifest(staging).get("model_sha256")
+                change_notes(repository, version, sha256, decision="hold")
             staging.rename(target)
             for directory in {(model / file).parent for file in CONFIGURATION_FILES}:
                 sync(directory)
         except OSError as error:
             raise ExportError(f"cannot write {target}: {explain(error)}") from None
+        except VersionError as error:
+            raise ExportError(str(error)) from None
 
 
 def update_configurations(repository: Path) -> list[str]:

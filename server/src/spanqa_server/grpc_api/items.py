@@ -1,7 +1,7 @@
 """One pair of a batch or a stream: what becomes of it, an answer or a status."""
 
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -24,7 +24,8 @@ class ServedModel:
     """A model version that takes calls: its own tokenizer, limits and inference."""
 
     answerer: Answerer
-    description: pb.GetModelResponse
+    version: str
+    describe: Callable[[], pb.GetModelResponse]
 
 
 class Item(Protocol):

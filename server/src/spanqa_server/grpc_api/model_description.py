@@ -26,8 +26,8 @@ def describe_model(
         max_sequence_tokens=manifest.max_sequence_tokens,
         doc_stride_tokens=manifest.doc_stride_tokens,
         has_no_answer=manifest.has_no_answer,
-        exact_match=manifest.exact_match,
-        f1=manifest.f1,
+        exact_match=version.figures.exact_match,
+        f1=version.figures.f1,
         limits=describe_limits(limits, settings),
     )
 

@@ -150,7 +150,7 @@ class QuestionAnsweringServicer(QuestionAnsweringServiceServicer):
 
     async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.GetModelResponse:
         """Describe the model version that serves, and the limits."""
-        return self._models.current().description
+        return self._models.current().describe()
 
     def _call(self, context: Context, most_seconds: float = math.inf) -> Call:
         remaining = context.time_remaining()
@@ -187,7 +187,7 @@ class QuestionAnsweringServicer(QuestionAnsweringServiceServicer):
         async def attempt(model: ServedModel) -> Response:
             found = await find(model)
             record(found.cost)
-            return write(found, model.description.version, perf_counter() - begin)
+            return write(found, model.version, perf_counter() - begin)
 
         async with deadline.bounds():
             return await self._models.run(attempt)

@@ -37,7 +37,7 @@ class Rows:
         self._table = table
         windows, self._columns = table.starts.shape
         # [W, R, width], a view: the ends that each row can go with.
-        self._bands = np.ndarray(
+        self._bands: Floats = np.ndarray(
             (windows, self._columns, table.width),
             np.float64,
             table.ends,

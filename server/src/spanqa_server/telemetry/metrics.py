@@ -83,8 +83,8 @@ MODEL = Gauge(
 )
 VERSION_STATE = Gauge(
     "spanqa_version_state",
-    "1 for the state of each model version: loading, serving, standby, or broken as unreadable, "
-    "not_loaded, failed.",
+    "1 for the state of each model version: loading, serving, standby, held, or broken as "
+    "unreadable, not_loaded, failed.",
     ["version", "state"],
     multiprocess_mode="livemax",
 )

@@ -8,18 +8,22 @@ from pathlib import Path
 from typing import Protocol
 
 import grpc
-from tritonclient.grpc import service_pb2
+from tritonclient.grpc import model_config_pb2, service_pb2
 
 from spanqa_server.qa.answerer import Logits
 from spanqa_server.qa.windows import PackedWindows
 from spanqa_server.triton.client import Triton
 from spanqa_server.triton.protocol import gist
-from spanqa_server.versions.host import Host
+from spanqa_server.versions.host import Host, Machine
 from spanqa_server.versions.repository import MODEL_NAME, Readiness
 
 logger = logging.getLogger(__name__)
 
 READY_SECONDS = 1.0
+DEVICES = {
+    model_config_pb2.ModelInstanceGroup.KIND_GPU: "cuda",
+    model_config_pb2.ModelInstanceGroup.KIND_CPU: "cpu",
+}
 # For so long Triton may still report the failure of what had the same number before.
 STALE_SECONDS = 15.0
 # The reasons in Triton's index for a version that it was not asked to keep.
@@ -39,9 +43,19 @@ class Loader(Protocol):
 class TritonHost(Host):
     """Tritons that load what a loader offers them, or that see the repository for themselves."""
 
-    def __init__(self, triton: Triton, loader: Loader | None) -> None:
+    def __init__(
+        self, triton: Triton, loader: Loader | None, machine: Machine | None = None
+    ) -> None:
+        """Nothing is offered yet.
+
+        Args:
+            triton: its client.
+            loader: decides what it sees; None if it sees the repository for itself.
+            machine: what it computes on, if that is known.
+        """
         self._triton = triton
         self._loader = loader
+        self._machine = machine
         # By version: since when it is offered, what Triton last reported, and what it had
         # reported before the version was offered.
         self._offered: dict[str, float] = {}
@@ -64,6 +78,29 @@ class TritonHost(Host):
         }
         self._offered = {number: self._offered.get(number, now) for number in versions}
         self._loader.offer(versions)
+
+    @property
+    def machine(self) -> Machine | None:
+        return self._machine
+
+    async def machine_of(self, version: str) -> Machine | None:
+        if self._machine:
+            return self._machine
+        answers = await asyncio.gather(
+            *(self._ask_device(one, version) for one in self._triton.fleet.addresses)
+        )
+        return next((Machine(device) for device in answers if device), None)
+
+    async def _ask_device(self, address: str, version: str) -> str:
+        """The kind of device of the version's instances; empty if Triton does not say."""
+        request = service_pb2.ModelConfigRequest(name=MODEL_NAME, version=version)
+        stub = self._triton.fleet.stub(address)
+        try:
+            response = await stub.ModelConfig(request, timeout=READY_SECONDS)
+        except grpc.aio.AioRpcError:
+            return ""
+        kinds = {DEVICES.get(group.kind, "") for group in response.config.instance_group}
+        return kinds.pop() if len(kinds) == 1 else ""
 
     async def readiness(self, version: str) -> dict[str, Readiness]:
         addresses = self._triton.fleet.addresses

@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 from spanqa_server.errors import StartupError
 from spanqa_server.telemetry import metrics
 from spanqa_server.versions.canary import Canary
+from spanqa_server.versions.decisions import Standing
 from spanqa_server.versions.repository import ModelVersion, VersionFile, load_version
 
 logger = logging.getLogger(__name__)
@@ -26,6 +27,7 @@ class VersionState(StrEnum):
     UNREADABLE = "unreadable"  # a file of it is missing or broken
     NOT_LOADED = "not_loaded"  # Triton could not load it, or takes too long
     FAILED = "failed"  # it did not pass its canary
+    HELD = "held"  # not to be used until somebody promotes it
 
 
 @dataclass(slots=True)
@@ -55,6 +57,8 @@ class VersionRecords(Generic[Model]):
         """`prepare` makes a version ready for its canary and for calls; raises StartupError."""
         self._prepare = prepare
         self._records: dict[VersionFile, Record[Model]] = {}
+        self._standings: dict[VersionFile, Standing] = {}
+        self._held: dict[VersionFile, str] = {}
         self._shown: set[tuple[str, VersionState]] = set()
 
     def __getitem__(self, file: VersionFile) -> Record[Model]:
@@ -64,12 +68,37 @@ class VersionRecords(Generic[Model]):
         """The record of a version, if it has been read and is still there."""
         return self._records.get(file) if file else None
 
-    def keep(self, files: Collection[VersionFile]) -> None:
-        """Forget all other versions: they are gone."""
-        for file in self._records.keys() - set(files):
+    def keep(self, standings: Collection[Standing], held: dict[VersionFile, str]) -> None:
+        """Forget all other versions: they are gone. Those that are held are not tried."""
+        self._standings = {standing.file: standing for standing in standings}
+        for file in self._records.keys() - self._standings.keys():
             if prepared := self._records[file].prepared:
                 prepared.canary.close()
-        self._records = {file: self._records[file] for file in files if file in self._records}
+        self._records = {
+            file: self._records[file] for file in self._standings if file in self._records
+        }
+        for file, record in self._records.items():
+            self._inform(file, record)
+        self._hold(held)
+
+    def _inform(self, file: VersionFile, record: Record[Model]) -> None:
+        """Tell the version what was measured of it meanwhile."""
+        if record.prepared and self._standings[file].manifest:
+            record.prepared.version.figures = self._standings[file].figures
+
+    def _hold(self, held: dict[VersionFile, str]) -> None:
+        """Note which versions are held; the log says it once."""
+        for file, reason in held.items():
+            if self._held.get(file) != reason:
+                line = "model version %s is held: %s; spanqa-model promote %s lets it serve"
+                logger.warning(line, file.directory, reason, file.number)
+        for file in self._held.keys() & self._standings.keys() - held.keys():
+            logger.info("model version %s is held no longer", file.directory)
+        self._held = held
+
+    def is_held(self, file: VersionFile) -> bool:
+        """Whether the version must not be tried."""
+        return file in self._held
 
     async def read(self, file: VersionFile) -> Record[Model]:
         """The record of a version, which is read the first time."""
@@ -77,6 +106,7 @@ class VersionRecords(Generic[Model]):
             try:
                 version = await asyncio.to_thread(load_version, file.directory)
                 self._records[file] = Record(self._prepare(version))
+                self._inform(file, self._records[file])
             except StartupError as error:
                 self._records[file] = Record(None)
                 self.fail(file, VersionState.UNREADABLE, str(error))
@@ -95,15 +125,25 @@ class VersionRecords(Generic[Model]):
         record.state, record.reason = VersionState.LOADING, ""
 
     def failure(self, given_up: Callable[[Record[Model]], bool]) -> str:
-        """What is wrong with the newest version if all are given up; else empty."""
-        if not all(map(given_up, self._records.values())):
+        """What is wrong with the newest version if all are given up or held; else empty."""
+        tried = {file: one for file, one in self._records.items() if file not in self._held}
+        if not all(map(given_up, tried.values())):
             return ""
-        file, record = next(iter(self._records.items()))
-        return f"model version {file.directory} is broken: {record.reason}"
+        broken = (f"{file.directory} is broken: {one.reason}" for file, one in tried.items())
+        held = (
+            f"{file.directory} is held: {reason}; spanqa-model promote {file.number} lets it serve"
+            for file, reason in self._held.items()
+        )
+        told = filter(None, (next(broken, ""), next(held, "")))
+        return "; ".join(f"model version {one}" for one in told)
 
     def show(self) -> None:
         """Tell the metrics each version's state."""
-        shown = {(file.number, record.state) for file, record in self._records.items()}
+        shown = {
+            (file.number, record.state)
+            for file, record in self._records.items()
+            if file not in self._held
+        } | {(file.number, VersionState.HELD) for file in self._held}
         for number, state in self._shown - shown:
             metrics.VERSION_STATE.labels(number, state).set(0)
         for number, state in shown:
@@ -111,4 +151,4 @@ class VersionRecords(Generic[Model]):
         self._shown = shown
 
     def __bool__(self) -> bool:
-        return bool(self._records)
+        return bool(self._records or self._held)

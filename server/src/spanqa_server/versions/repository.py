@@ -18,6 +18,23 @@ VERSION = re.compile(r"[1-9][0-9]*")
 EXPORT_COMMAND = "spanqa-model export --preset minilm-squad --repository {repository}"
 
 
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What was measured: exact match and F1 in percent; None where nothing was."""
+
+    exact_match: float | None = None
+    f1: float | None = None
+
+    def or_else(self, others: "Figures") -> "Figures":
+        """These, or the others if there are none."""
+        return others if self == Figures() else self
+
+
+def percent(value: float | None) -> float | None:
+    """A number from 0 to 100; None for anything else, such as NaN."""
+    return value if value is not None and 0 <= value <= 100 else None
+
+
 class Manifest(BaseModel):
     """A version's model.json, as the exporter writes it."""
 
@@ -29,6 +46,8 @@ class Manifest(BaseModel):
     weights_sha256: str
     model_sha256: str
     dtype: str
+    # The kind of device that it was made for: cpu or cuda.
+    device: str | None = None
     max_sequence_tokens: int = Field(ge=8)
     doc_stride_tokens: int = Field(ge=0)
     max_position_embeddings: int = Field(ge=8)
@@ -39,14 +58,23 @@ class Manifest(BaseModel):
     exact_match: float | None
     f1: float | None
 
+    @property
+    def figures(self) -> Figures:
+        """What was measured before the export."""
+        return Figures(percent(self.exact_match), percent(self.f1))
+
 
 class ModelVersion:
-    """One version: its number, its manifest and its tokenizer, which belong together."""
+    """One version: its number, its manifest and its tokenizer, which belong together.
+
+    `figures` may change while it serves.
+    """
 
     def __init__(self, number: str, manifest: Manifest, tokenizer: TextTokenizer) -> None:
         self.number = number
         self.manifest = manifest
         self.tokenizer = tokenizer
+        self.figures = manifest.figures
 
     @property
     def tensor_limits(self) -> TensorLimits:
@@ -91,6 +119,11 @@ def find_versions(repository: Path) -> list[VersionFile]:
     return sorted(found, key=lambda file: int(file.number), reverse=True)
 
 
+def read_manifest(directory: Path) -> Manifest:
+    """Read model.json; raises OSError or ValidationError."""
+    return Manifest.model_validate_json((directory / "model.json").read_bytes())
+
+
 def load_version(directory: Path) -> ModelVersion:
     """Load one version directory; the model file's checksum is verified.
 
@@ -98,7 +131,7 @@ def load_version(directory: Path) -> ModelVersion:
         StartupError: a file of it is missing or broken; the text names the file.
     """
     try:
-        manifest = Manifest.model_validate_json((directory / "model.json").read_bytes())
+        manifest = read_manifest(directory)
         with (directory / "model.pt").open("rb") as file:
             checksum = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:

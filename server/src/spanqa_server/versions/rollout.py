@@ -15,6 +15,7 @@ from typing import Generic, TypeVar
 from spanqa_server.errors import ModelUnavailableError, VersionGoneError
 from spanqa_server.versions.canary import Canary
 from spanqa_server.versions.canary_run import CanaryRunner, windows_for
+from spanqa_server.versions.decisions import Standing, StandingReader, held_versions
 from spanqa_server.versions.examination import Examination
 from spanqa_server.versions.host import Host
 from spanqa_server.versions.records import Model, Prepared, VersionRecords, VersionState
@@ -23,8 +24,8 @@ from spanqa_server.versions.repository import MODEL_NAME, ModelVersion, VersionF
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
-# Versions that Triton is asked to hold: one that serves and one to go to or back to.
-HELD = 2
+# Versions that Triton is asked to load: one that serves and one to go to or back to.
+OFFERED = 2
 # A version that served goes on for so long without Triton before an older one takes over:
 # Triton may just be starting again.
 PATIENCE_SECONDS = 10.0
@@ -44,6 +45,7 @@ class Rollout(Generic[Model]):
         build: Callable[[ModelVersion], Model],
         on_switch: Callable[[ModelVersion], None],
         first_batch_tokens: int = 0,
+        max_f1_drop: float = 100.0,
         clock: Callable[[], float] = now,
     ) -> None:
         """Nothing is looked at yet.
@@ -54,6 +56,7 @@ class Rollout(Generic[Model]):
             build: makes what takes the calls of a version.
             on_switch: called with a version that serves from now on.
             first_batch_tokens: the size of the batch in a version's first canary.
+            max_f1_drop: how many points of F1 a version may lose to take over by itself.
             clock: seconds; that of the event loop.
         """
         self._repository = repository
@@ -61,7 +64,9 @@ class Rollout(Generic[Model]):
         self._build = build
         self._on_switch = on_switch
         self._first_batch_tokens = first_batch_tokens
+        self._max_f1_drop = max_f1_drop
         self._clock = clock
+        self._standings = StandingReader(repository)
         self._records = VersionRecords[Model](self._prepare)
         self._examination = Examination(host, self._records, clock)
         self._serving: VersionFile | None = None
@@ -105,15 +110,21 @@ class Rollout(Generic[Model]):
         return await asyncio.shield(self._looking)
 
     async def _look(self) -> bool:
-        found = await asyncio.to_thread(find_versions, self._repository)
+        standings = await asyncio.to_thread(self._find)
+        held = held_versions(standings, self._max_f1_drop, self._host.machine)
+        self._records.keep(standings, held)
+        try:
+            return await self._choose([standing.file for standing in standings])
+        finally:
+            self._records.show()
+
+    def _find(self) -> list[Standing]:
+        """The versions, newest first, and whether they may serve."""
+        found = find_versions(self._repository)
         if not found and self._serving:
             # More likely a disk that is out of reach than a wish to serve nothing.
             found = [self._serving]
-        self._records.keep(found)
-        try:
-            return await self._choose(found)
-        finally:
-            self._records.show()
+        return self._standings.read(found)
 
     async def _choose(self, found: list[VersionFile]) -> bool:
         """Let the newest version serve that can; whether one does."""
@@ -133,30 +144,32 @@ class Rollout(Generic[Model]):
         return False
 
     async def _candidates(self, found: list[VersionFile]) -> list[VersionFile]:
-        """The versions to offer: the newest `HELD` that are not given up, and the one that serves.
+        """The versions to offer: the newest `OFFERED` that are good, and the one that serves.
 
-        Those that a Triton of somebody else has not loaded do not count. If all are given up, the
-        newest that can be read, since Triton may load it another time.
+        A good one is neither held nor given up. Those that a Triton of somebody else has not loaded
+        do not count. If none is good, it is the newest that can be read, since Triton may load it
+        another time.
         """
         good: list[VersionFile] = []
         readable: list[VersionFile] = []
-        held = 0
+        offered = 0
         for file in found:
-            if held >= HELD and file != self._serving:
+            if self._records.is_held(file) or (offered >= OFFERED and file != self._serving):
                 continue
             record = await self._records.read(file)
             if record.prepared:
                 readable.append(file)
             if not self._examination.given_up(record):
                 good.append(file)
-                held += self._host.chooses or record.lacking_since is None
+                offered += self._host.chooses or record.lacking_since is None
         return good or readable[:1]
 
     async def _serve(
         self, file: VersionFile, tritons: list[str], candidates: list[VersionFile]
     ) -> bool:
         """Let the version take the calls, if no newer one may come back; whether it takes them."""
-        if file != self._serving:
+        takes_over = file != self._serving
+        if takes_over:
             if self._may_come_back(file, candidates):
                 return False
             self._switch(file)
@@ -167,6 +180,8 @@ class Rollout(Generic[Model]):
         for older in candidates[candidates.index(file) + 1 :]:
             if not self._records[older].reason:
                 self._records[older].state = VersionState.STANDBY
+        if takes_over:
+            await self._warn_of_misfit(file)
         return True
 
     def _may_come_back(self, ready: VersionFile, candidates: list[VersionFile]) -> bool:
@@ -184,6 +199,13 @@ class Rollout(Generic[Model]):
             logger.info("version %s takes over from %s", file.number, self._serving.number)
         self._serving, self._model = file, prepared.model
         self._on_switch(prepared.version)
+
+    async def _warn_of_misfit(self, file: VersionFile) -> None:
+        """Say so if the version that has taken over is slow on Triton's device."""
+        prepared = self._records[file].prepared
+        machine = await self._host.machine_of(file.number)
+        if prepared and machine and (misfit := machine.misfit(prepared.version.manifest)):
+            logger.warning("model version %s serves, but %s", file.directory, misfit)
 
     def _prepare(self, version: ModelVersion) -> Prepared[Model]:
         windows = windows_for(version, self._first_batch_tokens)

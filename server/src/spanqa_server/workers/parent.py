@@ -45,7 +45,8 @@ async def serve_with_workers(settings: Settings) -> None:
         await backend.start()
         shared = settings_of_worker(settings, port, backend.addresses)
         numbers = range(1, settings.workers + 1)
-        workers = [worker_process(number, shared, metrics) for number in numbers]
+        embedded = backend.embedded is not None
+        workers = [worker_process(number, shared, metrics, embedded=embedded) for number in numbers]
 
         async def stop_workers() -> None:
             number = signal.SIGTERM if stop.drain else signal.SIGINT
@@ -61,12 +62,18 @@ async def ignore(ready: bool) -> None:
     """Each worker reports to its own callers."""
 
 
-def worker_process(number: int, settings: Settings, metrics: WorkerMetrics) -> Supervised:
+def worker_process(
+    number: int, settings: Settings, metrics: WorkerMetrics, *, embedded: bool
+) -> Supervised:
     """One of the workers. A replacement takes calls only once it can answer them."""
     starts = itertools.count()
 
     def prepare() -> Program:
-        task = {"settings": settings.model_dump(mode="json"), "replacement": next(starts) > 0}
+        task = {
+            "settings": settings.model_dump(mode="json"),
+            "replacement": next(starts) > 0,
+            "embedded": embedded,
+        }
         return Program(
             [sys.executable, "-m", "spanqa_server.workers.child", json.dumps(task)],
             os.environ | {"PROMETHEUS_MULTIPROC_DIR": metrics.directory},

@@ -21,7 +21,7 @@ PROGRAMS: dict[str, tuple[Callable[[], None], tuple[str, ...]]] = {
     "spanqa-server": (spanqa_server.cli.main.main, ("serve", "gate", "health")),
     "spanqa-model": (
         spanqa_model.cli.main,
-        ("export", "versions", "withdraw", "restore", "finetune"),
+        ("export", "versions", "promote", "measured", "withdraw", "restore", "finetune"),
     ),
 }
 PYTHON_WORDS = r"None|list\[|\b(str|int|float|bool|Path)\b"

@@ -1,5 +1,6 @@
 """The command `spanqa-model export`: its options, and its failures in one line."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -77,3 +78,29 @@ def test_failures_are_one_line(
     files = ("--checkpoint", checkpoint, "--repository", tmp_path / "r")
     assert message in shell("export", *files, *OPTIONS, *options).message
     assert [path.name for path in (tmp_path / "r" / MODEL_NAME).glob("[0-9]*")] == []
+
+
+def test_a_version_is_held_from_the_start_if_asked_for(
+    shell: Shell, checkpoint: Path, tmp_path: Path
+) -> None:
+    files = ("--checkpoint", checkpoint, "--repository", tmp_path / "r")
+    done = shell("export", *files, *OPTIONS, *LIMITS, "--hold")
+    assert done.out.splitlines()[-1] == (
+        "version 1 is held (by export --hold); let it serve with: spanqa-model promote 1"
+    )
+
+
+def test_a_result_that_was_measured_worse_is_exported_and_held(
+    shell: Shell, checkpoint: Path, tmp_path: Path
+) -> None:
+    files = ("--checkpoint", checkpoint, "--repository", tmp_path / "r")
+    for f1 in (80.0, 5.0):
+        metrics = {"after": {"exact_match": f1 / 2, "f1": f1}}
+        (checkpoint / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+        done = shell("export", *files, *OPTIONS, *LIMITS)
+    assert done.out.splitlines()[-1] == (
+        "version 2 is held (F1 5.00, but version 1 has 80.00); let it serve with: "
+        "spanqa-model promote 2"
+    )
+    manifest = manifest_of(tmp_path / "r" / MODEL_NAME / "2")
+    assert (manifest["exact_match"], manifest["f1"]) == (2.5, 5.0)

@@ -47,6 +47,9 @@ def test_a_result_is_exported_by_the_command_that_is_printed(
     manifest = manifest_of(version)
     assert manifest["name"] == "my run"
     assert manifest["has_no_answer"] is False
+    measured = json.loads((output / "metrics.json").read_bytes())["after"]
+    assert manifest["exact_match"] == measured["exact_match"]
+    assert manifest["f1"] == measured["f1"]
     assert (manifest["max_sequence_tokens"], manifest["doc_stride_tokens"]) == (48, 8)
     if lora:
         plain = BertForQuestionAnswering.from_pretrained(base)

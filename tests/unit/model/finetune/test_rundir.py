@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from spanqa_model.checkpoints.training_figures import METRICS
 from spanqa_model.errors import FinetuneError
 from spanqa_model.finetune.rundir import (
     MARKER,
-    METRICS,
     STATE,
     RunDirectory,
     complete_checkpoint,

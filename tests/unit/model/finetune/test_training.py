@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 from transformers.models.bert.modeling_bert import BertEmbeddings
 
+from spanqa_model.checkpoints.training_figures import METRICS
 from spanqa_model.errors import FinetuneError
 from spanqa_model.finetune import run as run_module
 from spanqa_model.finetune import training
-from spanqa_model.finetune.rundir import METRICS, STATE, complete_checkpoint
+from spanqa_model.finetune.rundir import STATE, complete_checkpoint
 from spanqa_model.finetune.training import EpochSampler
 from unit.model.finetune.runs import result_weights, run
 

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from spanqa_model.errors import ExportError
+from spanqa_model.repository.decisions import notes_file
+from spanqa_model.repository.inventory import held_in
 from spanqa_model.repository.staging import BACKEND, STALE_SECONDS, staged_version
 from spanqa_model.repository.versions import MODEL_NAME, next_version, withdrawn_versions
 from unit.model.repository.version_files import (
@@ -186,3 +189,34 @@ def test_another_filesystem_is_noticed_before_the_work(
         ):
             pytest.fail("the block was entered")
     assert not staging_place.exists()
+
+
+def test_a_held_version_is_held_from_its_first_moment(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename, seen = Path.rename, []
+
+    def observed(path: Path, target: Path) -> Path:
+        if target.name == "1":
+            seen.append(notes_file(repository, 1).exists())
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", observed)
+    make(repository, 1, hold=True)
+    assert seen == [True]
+    assert held_in(repository, 3.0) == {1: "by export --hold"}
+
+
+def test_notes_on_a_deleted_version_are_gone_with_its_successor(repository: Path) -> None:
+    shutil.rmtree(make(repository, 1, hold=True))
+    make(repository, 1)
+    assert held_in(repository, 3.0) == {}
+    assert [path.name for path in repository.iterdir()] == [MODEL_NAME]
+
+
+def test_a_version_that_cannot_be_held_is_not_made(repository: Path) -> None:
+    make(repository, 1)
+    (repository / ".bert_qa.2.json.new").mkdir()
+    with pytest.raises(ExportError, match=r"cannot write .*bert_qa\.2\.json: Is a directory"):
+        make(repository, 2, hold=True)
+    assert versions_in(repository) == {"1"}

@@ -2,10 +2,13 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from spanqa_model.errors import VersionError
+from spanqa_model.figures import Figures
+from spanqa_model.repository.promotion import promote, record_figures
 from spanqa_model.repository.versions import MODEL_NAME
 from spanqa_model.repository.withdrawal import restore, withdraw
 from unit.model.repository.version_files import make, other_filesystem, snapshot
@@ -63,6 +66,18 @@ def test_the_last_complete_version_is_refused_unless_forced(repository: Path) ->
     assert withdraw(repository, 1).is_dir(), "an incomplete one serves nobody"
     assert "--force" in refused(withdraw, repository, 2)
     assert withdraw(repository, 2, force=True).is_dir()
+
+
+@pytest.mark.parametrize("held", [{"hold": True}, {"f1": 5.0}])
+def test_held_versions_do_not_count_as_left(repository: Path, held: dict[str, Any]) -> None:
+    record_figures(repository, 2, Figures(70.0, 80.0))
+    make(repository, 3, "worse", **held)
+    withdraw(repository, 1)
+    assert refused(withdraw, repository, 2) == (
+        "without version 2 only held versions are left (3): promote one first, or use --force"
+    )
+    promote(repository, 3)
+    assert withdraw(repository, 2).is_dir()
 
 
 @pytest.mark.parametrize("command", [withdraw, restore])

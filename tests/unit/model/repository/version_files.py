@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,12 +14,16 @@ from spanqa_model.repository.staging import staged_version, write_manifest
 from spanqa_model.repository.versions import MODEL_NAME, withdrawn_versions
 
 
-def make(repository: Path, version: int, content: str = "weights") -> Path:
+def make(
+    repository: Path, version: int, content: str = "weights", *, hold: bool = False, **manifest: Any
+) -> Path:
     """Make a version as the exporter does; it lacks nothing that a glance would miss."""
-    with staged_version(repository, version) as staging:
+    sha256 = hashlib.sha256(content.encode()).hexdigest()
+    facts = {"name": "tiny", "dtype": "float32", "device": "cpu", "model_sha256": sha256}
+    with staged_version(repository, version, hold=hold) as staging:
         (staging / "model.pt").write_text(content, encoding="utf-8")
         (staging / "tokenizer.json").write_text("{}", encoding="utf-8")
-        write_manifest(staging, {"name": "tiny", "dtype": "float32", "device": "cpu"})
+        write_manifest(staging, facts | manifest)
     return repository / MODEL_NAME / str(version)
 
 

@@ -139,7 +139,9 @@ def read_details(status: status_pb2.Status) -> tuple[list[str], str]:
 
 
 def serve_played(model: PlayedModel, version: str = "3") -> ServedModel:
-    return ServedModel(make_answerer(model=model), pb.GetModelResponse(version=version))
+    return ServedModel(
+        make_answerer(model=model), version, lambda: pb.GetModelResponse(version=version)
+    )
 
 
 @asynccontextmanager

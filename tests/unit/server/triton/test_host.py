@@ -8,11 +8,13 @@ from typing import Any
 
 import grpc
 import pytest
+from tritonclient.grpc import service_pb2
 
 from spanqa_server.triton import host as host_module
 from spanqa_server.triton.host import Loader, TritonHost
+from spanqa_server.versions.host import Machine
 from spanqa_server.versions.repository import Readiness
-from support.fake_triton import FakeTriton, fake_triton, hang, refuse
+from support.fake_triton import FakeTriton, fake_triton, give, hang, refuse
 from support.triton import triton_at
 
 BROKEN = ("bert_qa", "2", "UNAVAILABLE", "no zip archive\nframe #0: 0x9d")
@@ -126,3 +128,35 @@ async def test_what_lay_there_before_says_nothing_of_its_successor(
         triton.models = [BROKEN]
         monkeypatch.setattr(host_module, "STALE_SECONDS", 0.0)
         assert await host.load_failures() == failure
+
+
+def instances(*kinds: str) -> Any:
+    """A configuration with instances on these kinds of device."""
+    response = service_pb2.ModelConfigResponse()
+    for kind in kinds:
+        response.config.instance_group.add(kind=f"KIND_{kind}")
+    return give(response)
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        (instances("GPU"), Machine("cuda")),
+        (instances("CPU", "CPU"), Machine("cpu")),
+        (instances("CPU", "GPU"), None),
+        (instances("MODEL"), None),
+        (instances(), None),
+        (refuse(grpc.StatusCode.UNAVAILABLE, "This protocol is restricted"), None),
+    ],
+)
+async def test_what_a_version_is_computed_on(
+    triton: FakeTriton, config: Any, expected: Machine | None
+) -> None:
+    triton.config = config
+    async with triton_at(triton.address) as client:
+        host = TritonHost(client, None)
+        assert host.machine is None, "nobody has asked"
+        assert await host.machine_of("1") == expected
+        known = Machine("cpu", frozenset({"float32"}))
+        host = TritonHost(client, None, known)
+        assert (host.machine, await host.machine_of("1")) == (known, known)

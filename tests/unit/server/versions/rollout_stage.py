@@ -13,12 +13,13 @@ import numpy as np
 from spanqa_server.qa.answerer import Logits
 from spanqa_server.qa.windows import PackedWindows
 from spanqa_server.telemetry import metrics
-from spanqa_server.versions.host import Host
+from spanqa_server.versions.host import Host, Machine
 from spanqa_server.versions.repository import ModelVersion, Readiness
 from spanqa_server.versions.rollout import Rollout
 from unit.server.version_files import write_version
 
 FIRST_BATCH_TOKENS = 4096
+MAX_F1_DROP = 3.0
 
 
 class FakeHost(Host):
@@ -53,6 +54,11 @@ class FakeHost(Host):
         self.ragged = False
         self.tried: list[str] = []
         self.first_batches: list[tuple[str, str, int]] = []
+
+    machine: Machine | None = None
+
+    async def machine_of(self, version: str) -> Machine | None:
+        return self.machine
 
     async def inferences(self, version: str, triton: str) -> int | None:
         return self.computed() if self.computed else None
@@ -118,6 +124,7 @@ class Stage:
             build=lambda version: version,
             on_switch=lambda version: self.switches.append(version.number),
             first_batch_tokens=FIRST_BATCH_TOKENS,
+            max_f1_drop=MAX_F1_DROP,
             clock=lambda: self.seconds,
         )
 

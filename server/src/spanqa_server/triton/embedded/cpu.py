@@ -1,0 +1,20 @@
+"""The CPU of this machine, on which the embedded Triton computes."""
+
+from pathlib import Path
+
+from spanqa_server.versions.host import Machine
+
+BFLOAT16 = {"avx512_bf16", "amx_bf16"}
+
+
+def this_cpu(information: Path = Path("/proc/cpuinfo")) -> Machine:
+    """What it computes natively, as far as Linux says."""
+    try:
+        lines = information.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return Machine("cpu")
+    flags = next((line.split() for line in lines if line.startswith("flags")), None)
+    if flags is None:
+        return Machine("cpu")
+    native = ["bfloat16"] if BFLOAT16.intersection(flags) else []
+    return Machine("cpu", frozenset(["float32", *native]))

@@ -1,0 +1,42 @@
+"""What a fine-tuning run measured, as the export reads it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from spanqa_model.checkpoints.presets import PRESETS, Source
+from spanqa_model.checkpoints.training_figures import METRICS, settle_figures
+from spanqa_model.figures import Figures
+
+SOURCE = Source(name="mine", repository="elsewhere")
+GOOD = '{"after": {"exact_match": 70, "f1": 80.5}}'
+
+
+@pytest.mark.parametrize(
+    ("content", "figures"),
+    [
+        (GOOD, Figures(70.0, 80.5)),
+        ('{"after": {"exact_match": NaN, "f1": 80.5}}', Figures(None, 80.5)),
+        ('{"after": {"f1": "80.5", "exact_match": true}}', Figures()),
+        ('{"after": [1]}', Figures()),
+        ('{"eval_f1": 80.5}', Figures()),
+        ("[]", Figures()),
+        ("{", Figures()),
+    ],
+)
+def test_files_of_this_name(tmp_path: Path, content: str, figures: Figures) -> None:
+    (tmp_path / METRICS).write_text(content, encoding="utf-8")
+    assert settle_figures(SOURCE, tmp_path) == figures
+
+
+def test_the_adapter_counts_not_its_base(tmp_path: Path) -> None:
+    (tmp_path / METRICS).write_text(GOOD, encoding="utf-8")
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    assert settle_figures(replace(SOURCE, adapter=adapter), tmp_path) == Figures()
+    assert settle_figures(replace(SOURCE, adapter=tmp_path), adapter) == Figures(70.0, 80.5)
+
+
+def test_a_preset_knows_its_own(tmp_path: Path) -> None:
+    assert settle_figures(PRESETS["minilm-squad"], tmp_path) == Figures(70.99, 80.86)
