@@ -69,7 +69,7 @@ def places(
     with ExitStack() as stack:
         found = {"plain": server.target}
         for name, (flags, credentials) in kinds.items():
-            given = ("--triton", address_of(server), *flags)
+            given = ("--triton", address_of(server), "--first-batch-tokens", "0", *flags)
             log = directory / f"{name}.log"
             one = running_server(model_repository, log, *given, wait=False)
             running = stack.enter_context(one)

@@ -12,6 +12,7 @@ from support.fake_triton import fake_triton
 from support.processes import RunningServer, running_server
 from support.triton import address_of
 
+LIGHT = ("--first-batch-tokens", "0")
 REQUEST = pb.AnswerRequest(question="Where was she born?", context="She was born in Warsaw.")
 
 
@@ -24,7 +25,7 @@ async def test_it_answers_through_tls_with_a_token(
     token = ("--triton-token-file", str(tmp_path / "token"))
 
     def ask(address: str) -> str:
-        given = ("--triton", address, *access, *token, "--workers", "2")
+        given = ("--triton", address, *access, *token, "--workers", "2", *LIGHT)
         with (
             running_server(model_repository, tmp_path / "log", *given) as front,
             grpc.insecure_channel(front.target) as channel,
