@@ -70,7 +70,7 @@ def test_the_files_have_the_old_names_and_the_spare_parts(tmp_path: Path) -> Non
 def test_the_true_shape(shell: Shell, tmp_path: Path) -> None:
     """Some minutes and 8 GB of memory; `-s` prints the figures."""
     directory = tmp_path / "published"
-    write_published(directory, initializer_range=0.05)
+    write_published(directory)
     short = ("--max-sequence-tokens", "128", "--doc-stride-tokens", "32")
     manifest = assert_exports_as_the_reference(shell, directory, tmp_path, [128, 33, 12], *short)
     assert manifest["vocab_size"] == LARGE_CASED["vocab_size"]
