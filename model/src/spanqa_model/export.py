@@ -1,18 +1,23 @@
 """The export: from a checkpoint to the packed module, to TorchScript, to a version on disk."""
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 
+from spanqa_model.checkpoints.adapter import doubt_about_base
 from spanqa_model.checkpoints.config import BertConfig
 from spanqa_model.checkpoints.fetching import fetch, sha256_of, verify_weights
 from spanqa_model.checkpoints.lora import merge_adapter
 from spanqa_model.checkpoints.presets import Source
 from spanqa_model.checkpoints.reader import load_checkpoint
+from spanqa_model.checkpoints.tokenizer import Say, say_nothing
 from spanqa_model.checkpoints.training_facts import check_limits, settle_facts
 from spanqa_model.checkpoints.training_figures import settle_figures
+from spanqa_model.checkpoints.weights import check_finite
+from spanqa_model.errors import ExportError
 from spanqa_model.packed_bert.build import build_module
 from spanqa_model.packed_bert.devices import Device, Dtype
 from spanqa_model.packed_bert.forms import FORMS, Attention, check_form
@@ -52,6 +57,7 @@ def export(
     version: int | None = None,
     hold: bool = False,
     on_step: Callable[[str], None] = lambda _: None,
+    on_notice: Say = say_nothing,
 ) -> Exported:
     """Make a model version, complete or not at all.
 
@@ -62,6 +68,7 @@ def export(
         version: the number of the version; None means the next free one.
         hold: no server uses the version until it is promoted.
         on_step: called at the start of each of `STEPS` steps, with its name.
+        on_notice: called with a sentence where something was chosen that may not be meant.
 
     Raises:
         ModelError: a step failed; the repository has no new version.
@@ -72,7 +79,7 @@ def export(
         on_step(f"fetching {source.repository}")
         fetched = fetch(source)
         on_step("reading the checkpoint")
-        checkpoint = load_checkpoint(fetched.directory)
+        checkpoint = load_checkpoint(fetched.directory, on_notice)
         facts = settle_facts(source, fetched.directory)
         check_limits(facts, checkpoint.config.max_position_embeddings)
         on_step("verifying the weights")
@@ -80,7 +87,10 @@ def export(
         on_step("building the packed module")
         weights = checkpoint.state_dict
         if source.adapter is not None:
+            if doubt := doubt_about_base(source.adapter, source.repository):
+                on_notice(doubt)
             weights = merge_adapter(weights, source.adapter)
+        check_finite(weights, source.adapter or fetched.directory)
         module = build_module(checkpoint.config, weights)
         on_step(f"scripting and saving as {target.dtype}")
         model_file = staging / "model.pt"
@@ -113,7 +123,18 @@ def export(
 def save_module(
     config: BertConfig, module: PackedBertForQuestionAnswering, target: Target, file: Path
 ) -> None:
-    """Write the module's weights as TorchScript, with the attention of the target."""
+    """Write the module's weights as TorchScript, with the attention of the target.
+
+    Raises:
+        ExportError: a weight is too large for the target's dtype.
+    """
+    largest = torch.finfo(getattr(torch, target.dtype)).max
+    for name, tensor in module.state_dict().items():
+        if not name.startswith("qa_outputs.") and tensor.abs().max() > largest:
+            raise ExportError(
+                f"--dtype {target.dtype}: {name} goes up to {tensor.abs().max():.3g}, and "
+                f"{target.dtype} to {largest:.3g}; use --dtype bfloat16 or float32"
+            )
     served = build_module(config, module.state_dict(), attention=target.attention)
     onednn = target.device == "cpu" and torch.backends.mkldnn.is_available()
     to_torchscript(served, target.dtype, onednn=onednn).save(str(file))
@@ -147,4 +168,8 @@ def check_saved(
         check_agreement(exported, other, target.dtype, windows, place)
     if target.device == "cuda":
         check_waits(exported, tuple(tensor.to(place) for tensor in windows))
-    return compare(module, exported, windows, place)
+    report = compare(module, exported, windows, place)
+    if not math.isfinite(report.max_difference):
+        remedy = "" if target.dtype == "float32" else "; use --dtype float32"
+        raise ExportError(f"--dtype {target.dtype}: the logits are not numbers{remedy}")
+    return report

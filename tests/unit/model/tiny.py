@@ -24,7 +24,8 @@ def vocabulary(*, cased: bool) -> list[str]:
     """Enough pieces to spell any ASCII text."""
     letters = string.ascii_letters if cased else string.ascii_lowercase
     characters = letters + string.digits + string.punctuation
-    return [*SPECIALS, *characters, *(f"##{letter}" for letter in characters), *WORDS, "é", "##é"]
+    inside = (f"##{letter}" for letter in characters)
+    return list(dict.fromkeys([*SPECIALS, *characters, *inside, *WORDS, "é", "##é"]))
 
 
 def reference_model(

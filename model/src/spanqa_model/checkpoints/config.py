@@ -57,6 +57,12 @@ def parse_config(raw: dict[str, Any], directory: Path) -> BertConfig:
             raise CheckpointError(
                 f"{directory}/config.json: {key} is {raw[key]!r}; only {value!r} is supported"
             )
+    own = raw.get("auto_map")
+    if isinstance(own, dict) and any(key.startswith("AutoModel") for key in own):
+        raise CheckpointError(
+            f"{directory}/config.json: the model is code of its own (auto_map: {own!r}), which is "
+            "not run; if it computes what BERT computes, remove auto_map"
+        )
     defaults: dict[str, Any] = {"layer_norm_eps": 1e-12, "hidden_act": "gelu", "type_vocab_size": 2}
     values = defaults | raw
     missing = [field.name for field in fields(BertConfig) if field.name not in values]

@@ -9,12 +9,21 @@ from pathlib import Path
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
 
+from spanqa_model.checkpoints.adapter import ADAPTER_CONFIG, is_adapter
 from spanqa_model.checkpoints.presets import Source
-from spanqa_model.checkpoints.reader import WEIGHT_FILES
+from spanqa_model.checkpoints.tokenizer_config import (
+    ADDED_TOKENS,
+    SPECIAL_TOKENS_MAP,
+    TOKENIZER_CONFIG,
+)
 from spanqa_model.checkpoints.training_facts import FACTS
+from spanqa_model.checkpoints.weights import WEIGHT_FILES, files_of
 from spanqa_model.errors import CheckpointError, HubError
 
-SMALL_FILES = ["config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt", FACTS]
+SMALL_FILES = [
+    *("config.json", "tokenizer.json", "vocab.txt", FACTS, ADAPTER_CONFIG),
+    *(TOKENIZER_CONFIG, SPECIAL_TOKENS_MAP, ADDED_TOKENS),
+]
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
 
@@ -54,10 +63,12 @@ def download(repository: str, revision: str) -> Path:
     """Download configuration, tokenizer and weights: safetensors if available, otherwise .bin."""
     try:
         for weights in WEIGHT_FILES:
-            patterns = [*SMALL_FILES, weights]
-            snapshot = snapshot_download(repository, revision=revision, allow_patterns=patterns)
-            if (Path(snapshot) / weights).exists():
-                return Path(snapshot)
+            snapshot = snapshot_of(repository, revision, [*SMALL_FILES, weights])
+            if (snapshot / weights).exists():
+                shards = [file.name for file in files_of(snapshot / weights)]
+                if shards != [weights]:
+                    snapshot_of(repository, revision, shards)
+                return snapshot
     except RepositoryNotFoundError:
         raise HubError(f"the hub has no repository {repository!r} (or it is private)") from None
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError, ValueError) as error:
@@ -66,24 +77,37 @@ def download(repository: str, revision: str) -> Path:
             f"({type(error).__name__}); without a hub, copy the repository's files here and "
             "use: spanqa-model export --checkpoint DIR"
         ) from None
+    if is_adapter(snapshot):
+        raise CheckpointError(
+            f"{repository} is a PEFT adapter, not a whole model; download its files, and give "
+            "them with --adapter DIR"
+        )
     raise HubError(
-        f"{repository} has neither {' nor '.join(WEIGHT_FILES)}, or the hub cannot be reached "
-        "and the local cache is incomplete"
+        f"{repository} has neither model.safetensors nor pytorch_model.bin, or the hub cannot be "
+        "reached and the local cache is incomplete"
     )
 
 
-def sha256_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def snapshot_of(repository: str, revision: str, patterns: list[str]) -> Path:
+    return Path(snapshot_download(repository, revision=revision, allow_patterns=patterns))
+
+
+def sha256_of(*paths: Path) -> str:
+    """The sha256 of the files' contents, one after the other, in hexadecimal."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            hashlib.file_digest(file, lambda: digest)
+    return digest.hexdigest()
 
 
 def verify_weights(path: Path, expected: str) -> str:
-    """Return the sha256 of the file, in hexadecimal.
+    """Return the sha256 of the weights, in hexadecimal; of an index, that of its shards in order.
 
     Raises:
         CheckpointError: it differs from `expected`, which "" leaves unchecked.
     """
-    actual = sha256_of(path)
+    actual = sha256_of(*files_of(path))
     if expected and actual != expected:
         raise CheckpointError(
             f"{path}: sha256 is {actual}, expected {expected}: the file is corrupt or of "

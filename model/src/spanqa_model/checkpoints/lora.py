@@ -1,12 +1,15 @@
 """Merges a PEFT LoRA adapter into the weights that it was trained on."""
 
+import re
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from spanqa_model.checkpoints.adapter import ADAPTER_CONFIG, MERGE, NOT_MERGEABLE
 from spanqa_model.checkpoints.config import read_json
-from spanqa_model.checkpoints.reader import find_weights, read_weights
+from spanqa_model.checkpoints.weights import find_weights, plain_name, read_weights
 from spanqa_model.errors import CheckpointError
 
 ADAPTER_FILES = ("adapter_model.safetensors", "adapter_model.bin")
@@ -40,25 +43,8 @@ def merge_adapter(state_dict: dict[str, Tensor], directory: Path) -> dict[str, T
         CheckpointError: this is not a LoRA adapter, it uses an unsupported variant, or it was made
             for other weights.
     """
-    config = read_json(directory / "adapter_config.json")
-    if config.get("peft_type") != "LORA":
-        raise CheckpointError(f"{directory}: peft_type is {config.get('peft_type')!r}, not 'LORA'")
-    for key, supported in UNSUPPORTED.items():
-        if (config.get(key) or supported) != supported:
-            raise CheckpointError(f"{directory}: {key}={config[key]!r} is not supported")
-    if config.get("init_lora_weights") not in WEIGHT_PRESERVING_INITS:
-        raise CheckpointError(
-            f"{directory}: init_lora_weights={config['init_lora_weights']!r} changed the base "
-            "model; merge it with PEFT and export the result as --checkpoint"
-        )
-    rank, alpha = config.get("r"), config.get("lora_alpha")
-    if not isinstance(rank, int) or rank < 1 or not isinstance(alpha, int | float):
-        raise CheckpointError(f"{directory}/adapter_config.json: r or lora_alpha is not a number")
-    scale = alpha / (rank**0.5 if config.get("use_rslora") else rank)
-    adapter = {
-        name.removeprefix(PREFIX): tensor.float()
-        for name, tensor in read_weights(find_weights(directory, ADAPTER_FILES)).items()
-    }
+    scale = check_variant(read_json(directory / ADAPTER_CONFIG), directory)
+    adapter = read_adapter(directory)
     merged = dict(state_dict)
     for name, tensor in adapter.items():
         if name.endswith(".lora_B.weight"):
@@ -70,7 +56,7 @@ def merge_adapter(state_dict: dict[str, Tensor], directory: Path) -> dict[str, T
                 raise CheckpointError(f"{directory}: corrupt (lora_A and lora_B of {target})")
             merged[target] = merged_weight(merged, target, scale * (up @ tensor), directory)
         else:
-            merged[name.replace(".modules_to_save.default", "")] = tensor
+            merged[name] = tensor
     return merged
 
 
@@ -78,3 +64,43 @@ def merged_weight(weights: dict[str, Tensor], name: str, delta: Tensor, director
     if name not in weights or weights[name].shape != delta.shape:
         raise CheckpointError(f"{directory}: made for another base model ({name} does not fit)")
     return weights[name].to(torch.float32) + delta
+
+
+def check_variant(config: dict[str, Any], directory: Path) -> float:
+    """The scale of the matrices' product, if the adapter is of the kind that is merged here."""
+    kind = config.get("peft_type")
+    if kind != "LORA":
+        if str(kind).startswith(NOT_MERGEABLE):
+            raise CheckpointError(
+                f"{directory}: peft_type is {kind!r}, which cannot be merged into a BERT; train a "
+                "LoRA adapter: spanqa-model finetune --lora"
+            )
+        raise CheckpointError(f"{directory}: peft_type is {kind!r}, not 'LORA'; {MERGE}")
+    for key, supported in UNSUPPORTED.items():
+        if (config.get(key) or supported) != supported:
+            raise CheckpointError(f"{directory}: {key}={config[key]!r} is not supported; {MERGE}")
+    if config.get("init_lora_weights") not in WEIGHT_PRESERVING_INITS:
+        raise CheckpointError(
+            f"{directory}: init_lora_weights={config['init_lora_weights']!r} changed the base "
+            f"model; {MERGE}"
+        )
+    rank, alpha = config.get("r"), config.get("lora_alpha")
+    if not isinstance(rank, int) or rank < 1 or not isinstance(alpha, int | float):
+        raise CheckpointError(f"{directory}/{ADAPTER_CONFIG}: r or lora_alpha is not a number")
+    return float(alpha / (rank**0.5 if config.get("use_rslora") else rank))
+
+
+def read_adapter(directory: Path) -> dict[str, Tensor]:
+    """The adapter's tensors, float32, with the names that they have in the base."""
+    adapter: dict[str, Tensor] = {}
+    for name, tensor in read_weights(find_weights(directory, ADAPTER_FILES)).items():
+        name = name.removeprefix(PREFIX)
+        if re.search("lora_(?!A.weight|B.weight)", name):
+            what = "of an embedding " if "lora_embedding" in name else ""
+            raise CheckpointError(
+                f"{directory}: matrices {what}({name}) are not supported; {MERGE}"
+            )
+        name = plain_name(name.replace(".modules_to_save.default", ""))
+        if not name.startswith(("bert.pooler.", "pooler.")):  # which answers do not depend on
+            adapter[name] = tensor.float()
+    return adapter

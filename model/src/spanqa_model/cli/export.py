@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from typer import Option
 
+from spanqa_model.checkpoints.adapter import base_of, is_adapter
 from spanqa_model.checkpoints.presets import PRESETS, Source
 from spanqa_model.cli.versions import (
     DEFAULT_REPOSITORY,
@@ -29,13 +30,19 @@ def export_command(
         Option(metavar=f"<{'|'.join(PRESETS)}>", help="A checkpoint that is known by name."),
     ] = None,
     checkpoint: Annotated[
-        str | None, Option(metavar="DIR|ID", help="A Hugging Face BERT: a directory or a hub id.")
+        str | None,
+        Option(metavar="DIR|ID", help="A Hugging Face BERT: a directory or a hub id."),
     ] = None,
     revision: Annotated[
         str, Option(metavar="COMMIT", help="The hub revision of --checkpoint.")
     ] = "",
     adapter: Annotated[
-        Path | None, Option(metavar="DIR", help="A PEFT LoRA adapter to merge.")
+        Path | None,
+        Option(
+            metavar="DIR",
+            help="A PEFT LoRA adapter to merge: into --checkpoint or --preset, or else into the "
+            "model that its adapter_config.json names.",
+        ),
     ] = None,
     name: Annotated[str | None, Option(metavar="NAME", help="The model's name in replies.")] = None,
     repository: Repository = DEFAULT_REPOSITORY,
@@ -94,9 +101,7 @@ def export_command(
             raise typer.BadParameter("--if-missing needs --version")
         if nothing_to_export(repository, version):
             return
-    source = choose_source(preset, checkpoint, revision)
-    if adapter is not None:  # the preset's scores belong to its own adapter
-        source = replace(source, adapter=adapter, exact_match=None, f1=None)
+    source = choose_source(preset, checkpoint, revision, adapter)
     changes: dict[str, Any] = {
         "name": name,
         "max_sequence_tokens": max_sequence_tokens,
@@ -114,18 +119,34 @@ def export_command(
     print_held(repository, made, max_f1_drop)
 
 
-def choose_source(preset: str | None, checkpoint: str | None, revision: str) -> Source:
-    """The source that the options name, before --adapter and the others change it."""
+def choose_source(
+    preset: str | None, checkpoint: str | None, revision: str, adapter: Path | None
+) -> Source:
+    """The source that the options name, before the others change it.
+
+    Raises:
+        ModelError: the adapter's base is not known.
+    """
     if preset and checkpoint is not None:
         raise typer.BadParameter("give --preset or --checkpoint, not both")
     if checkpoint is not None:
+        if adapter is None and is_adapter(Path(checkpoint)):
+            return base_of(Path(checkpoint))
         return Source(
-            name=Path(checkpoint).resolve().name, repository=checkpoint, revision=revision
+            name=Path(checkpoint).resolve().name,
+            repository=checkpoint,
+            revision=revision,
+            adapter=adapter,
         )
+    if preset is None and adapter is not None:
+        return base_of(adapter)
     chosen = preset or "minilm-squad"
     if chosen not in PRESETS:
         raise typer.BadParameter(f"{chosen!r}: the presets are {', '.join(PRESETS)}")
-    return PRESETS[chosen]
+    source = PRESETS[chosen]
+    if adapter is not None:  # the preset's scores belong to its own adapter
+        source = replace(source, adapter=adapter, exact_match=None, f1=None)
+    return source
 
 
 def run_with_progress(
@@ -153,7 +174,18 @@ def run_with_progress(
             if not console.is_terminal:
                 console.print(f"[{started}/{STEPS}] {description}", markup=False)
 
-        exported = export(source, repository, target, version=version, hold=hold, on_step=on_step)
+        def on_notice(sentence: str) -> None:
+            console.print(f"note: {sentence}", markup=False, highlight=False, soft_wrap=True)
+
+        exported = export(
+            source,
+            repository,
+            target,
+            version=version,
+            hold=hold,
+            on_step=on_step,
+            on_notice=on_notice,
+        )
         progress.update(task, completed=STEPS, description="done")
     print(exported.parity)
     print(f"{source.name} ({target.dtype}, {target.device}) is version {exported.directory}")

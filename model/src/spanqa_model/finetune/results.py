@@ -3,30 +3,31 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import torch
+import transformers
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
-from transformers import PreTrainedTokenizerFast
 
+from spanqa_model.checkpoints.adapter import ADAPTER_CONFIG
 from spanqa_model.checkpoints.config import read_json
 from spanqa_model.checkpoints.presets import Source
+from spanqa_model.checkpoints.tokenizer_config import NORMALIZER_FLAGS, read_tokenizer_config
 from spanqa_model.checkpoints.training_facts import TrainingFacts, write_facts
 from spanqa_model.repository.files import sync
 
-ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
-SPECIAL_TOKENS = {
-    "unk_token": "[UNK]",
-    "sep_token": "[SEP]",
-    "pad_token": "[PAD]",
-    "cls_token": "[CLS]",
-    "mask_token": "[MASK]",
-}
 
 
 def save_result(
-    checkpoint: Path, target: Path, *, base: Source, tokenizer: Tokenizer, facts: TrainingFacts
+    checkpoint: Path,
+    target: Path,
+    *,
+    base: Source,
+    base_directory: Path,
+    tokenizer: Tokenizer,
+    facts: TrainingFacts,
 ) -> None:
     """Save the last checkpoint in `target`, as a Hugging Face directory or a PEFT adapter.
 
@@ -40,7 +41,7 @@ def save_result(
     else:
         for name in ("config.json", "model.safetensors"):
             shutil.copyfile(checkpoint / name, staging / name)
-        save_tokenizer(tokenizer, staging)
+        save_tokenizer(tokenizer, base_directory, staging)
     write_facts(staging, facts)
     for file in staging.iterdir():
         file.chmod(0o644)  # safetensors creates files that only their owner can read
@@ -66,10 +67,27 @@ def save_adapter(checkpoint: Path, directory: Path, base: Source) -> None:
     (directory / ADAPTER_CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
-def save_tokenizer(tokenizer: Tokenizer, directory: Path) -> None:
-    known = {
+def save_tokenizer(tokenizer: Tokenizer, base: Path, directory: Path) -> None:
+    """Save the tokenizer so that transformers loads it with the class, options and limit of `base`.
+
+    A base without a limit gets that of its positions.
+    """
+    config = read_tokenizer_config(base)
+    options: dict[str, Any] = {
         name: token
-        for name, token in SPECIAL_TOKENS.items()
+        for name, token in config.names.items()
         if tokenizer.token_to_id(token) is not None
     }
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **known).save_pretrained(directory)
+    normalizer = json.loads(tokenizer.to_str())["normalizer"] or {}
+    if normalizer.get("type") == "BertNormalizer" and not config.is_generic:
+        options |= {option: normalizer[flag] for option, flag in NORMALIZER_FLAGS.items()}
+    tokenizer_class = getattr(
+        transformers, f"{config.class_name}Fast", transformers.PreTrainedTokenizerFast
+    )
+    tokenizer_class(
+        tokenizer_object=tokenizer,
+        model_max_length=config.max_tokens
+        or read_json(base / "config.json")["max_position_embeddings"],
+        additional_special_tokens=list(config.markers),
+        **options,
+    ).save_pretrained(directory)

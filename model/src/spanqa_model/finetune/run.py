@@ -15,6 +15,7 @@ from spanqa_model.checkpoints.lora import merge_adapter
 from spanqa_model.checkpoints.reader import Checkpoint, load_checkpoint
 from spanqa_model.checkpoints.training_facts import TrainingFacts, check_limits
 from spanqa_model.checkpoints.training_figures import METRICS
+from spanqa_model.checkpoints.weights import check_finite
 from spanqa_model.finetune.data import evaluation_data, sha256_of_all, training_data
 from spanqa_model.finetune.evaluation import evaluate
 from spanqa_model.finetune.features import TrainingWindows, Windows
@@ -88,7 +89,8 @@ def finetune(settings: Settings, reporter: Reporter) -> dict[str, Any] | None:
 
 def read_inputs(settings: Settings, reporter: Reporter) -> Inputs:
     fetched = fetch(settings.source)
-    base = load_checkpoint(fetched.directory)
+    base = load_checkpoint(fetched.directory, reporter.say)
+    check_finite(base.state_dict, fetched.directory)
     train = training_data(settings.train, settings.limit_train, skip_bad=settings.skip_bad)
     dev = evaluation_data(settings.dev, settings.limit_dev) if settings.dev else Dataset([])
     for notice in (*train.notices, *dev.notices):
@@ -152,6 +154,7 @@ def save(inputs: Inputs, run: RunDirectory, trained: Trained | None) -> None:
         checkpoint,
         run.path,
         base=inputs.settings.source,
+        base_directory=inputs.directory,
         tokenizer=inputs.base.tokenizer,
         facts=inputs.facts,
     )

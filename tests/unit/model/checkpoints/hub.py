@@ -15,13 +15,17 @@ from typing import Any
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 FETCH = """
 import json, sys
+from pathlib import Path
 from spanqa_model.errors import ModelError
+from spanqa_model.checkpoints.adapter import base_of, is_adapter
 from spanqa_model.checkpoints.presets import Source
 from spanqa_model.checkpoints.fetching import fetch
 results = []
 for repository in sys.argv[1:]:
     try:
-        fetched = fetch(Source(name="x", repository=repository))
+        adapter = is_adapter(Path(repository))
+        source = base_of(Path(repository)) if adapter else Source(name="x", repository=repository)
+        fetched = fetch(source)
         files = {path.name: path.read_bytes().hex() for path in fetched.directory.iterdir()}
         results.append({"revision": fetched.revision, "files": files})
     except ModelError as error:
@@ -83,7 +87,10 @@ def serve(repositories: dict[str, Path]) -> Iterator[tuple[str, list[str]]]:
 
 
 def fetch_all(endpoint: str, home: Path, *repositories: str) -> list[dict[str, Any]]:
-    """What `fetch` gives for each, in a process (which reads the endpoint) with its own cache."""
+    """What `fetch` gives for each, in a process (which reads the endpoint) with its own cache.
+
+    For the directory of an adapter it is its base.
+    """
     environment = {name: os.environ[name] for name in ("PATH", "TMPDIR") if name in os.environ}
     environment |= {"HF_ENDPOINT": endpoint, "HF_HOME": str(home / "hub"), "HOME": str(home)}
     environment |= {"NO_PROXY": "*", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}

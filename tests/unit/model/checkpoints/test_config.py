@@ -22,6 +22,8 @@ from spanqa_model.errors import CheckpointError
         ("num_attention_heads", 0, "num_attention_heads cannot be 0"),
         ("num_attention_heads", 5, "hidden_size 32 does not divide among 5 heads"),
         ("type_vocab_size", 1, "type_vocab_size is 1"),
+        ("auto_map", {"AutoModel": "own.Model"}, "the model is code of its own"),
+        ("auto_map", {"AutoModelForQuestionAnswering": "a--b.C"}, "which is not run; if it"),
         ("vocab_size", 100, "the tokenizer has .* pieces, config.json says 100"),
         ("layer_norm_eps", "small", "layer_norm_eps cannot be 'small'"),
         ("intermediate_size", ..., r"config\.json: lacks intermediate_size"),

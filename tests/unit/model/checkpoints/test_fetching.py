@@ -7,14 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from transformers import BertForQuestionAnswering
 
 from spanqa_model.checkpoints.config import read_json
 from spanqa_model.checkpoints.fetching import fetch, package_directory, sha256_of, verify_weights
 from spanqa_model.checkpoints.presets import PRESETS, Source
-from spanqa_model.checkpoints.reader import find_weights
+from spanqa_model.checkpoints.weights import find_weights
 from spanqa_model.errors import CheckpointError
 from unit.model.checkpoints.hub import COMMIT, fetch_all, serve
-from unit.model.tiny import use_bin
+from unit.model.checkpoints.published import write_shards
+from unit.model.tiny import edit_json, use_bin
 
 
 def test_the_embedded_default_is_complete() -> None:
@@ -67,22 +69,35 @@ def test_checksums(tmp_path: Path) -> None:
         verify_weights(file, "00" * 32)
 
 
-def test_downloads_from_the_hub(tiny_checkpoint: Path, tmp_path: Path) -> None:
-    """Safetensors, pickled weights, no weights at all, and no such repository."""
+def test_downloads_from_the_hub(
+    tiny_checkpoint: Path, reference: BertForQuestionAnswering, tmp_path: Path
+) -> None:
+    """Safetensors, pickled, shards, no weights, an adapter, nothing; and the bases of adapters."""
     shutil.copytree(tiny_checkpoint, pickled := tmp_path / "pickled")
     use_bin(pickled)
     shutil.copytree(tiny_checkpoint, bare := tmp_path / "bare")
     (bare / "model.safetensors").unlink()
     (bare / "training_args.bin").write_bytes(b"not wanted")
-    repositories = {"tiny/plain": tiny_checkpoint, "tiny/pickled": pickled, "tiny/bare": bare}
+    shards = write_shards(tmp_path / "shards", reference, safe=False).parent
+    adapter, lonely = (tmp_path / name for name in ("adapter", "lonely"))
+    for directory, base in ((adapter, "tiny/plain"), (lonely, "tiny/missing")):
+        directory.mkdir()
+        edit_json(directory / "adapter_config.json", base_model_name_or_path=base)
+    whole = {"tiny/plain": tiny_checkpoint, "tiny/pickled": pickled, "tiny/shards": shards}
+    repositories = whole | {"tiny/bare": bare, "tiny/adapter": adapter}
     with serve(repositories) as (endpoint, requested):
-        results = fetch_all(endpoint, tmp_path, *repositories, "tiny/missing")
-    for result, directory in zip(results, (tiny_checkpoint, pickled), strict=False):
+        asked = (*repositories, "tiny/missing", str(lonely), str(adapter))
+        results = fetch_all(endpoint, tmp_path, *asked)
+    assert results.pop() == results[0]
+    assert results.pop() == results[5]
+    for result, directory in zip(results, whole.values(), strict=False):
         assert result["revision"] == COMMIT
         assert result["files"] == {p.name: p.read_bytes().hex() for p in directory.iterdir()}
-    assert [result["type"] for result in results[2:]] == ["HubError", "HubError"]
-    assert "tiny/bare has neither model.safetensors nor pytorch_model.bin" in results[2]["error"]
-    assert "the hub has no repository 'tiny/missing'" in results[3]["error"]
+    kinds = ["HubError", "CheckpointError", "HubError"]
+    assert [result["type"] for result in results[3:]] == kinds
+    assert "tiny/bare has neither model.safetensors nor pytorch_model.bin" in results[3]["error"]
+    assert "tiny/adapter is a PEFT adapter, not a whole model" in results[4]["error"]
+    assert "the hub has no repository 'tiny/missing'" in results[5]["error"]
     assert not any("training_args" in path for path in requested)
 
 

@@ -1,33 +1,17 @@
 """Merging LoRA adapters as PEFT does, and refusing what would merge wrongly."""
 
-import copy
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import BertForQuestionAnswering
 
 from spanqa_model.checkpoints.lora import merge_adapter
 from spanqa_model.errors import CheckpointError
+from unit.model.checkpoints.adapters import save_adapter
 from unit.model.tiny import edit_json, reference_model
-
-LINEAR = ["query", "key", "value", "dense"]
-
-
-def save_adapter(base: BertForQuestionAnswering, directory: Path, **options: Any) -> PeftModel:
-    """Put random LoRA matrices (and modules saved whole) over a copy of `base`."""
-    settings = {"r": 4, "lora_alpha": 10, "target_modules": LINEAR} | options
-    adapted = get_peft_model(copy.deepcopy(base), LoraConfig(**settings))
-    torch.manual_seed(1)
-    with torch.no_grad():
-        for parameter in adapted.parameters():
-            if parameter.requires_grad:
-                parameter.normal_(std=0.3)
-    adapted.save_pretrained(str(directory), save_embedding_layers=False)
-    return adapted
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from spanqa_model.checkpoints.reader import load_checkpoint, read_weights
+from spanqa_model.checkpoints.reader import load_checkpoint
+from spanqa_model.checkpoints.weights import read_weights
 from spanqa_model.errors import CheckpointError
 from unit.model.tiny import use_bin
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from spanqa.squad import Question
-from spanqa_model.checkpoints.tokenizer import wordpiece_tokenizer
+from spanqa_model.checkpoints.tokenizer import load_tokenizer
 from spanqa_model.errors import DataError
 from spanqa_model.finetune.features import TrainingWindows, Window, Windows, collate, label
 from unit.model.tiny import write_vocabulary
@@ -23,7 +23,7 @@ GAPS = st.sampled_from([" ", "  ", "\n", "\t ", "\u00a0"])
 def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
     directory = tmp_path_factory.mktemp("vocabulary")
     write_vocabulary(directory)
-    return wordpiece_tokenizer(directory / "vocab.txt", directory / "tokenizer_config.json")
+    return load_tokenizer(directory)
 
 
 def question(

@@ -3,17 +3,20 @@
 import json
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from peft import PeftModel
-from transformers import AutoTokenizer, BertForQuestionAnswering
+from transformers import AutoTokenizer, BertForQuestionAnswering, BertTokenizerFast
 
 from spanqa_model.checkpoints.tokenizer import load_tokenizer
+from spanqa_model.finetune.results import save_tokenizer
 from spanqa_model.repository.versions import MODEL_NAME
+from unit.model.checkpoints.tokenizers import TEXTS, write_fast
 from unit.model.exporting import load, manifest_of
 from unit.model.finetune.runs import OPTIONS, Shell
-from unit.model.tiny import edit_json, random_windows, reference_logits
+from unit.model.tiny import edit_json, random_windows, reference_logits, write_vocabulary
 
 FACTS = {"has_no_answer": False, "max_sequence_tokens": 40, "doc_stride_tokens": 9}
 TARGET = ("--dtype", "float32", "--device", "cpu")
@@ -60,6 +63,8 @@ def test_a_result_is_exported_by_the_command_that_is_printed(
         reference = BertForQuestionAnswering.from_pretrained(output)
         tokenizer = load_tokenizer(base)
         assert load_tokenizer(output).to_str() == tokenizer.to_str()
+        loaded = AutoTokenizer.from_pretrained(output)
+        assert (type(loaded), loaded.model_max_length) == (BertTokenizerFast, 64)
         ids = AutoTokenizer.from_pretrained(output)("Who wrote", "the Café?").input_ids
         assert ids == tokenizer.encode("Who wrote", "the Café?").ids
     assert_same_logits(load(version), reference)
@@ -93,6 +98,43 @@ def test_export_believes_its_flags_before_what_was_recorded(
     manifest = manifest_of(tmp_path / MODEL_NAME / "1")
     assert manifest["has_no_answer"] is True
     assert (manifest["max_sequence_tokens"], manifest["doc_stride_tokens"]) == (40, 10)
+
+
+@pytest.mark.parametrize(
+    ("configured", "class_name", "longest"),
+    [
+        ({}, "BertTokenizerFast", 64),
+        ({"model_max_length": 48, "tokenizer_class": "BertTokenizer"}, "BertTokenizerFast", 48),
+        ({"model_max_length": 1e30, "do_lower_case": False}, "BertTokenizerFast", 64),
+        ({"tokenizer_class": "DistilBertTokenizerFast"}, "DistilBertTokenizerFast", 64),
+        ({"tokenizer_class": "PreTrainedTokenizerFast"}, "PreTrainedTokenizerFast", 64),
+        ({"additional_special_tokens": ["[TABLE]"]}, "BertTokenizerFast", 64),
+        ({"strip_accents": False, "tokenize_chinese_chars": False}, "BertTokenizerFast", 64),
+    ],
+)
+@pytest.mark.parametrize("cased", [False, True])
+def test_the_tokenizer_of_a_result_is_the_bases(
+    checkpoint: Path,
+    tmp_path: Path,
+    cased: bool,
+    configured: dict[str, Any],
+    class_name: str,
+    longest: int,
+) -> None:
+    write_vocabulary(checkpoint, cased=cased)
+    if configured.get("tokenizer_class") == "PreTrainedTokenizerFast":
+        write_fast(checkpoint)
+    edit_json(checkpoint / "tokenizer_config.json", **configured)
+    ours = load_tokenizer(checkpoint)
+    result = tmp_path / "result"
+    save_tokenizer(ours, checkpoint, result)
+    loaded = AutoTokenizer.from_pretrained(result)
+    assert (type(loaded).__name__, loaded.model_max_length) == (class_name, longest)
+    assert loaded.additional_special_tokens == configured.get("additional_special_tokens", [])
+    assert load_tokenizer(result).to_str() == ours.to_str()
+    for text in TEXTS:
+        ids = loaded(text, add_special_tokens=False).input_ids
+        assert ids == ours.encode(text, add_special_tokens=False).ids
 
 
 @pytest.mark.parametrize("changes", [{"has_no_answer": "no"}, {"doc_stride_tokens": None}])

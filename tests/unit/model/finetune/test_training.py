@@ -22,7 +22,7 @@ from unit.model.finetune.runs import result_weights, run
 
 FULL_RESULT = {
     *("config.json", "model.safetensors"),
-    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"),
+    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt"),
 }
 
 
