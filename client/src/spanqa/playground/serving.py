@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from collections.abc import Callable
 
@@ -39,7 +38,7 @@ async def serve(
     target: str,
     remedy: Callable[[SpanQAError], str],
 ) -> None:
-    """Serves the page until the program is told to end (SIGINT, SIGTERM) or cancelled."""
+    """Serves the page until the program is told to end: SIGINT, SIGTERM."""
     async with open_client() as client:
         config = uvicorn.Config(
             create_app(client, target, remedy),
@@ -47,12 +46,19 @@ async def serve(
             lifespan="off",
             log_config=None,
             server_header=False,
-            timeout_graceful_shutdown=1,
+            timeout_graceful_shutdown=3,
             ws="none",
         )
-        server = uvicorn.Server(config)
-        try:
-            await server.serve(sockets=[listening])
-        except asyncio.CancelledError:
-            server.should_exit = True
-            raise
+        await _Server(config, client).serve(sockets=[listening])
+
+
+class _Server(uvicorn.Server):
+    """Cancels the calls under way when it ends, so that it need not wait for them."""
+
+    def __init__(self, config: uvicorn.Config, client: AsyncClient) -> None:
+        super().__init__(config)
+        self._client = client
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await self._client.close()
+        await super().shutdown(sockets)

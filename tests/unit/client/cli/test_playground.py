@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import builtins
+import http.client
+import json
 import signal
 import socket
 import urllib.request
 from typing import Any
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
 
 from support.playground import running_playground
 from unit.client.cli.commands import fails, run
-from unit.client.fake_service import FakeService
+from unit.client.fake_service import FakeService, Handler
 
 
 def test_ctrl_c_ends_it_without_a_word(service: FakeService) -> None:
@@ -22,6 +25,22 @@ def test_ctrl_c_ends_it_without_a_word(service: FakeService) -> None:
             assert b"<title>SpanQA playground</title>" in page.read()
         process.send_signal(signal.SIGINT)
         rest, errors = process.communicate(timeout=20)
+    assert (process.returncode, rest.strip(), errors) == (0, "", "")
+
+
+def test_ctrl_c_does_not_wait_for_calls(service: FakeService, never_answers: Handler) -> None:
+    service.answer = never_answers
+    body = {"question": "Who?", "documents": [{"text": "Ada did."}]}
+    with running_playground(service.target, "--timeout", "60") as (url, process):
+        connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=10)
+        headers = {"Content-Type": "application/json"}
+        connection.request("POST", "/api/answer", json.dumps(body), headers)
+        assert service.asked.wait(10)
+        process.send_signal(signal.SIGINT)
+        rest, errors = process.communicate(timeout=20)
+        reply = connection.getresponse()
+        assert (reply.status, json.load(reply)["code"]) == (502, "CANCELLED")
+        connection.close()
     assert (process.returncode, rest.strip(), errors) == (0, "", "")
 
 

@@ -2,6 +2,9 @@
 
 import { byId, count, element } from "./dom.js";
 
+/** Browsers take minutes to paste a megabyte as if it were typed. */
+const LARGE_PASTE = 20_000;
+
 const list = byId("documents");
 const template = byId("document-template");
 
@@ -23,6 +26,7 @@ export function addDocument(name = "", text = "") {
   setText(field, text);
   field.querySelector(".remove").addEventListener("click", () => remove(field));
   textarea(field).addEventListener("input", () => showCount(field));
+  textarea(field).addEventListener("paste", pasteLarge);
   renumber();
   return textarea(field);
 }
@@ -41,6 +45,16 @@ export async function addFiles(files) {
   const kept = documents().filter((each) => each.text !== "");
   setDocuments([...kept, ...texts]);
   inputOf(kept.length)?.focus();
+}
+
+/** Puts a long text in as a whole; it cannot be undone then. */
+function pasteLarge(event) {
+  const text = event.clipboardData.getData("text/plain");
+  if (text.length < LARGE_PASTE) return;
+  event.preventDefault();
+  const area = event.target;
+  area.setRangeText(text, area.selectionStart, area.selectionEnd, "end");
+  area.dispatchEvent(new Event("input", { bubbles: true }));
 }
 
 function setText(field, text) {
