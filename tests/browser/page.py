@@ -9,6 +9,15 @@ from spanqa.v1 import question_answering_pb2 as pb
 from unit.client.fake_service import Handler
 
 
+IN_VIEW = """(selector) => {
+    const mark = document.querySelector(selector);
+    const inner = mark.getBoundingClientRect();
+    const outer = mark.closest(".marked").getBoundingClientRect();
+    return inner.height > 0 && inner.top >= outer.top && inner.bottom <= outer.bottom;
+}"""
+"""Whether it is inside the visible part of its scrolling box."""
+
+
 @dataclass(frozen=True)
 class Page:
     """Wraps Playwright's page, which is ``page``."""
@@ -50,16 +59,19 @@ class Page:
         text: str = self.page.locator(".marked").first.evaluate("(box) => box.textContent")
         return text
 
-    def is_in_view(self, selector: str) -> bool:
-        """Whether it is inside the visible part of its scrolling box."""
-        inside: bool = self.page.locator(selector).first.evaluate(
-            """(mark) => {
-                const inner = mark.getBoundingClientRect();
-                const outer = mark.closest(".marked").getBoundingClientRect();
-                return inner.height > 0 && inner.top >= outer.top && inner.bottom <= outer.bottom;
-            }"""
+    def shown_length(self) -> int:
+        """The length of that text, in UTF-16 units."""
+        box = self.page.locator(".marked").first
+        length: int = box.evaluate("(box) => box.textContent.length")
+        return length
+
+    def open_file(self, name: str, text: str) -> None:
+        """Opens a text file in place of the empty text."""
+        file = {"name": name, "mimeType": "text/plain", "buffer": text.encode()}
+        self.page.get_by_label("Open text files").set_input_files([file])
+        self.page.wait_for_function(
+            "() => document.querySelector('textarea').value.length > 0", timeout=60_000
         )
-        return inside
 
     @property
     def status(self) -> str:

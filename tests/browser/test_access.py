@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from browser.conftest import Open
-from browser.page import Page, finding
+from browser.page import IN_VIEW, Page, finding
 from support.playground import AXE
 from unit.client.fake_service import FakeService
 
@@ -56,7 +56,7 @@ def test_everything_by_keyboard_alone(page: Page, fake: FakeService) -> None:
     keys.press("Enter")
     assert "Alan" in page.status
     page.page.wait_for_function("() => document.querySelector('.marked').scrollTop > 0")
-    assert page.is_in_view("mark.current")
+    page.page.wait_for_function(IN_VIEW, arg="mark.current")
     tab_to(page, "In the text")
     before = page.page.locator(".marked").evaluate("(box) => box.scrollTop")
     keys.press("Home")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from browser.conftest import Open
-from browser.page import Page, finding, units
+from browser.page import IN_VIEW, Page, finding, units
 from support.playground import running_playground
 from support.processes import RunningServer
 from unit.client.fake_service import FakeService
@@ -93,15 +93,38 @@ def test_a_megabyte_is_marked_and_scrolled_to(line: str, page: Page, fake: FakeS
     answer = "George Halpin"
     text = megabyte(line, answer)
     fake.answer = finding(answer)
-    page.ask("Who?", text)
+    page.open_file("long.txt", text)
+    page.ask("Who?")
     page.replied()
     start = units(text[: text.index(answer)])
     assert page.marks() == [{"text": answer, "start": start, "rank": 1}]
-    assert page.page.locator(".marked").first.evaluate("(box) => box.textContent.length") == units(
-        text
-    )
+    assert page.shown_length() == units(text)
     page.page.wait_for_function("() => document.querySelector('.marked').scrollTop > 0")
-    assert page.is_in_view("mark")
+    page.page.wait_for_function(IN_VIEW, arg="mark")
+
+
+def test_a_megabyte_is_pasted_as_it_is(page: Page) -> None:
+    text = megabyte("A line about the sea 😀 and its lights.\n", "George Halpin")
+    page.page.locator("textarea").fill("beginend")
+    page.page.locator("textarea").evaluate(
+        """(area, text) => {
+            area.setSelectionRange(5, 5);
+            const clipboardData = new DataTransfer();
+            clipboardData.setData("text/plain", text);
+            const options = { clipboardData, bubbles: true, cancelable: true };
+            area.dispatchEvent(new ClipboardEvent("paste", options));
+        }""",
+        text,
+    )
+    value = page.page.locator("textarea").evaluate("(area) => area.value")
+    assert value == f"begin{text}end"
+    assert page.page.locator(".count").inner_text() == f"{len(value):,} characters"
+
+
+@pytest.mark.parametrize(("text", "direction"), [("ג'ורג'", "rtl"), ("😀 - Ada שמואל", "ltr")])
+def test_a_text_is_typed_in_its_own_direction(text: str, direction: str, page: Page) -> None:
+    page.page.locator("textarea").fill(text)
+    assert page.page.locator("textarea").get_attribute("dir") == direction
 
 
 def test_documents_are_ranked_jointly_and_marked_each(page: Page) -> None:
@@ -140,7 +163,7 @@ def test_a_real_server_answers_a_question(open_page: Open, server: RunningServer
         best = next(each for each in page.marks() if each["rank"] == 1)
         assert best["text"] == "George Halpin"
         assert best["start"] == text.index("George Halpin")
-        assert page.is_in_view("mark.best")
+        page.page.wait_for_function(IN_VIEW, arg="mark.best")
         assert "window" in page.page.locator("#usage").inner_text()
         page.page.get_by_role("button", name="Show windows and tokens").click()
         page.page.locator(".window summary").first.click()

@@ -2,6 +2,9 @@
 
 import { byId, count, element } from "./dom.js";
 
+const LETTER = /\p{L}/u;
+const RIGHT_TO_LEFT = /[\p{Script=Hebrew}\p{Script=Arabic}\p{Script=Syriac}\p{Script=Thaana}\p{Script=Nko}\p{Script=Adlam}]/u;
+
 /** Browsers take minutes to paste a megabyte as if it were typed. */
 const LARGE_PASTE = 20_000;
 
@@ -25,7 +28,7 @@ export function addDocument(name = "", text = "") {
   list.append(field);
   setText(field, text);
   field.querySelector(".remove").addEventListener("click", () => remove(field));
-  textarea(field).addEventListener("input", () => showCount(field));
+  textarea(field).addEventListener("input", () => textChanged(field));
   textarea(field).addEventListener("paste", pasteLarge);
   renumber();
   return textarea(field);
@@ -59,7 +62,7 @@ function pasteLarge(event) {
 
 function setText(field, text) {
   textarea(field).value = text;
-  showCount(field);
+  textChanged(field);
 }
 
 function remove(field) {
@@ -70,8 +73,12 @@ function remove(field) {
   inputOf(Math.max(0, index - 1)).focus();
 }
 
-function showCount(field) {
-  const text = textarea(field).value;
+function textChanged(field) {
+  const area = textarea(field);
+  const text = area.value;
+  // dir="auto" does the same, but takes Chromium half a minute for a megabyte.
+  const [letter] = LETTER.exec(text.slice(0, 1000)) ?? [""];
+  area.dir = RIGHT_TO_LEFT.test(letter) ? "rtl" : "ltr";
   let wide = 0;
   for (let i = 0; i < text.length; i += 1) {
     const unit = text.charCodeAt(i);
