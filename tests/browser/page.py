@@ -8,7 +8,6 @@ from typing import Any
 from spanqa.v1 import question_answering_pb2 as pb
 from unit.client.fake_service import Handler
 
-
 IN_VIEW = """(selector) => {
     const mark = document.querySelector(selector);
     const inner = mark.getBoundingClientRect();

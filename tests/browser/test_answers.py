@@ -86,8 +86,9 @@ def megabyte(line: str, answer: str) -> str:
         "A line about the sea and its lights, one of many.\n",
         "Words without any end, ",
         "המגדלור 😀 על הסלע.\n",
+        "המגדלור 😀 על הסלע, ",
     ],
-    ids=["lines", "one line", "right to left"],
+    ids=["lines", "one line", "right to left", "one line, right to left"],
 )
 def test_a_megabyte_is_marked_and_scrolled_to(line: str, page: Page, fake: FakeService) -> None:
     answer = "George Halpin"
@@ -100,6 +101,18 @@ def test_a_megabyte_is_marked_and_scrolled_to(line: str, page: Page, fake: FakeS
     assert page.marks() == [{"text": answer, "start": start, "rank": 1}]
     assert page.shown_length() == units(text)
     page.page.wait_for_function("() => document.querySelector('.marked').scrollTop > 0")
+    page.page.wait_for_function(IN_VIEW, arg="mark")
+
+
+def test_on_a_narrow_screen_the_mark_waits_in_the_middle_of_its_text(
+    open_page: Open, fake_url: str, fake: FakeService
+) -> None:
+    """The text is below what can be seen at first."""
+    page = open_page(fake_url, viewport={"width": 420, "height": 400})
+    fake.answer = finding("George Halpin")
+    page.ask("Who?", "Lines of a text.\n" * 500 + "George Halpin did.\n" + "And more.\n" * 500)
+    page.replied()
+    page.page.locator(".marked").scroll_into_view_if_needed()
     page.page.wait_for_function(IN_VIEW, arg="mark")
 
 
@@ -149,6 +162,7 @@ def test_windows_and_tokens_on_demand(page: Page, fake: FakeService) -> None:
         "Window 2: characters 26 to 35",
     ]
     page.page.locator(".window summary").first.click()
+    page.page.locator(".window .token").first.wait_for()
     tokens = page.page.locator(".window .token:not(.other)").all_inner_texts()
     assert tokens == text.split()[:6]
 

@@ -1,9 +1,7 @@
 // The texts that are asked about: one at first, more as they are added.
 
+import { directionOf } from "./direction.js";
 import { byId, count, element } from "./dom.js";
-
-const LETTER = /\p{L}/u;
-const RIGHT_TO_LEFT = /[\p{Script=Hebrew}\p{Script=Arabic}\p{Script=Syriac}\p{Script=Thaana}\p{Script=Nko}\p{Script=Adlam}]/u;
 
 /** Browsers take minutes to paste a megabyte as if it were typed. */
 const LARGE_PASTE = 20_000;
@@ -76,9 +74,7 @@ function remove(field) {
 function textChanged(field) {
   const area = textarea(field);
   const text = area.value;
-  // dir="auto" does the same, but takes Chromium half a minute for a megabyte.
-  const [letter] = LETTER.exec(text.slice(0, 1000)) ?? [""];
-  area.dir = RIGHT_TO_LEFT.test(letter) ? "rtl" : "ltr";
+  area.dir = directionOf(text);
   let wide = 0;
   for (let i = 0; i < text.length; i += 1) {
     const unit = text.charCodeAt(i);

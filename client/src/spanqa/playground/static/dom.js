@@ -19,7 +19,9 @@ const percents = new Intl.NumberFormat("en", {
 });
 
 export const number = (value) => whole.format(value);
-export const percent = (share) => percents.format(share);
+/** A share that is not 0 is not shown as if it were. */
+export const percent = (share) =>
+  share > 0 && share < 0.0005 ? "under 0.1%" : percents.format(share);
 export const count = (value, one, many = `${one}s`) => `${number(value)} ${value === 1 ? one : many}`;
 
 export function duration(seconds) {

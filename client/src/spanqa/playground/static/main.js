@@ -51,6 +51,7 @@ async function ask() {
     const reply = await askQuestion(asked, current.signal);
     if (model === null) await loadModel();
     byId("status").textContent = showReply(asked, reply, (performance.now() - begin) / 1000);
+    byId("status").scrollIntoView({ block: "nearest" });
     offerWindows(asked, model?.max_windows_characters ?? 0, fail);
   } catch (error) {
     if (running !== current) return;
@@ -66,6 +67,7 @@ function fail(error) {
   byId("status").textContent = "";
   byId("reply").hidden = true;
   showProblem(error.reply);
+  byId("problem").scrollIntoView({ block: "nearest" });
 }
 
 function busy(is) {
