@@ -68,16 +68,16 @@ test-faults: setup ## Run the tests that kill, stop and spoil real processes; tw
 test-clients: setup ## Build the examples in other languages, and try them against real servers; CLIENTS=go,java may not be skipped.
 	@$(BIN)/python -m pytest tests/clients -m clients --tb=short -v $(if $(CLIENTS),--clients=$(CLIENTS))
 
-$(PLAYGROUND)/.installed: tools/browser.sh pyproject.toml constraints.txt | $(VENV)/.installed
-	@mkdir -p $(@D)
+$(VENV)/.browser: tools/browser.sh pyproject.toml constraints.txt | $(VENV)/.installed
+	@mkdir -p $(PLAYGROUND)
 	@sh tools/quietly.sh $(VENV)/browser.log "Installing what the playground's tests need: playwright, axe-core and, where it is missing, Chromium" \
 		sh tools/browser.sh $(PLAYGROUND) $(PIP) --constraint constraints.txt --group browser
 	@touch $@
 
-test-playground: setup $(PLAYGROUND)/.installed ## Test the page of `spanqa playground` in a real Chromium; none of these tests may be skipped.
+test-playground: setup $(VENV)/.browser ## Test the page of `spanqa playground` in a real Chromium; none of these tests may be skipped.
 	@$(BIN)/python -m pytest tests/browser --browser
 
-screenshots: setup $(PLAYGROUND)/.installed ## Take the playground's pictures, light and dark, into docs/plots/.
+screenshots: setup $(VENV)/.browser ## Take the playground's pictures, light and dark, into docs/plots/.
 	@$(BIN)/python -m benchmarks.screenshots
 
 test-triton: named-triton setup ## Qualify a Triton: TRITON=host:port, or TRITONSERVER=program BACKENDS=directory; ten minutes.
