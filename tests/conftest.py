@@ -21,6 +21,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="",
         help="examples of clients/ that must not be skipped for want of a program",
     )
+    parser.addoption(
+        "--browser",
+        action="store_true",
+        help="fail where the tests of the playground would be skipped for want of a browser",
+    )
     group = parser.getgroup("triton", "the Triton to qualify (make test-triton)")
     group.addoption("--triton", metavar="HOST:PORT", help="one that runs, and is left as it is")
     group.addoption("--tritonserver", metavar="PROGRAM", help="the tests start and kill it")

@@ -40,6 +40,7 @@ PUBLIC = [
     "Usage",
     "Window",
 ]
+MODULES = {"cli", "playground", "squad", "v1"}
 
 
 def test_public_names_are_these() -> None:
@@ -51,9 +52,9 @@ def test_public_names_are_these() -> None:
 
 def test_all_other_modules_are_private() -> None:
     modules = {module.name for module in pkgutil.iter_modules(spanqa.__path__)}
-    assert {name for name in modules if not name.startswith("_")} == {"cli", "squad", "v1"}
+    assert {name for name in modules if not name.startswith("_")} == MODULES
     reachable = {name for name in vars(spanqa) if not name.startswith("_")}
-    assert reachable - {"cli", "squad", "v1"} == set(PUBLIC)
+    assert reachable - MODULES == set(PUBLIC)
 
 
 def test_the_version_is_that_of_the_distribution() -> None:

@@ -14,6 +14,7 @@ from spanqa.cli.connection import Connection, connected
 from spanqa.cli.evaluate import evaluate
 from spanqa.cli.failures import service_failures
 from spanqa.cli.options import Json, NoAnswer, Threshold, answer_options
+from spanqa.cli.playground import playground
 from spanqa.cli.rendering import answer_lines, as_json, document_lines, info_lines
 from spanqa.cli.terminal import print_lines, waiting
 from spanqa.cli.texts import read_documents
@@ -132,3 +133,4 @@ def info(
 
 app.command()(evaluate)
 app.command("compare")(compare_command)
+app.command()(playground)

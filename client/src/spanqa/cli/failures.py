@@ -53,10 +53,10 @@ def service_failures(connection: Connection) -> Iterator[None]:
 def describe(error: SpanQAError, connection: Connection) -> str:
     """Describes the failure of a call and its remedy. May connect once more to find the cause."""
     violations = "; ".join(f"{v.field}: {v.description}" for v in error.field_violations)
-    return f"{_remedy(error, connection)} ({error.code.name}: {violations or error.message})"
+    return f"{remedy(error, connection)} ({error.code.name}: {violations or error.message})"
 
 
-def _remedy(error: SpanQAError, connection: Connection) -> str:
+def remedy(error: SpanQAError, connection: Connection) -> str:
     if error.code is grpc.StatusCode.UNAVAILABLE and (cause := why_unreachable(connection)):
         return cause
     if error.code is grpc.StatusCode.UNAUTHENTICATED and connection.token is not None:
