@@ -42,7 +42,7 @@ def test_a_run_that_is_stopped_goes_on(
     result = run(*command, target=service.target)
     assert result.exit_code == 1
     last = result.stderr.splitlines()[-1]
-    assert "requires a token" in last
+    assert "asks for a token" in last
     assert f"7 rows kept in {stopped}.partial: the same command goes on from there" in last
     assert not stopped.exists()
 
@@ -141,17 +141,26 @@ def test_a_device_is_written_as_it_comes(service: FakeService, questions: Path) 
     assert not Path("/dev/null.partial").exists()
 
 
+# A test run in the background of a shell ignores Ctrl-C, and so would what it starts.
+COMMAND = """
+import signal, spanqa.cli
+signal.signal(signal.SIGINT, signal.default_int_handler)
+spanqa.cli.main()
+"""
+
+
 def started(*arguments: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-c", "import spanqa.cli; spanqa.cli.main()", "answer", *arguments]
+    command = [sys.executable, "-c", COMMAND, "answer", *arguments]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def stop(process: subprocess.Popen[bytes]) -> str:
-    """Presses Ctrl-C; returns the last line that the command says."""
+    """Presses Ctrl-C, with standard input still open; returns the last line that it says."""
     process.send_signal(signal.SIGINT)
+    code = process.wait(20)
     assert process.stderr is not None
     said = process.stderr.read().decode()
-    assert process.wait(20) == 130, said
+    assert code == 130, said
     assert "Traceback" not in said
     return said.splitlines()[-1]
 
