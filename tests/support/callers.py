@@ -63,6 +63,10 @@ class Callers:
             finally:
                 self._stop = True
 
+    def stop(self) -> None:
+        """Lets the calls under way be the last."""
+        self._stop = True
+
     async def _ask_on(self, stub: Any, number: int) -> None:
         while not self._stop:
             number += 1

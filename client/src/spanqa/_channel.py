@@ -81,6 +81,8 @@ def channel_options(target: str, max_message_bytes: int, extra: ChannelOptions) 
         "grpc.keepalive_time_ms": 20_000,
         "grpc.keepalive_timeout_ms": 10_000,
         "grpc.keepalive_permit_without_calls": 0,
+        # A server that was away is found again soon; gRPC would wait up to two minutes.
+        "grpc.max_reconnect_backoff_ms": 10_000,
         # No proxy reaches this machine's own loopback.
         "grpc.enable_http_proxy": int(not is_loopback(target)),
     }

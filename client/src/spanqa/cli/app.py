@@ -9,11 +9,21 @@ from typing import Annotated
 import typer
 
 from spanqa import AnswerResult, DocumentsResult, __version__
+from spanqa.cli.answer import answer
 from spanqa.cli.compare import compare_command
 from spanqa.cli.connection import Connection, connected
 from spanqa.cli.evaluate import evaluate
 from spanqa.cli.failures import service_failures
-from spanqa.cli.options import Json, NoAnswer, Threshold, answer_options
+from spanqa.cli.options import (
+    AllowOverlap,
+    Json,
+    MaxAnswerTokens,
+    MinProbability,
+    NoAnswer,
+    Threshold,
+    TopK,
+    answer_options,
+)
 from spanqa.cli.playground import playground
 from spanqa.cli.rendering import answer_lines, as_json, document_lines, info_lines
 from spanqa.cli.terminal import print_lines, waiting
@@ -58,28 +68,14 @@ def ask(
         list[str] | None,
         typer.Argument(metavar="FILE|-", help="The texts, in UTF-8; - is standard input."),
     ] = None,
-    top_k: Annotated[
-        int, typer.Option(min=1, metavar="N", help="The largest number of answers.")
-    ] = 1,
+    top_k: TopK = 1,
     per_document: Annotated[
         int | None,
         typer.Option(min=1, metavar="N", help="The largest number of answers from one text."),
     ] = None,
-    allow_overlap: Annotated[
-        bool, typer.Option("--allow-overlap", help="Let answers share characters.")
-    ] = False,
-    min_probability: Annotated[
-        float,
-        typer.Option(
-            min=0.0, max=1.0, metavar="P", help="Leave out answers with a smaller probability."
-        ),
-    ] = 0.0,
-    max_answer_tokens: Annotated[
-        int | None,
-        typer.Option(
-            min=1, metavar="N", help="The longest answer, in tokens. Without it, the server's: 30."
-        ),
-    ] = None,
+    allow_overlap: AllowOverlap = False,
+    min_probability: MinProbability = 0.0,
+    max_answer_tokens: MaxAnswerTokens = None,
     no_answer: NoAnswer = False,
     no_answer_threshold: Threshold = 0.0,
     json: Json = False,
@@ -131,6 +127,7 @@ def info(
         typer.echo(line)
 
 
+app.command()(answer)
 app.command()(evaluate)
 app.command("compare")(compare_command)
 app.command()(playground)

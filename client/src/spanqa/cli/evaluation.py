@@ -10,20 +10,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TimeRemainingColumn,
-)
-from rich.text import Text
 
 from spanqa import Answer, AnswerResult, AsyncClient, ModelInfo, Options, SpanQAError
 from spanqa._errors import InvalidArgumentError, ResourceExhaustedError
 from spanqa._repeating import OVERLOADED
 from spanqa.cli.connection import Connection
+from spanqa.cli.progress import counting
 from spanqa.squad import Question
 
 # Of one question: whoever asks thousands of them can wait.
@@ -105,16 +97,8 @@ async def evaluate(
         most = model.limits.max_top_k
         if 0 < most < options.top_k:
             raise ValueError(f"{connection.target} gives up to {most} answers, not {options.top_k}")
-        with _progress() as progress:
-            task = progress.add_task("questions", total=len(questions))
+        with counting("questions", len(questions)) as on_done:
             begin = time.perf_counter()
-
-            def on_done() -> None:
-                progress.advance(task)
-                count = int(progress.tasks[task].completed)
-                if progress.disable and count % max(1, len(questions) // 10) == 0:
-                    progress.console.print(f"{count} of {len(questions)} questions")
-
             threshold, asked = options.no_answer_threshold, options
             if null_odds:
                 asked = replace(options, no_answer_threshold=NEVER)
@@ -123,7 +107,7 @@ async def evaluate(
     interrupted = len(outcomes) < len(questions)
     if interrupted:
         kept = f"{len(outcomes)} of {len(questions)} questions"
-        progress.console.print(f"spanqa: interrupted after {kept}; the report is of those")
+        Console(stderr=True).print(f"spanqa: interrupted after {kept}; the report is of those")
     if null_odds:
         outcomes = [with_null_odds(outcome, threshold) for outcome in outcomes]
     return Evaluated(model, outcomes, seconds, interrupted)
@@ -195,20 +179,3 @@ async def _answered(client: AsyncClient, question: Question, options: Options) -
             if error.reason != OVERLOADED or error.retry_delay is None:
                 raise
             await asyncio.sleep(error.retry_delay)
-
-
-class _RateColumn(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        return Text("-/s" if task.speed is None else f"{task.speed:.1f}/s")
-
-
-def _progress() -> Progress:
-    console = Console(stderr=True)
-    return Progress(
-        BarColumn(),
-        MofNCompleteColumn(),
-        _RateColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not console.is_terminal,
-    )

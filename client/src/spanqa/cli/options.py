@@ -11,6 +11,20 @@ from spanqa import Options
 from spanqa._inputs import OptionArguments
 from spanqa.squad import Unit
 
+TopK = Annotated[int, typer.Option(min=1, metavar="N", help="The largest number of answers.")]
+AllowOverlap = Annotated[
+    bool, typer.Option("--allow-overlap", help="Let answers share characters.")
+]
+MinProbability = Annotated[
+    float,
+    typer.Option(min=0, max=1, metavar="P", help="Leave out answers with a smaller probability."),
+]
+MaxAnswerTokens = Annotated[
+    int | None,
+    typer.Option(
+        min=1, metavar="N", help="The longest answer, in tokens. Without it, the server's: 30."
+    ),
+]
 NoAnswer = Annotated[
     bool, typer.Option("--no-answer", help='Allow "no answer in this text" as a reply.')
 ]
