@@ -57,10 +57,10 @@ serve: setup ## Serve the default model on PORT (50051).
 	@exec $(BIN)/spanqa-server serve --port $(PORT)
 
 test: setup ## Run the tests (real Triton, real sockets); under five minutes on two cores.
-	@$(BIN)/python -m pytest -m "not slow and not faults and not triton and not clients" -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -m "not slow and not faults and not triton and not clients and not browser" -n 2 --dist loadfile
 
 test-slow: setup ## Run the tests that take minutes: BERT-large, 20,000 examples, fuzzing; about half an hour.
-	@$(BIN)/python -m pytest -m "slow and not triton and not clients"
+	@$(BIN)/python -m pytest -m "slow and not triton and not clients and not browser"
 
 test-faults: setup ## Run the tests that kill, stop and spoil real processes; two minutes.
 	@$(BIN)/python -m pytest -m "faults and not slow and not triton" -n 2 --dist loadfile

@@ -222,7 +222,8 @@ def generators(result: Json) -> Figure:
             times = [row[share] * 1e3 for row in rows]
             rates = [row["rate"] for row in rows]
             panel.plot(rates, times, label=name, color=colour, marker=mark, markersize=5)
-        panel.set(xlabel="requests offered a second", ylabel=f"latency {share}, ms", yscale="log")
+        panel.set(xlabel="requests offered a second", ylabel=f"latency {share}, ms")
+        panel.set_ylim(bottom=0)
         panel.legend(fontsize=7)
     return figure
 

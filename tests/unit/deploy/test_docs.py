@@ -3,10 +3,12 @@
 import re
 import tomllib
 from collections.abc import Iterator
+from inspect import signature
 from pathlib import Path
 
 import pytest
 
+from spanqa.cli.connection import connection_of
 from spanqa_server.settings import Settings
 from spanqa_server.triton_settings import GateSettings
 from support.board import ROOT, declared
@@ -57,6 +59,7 @@ def test_the_index_has_every_page() -> None:
 
 
 SETTINGS = {*Settings.model_fields, *GateSettings.model_fields}
+CONNECTION = signature(connection_of).parameters
 PATHS = re.compile(r"`((?:client|server|model|docker|docs|protos|tests)/[\w./-]+)`")
 
 
@@ -65,7 +68,7 @@ PATHS = re.compile(r"`((?:client|server|model|docker|docs|protos|tests)/[\w./-]+
 )
 def test_every_setting_that_it_names_exists(path: str) -> None:
     page = text_of(ROOT / path)
-    flags = {f"--{name.replace('_', '-')}" for name in SETTINGS}
+    flags = {f"--{name.replace('_', '-')}" for name in (*SETTINGS, *CONNECTION)}
     named = set(re.findall(r"`(--[a-z0-9-]+)", page))
     assert named
     assert named <= flags | {"--some-name", "--profile"}, "--profile is Docker's"
