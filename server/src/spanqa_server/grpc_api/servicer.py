@@ -13,6 +13,7 @@ from spanqa.v1 import question_answering_pb2 as pb
 from spanqa.v1.question_answering_pb2_grpc import QuestionAnsweringServiceServicer
 from spanqa_server.errors import FieldViolation, InvalidRequestError
 from spanqa_server.grpc_api import converters
+from spanqa_server.grpc_api.callers import Callers
 from spanqa_server.grpc_api.items import ServedModel, check_count, settle
 from spanqa_server.grpc_api.pipeline import pipeline
 from spanqa_server.qa.requests import Question
@@ -65,12 +66,14 @@ class QuestionAnsweringServicer(QuestionAnsweringServiceServicer):
         default_timeout: float,
         max_batch_items: int,
         max_stream_pairs: int,
+        callers: Callers | None = None,
     ) -> None:
         self._models = models
         self._admission = admission
         self._default_timeout = default_timeout
         self._max_batch_items = max_batch_items
         self._max_stream_pairs = max_stream_pairs
+        self._callers = callers or Callers()
 
     async def Answer(self, request: pb.AnswerRequest, context: Context) -> pb.AnswerResponse:
         """Answer one question about one context."""
@@ -155,7 +158,7 @@ class QuestionAnsweringServicer(QuestionAnsweringServiceServicer):
     def _call(self, context: Context, most_seconds: float = math.inf) -> Call:
         remaining = context.time_remaining()
         seconds = self._default_timeout if remaining is None else remaining
-        return Call(context.peer(), Deadline.after(min(seconds, most_seconds)))
+        return Call(self._callers.name(context), Deadline.after(min(seconds, most_seconds)))
 
     @contextmanager
     def _take(self, question: Question, context: Context) -> Iterator[Deadline]:

@@ -4,8 +4,6 @@ A call is refused if the memory of those that were taken before it is used up, o
 long that it would not be answered in time (`refusals.py`).
 """
 
-import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
@@ -14,6 +12,7 @@ from prometheus_client import Gauge
 
 from spanqa_server.scheduling.call import Call, working_for
 from spanqa_server.scheduling.refusals import refusal
+from spanqa_server.scheduling.shared_room import SharedRoom
 from spanqa_server.scheduling.token_budget import TokenBudget
 from spanqa_server.telemetry import metrics
 
@@ -74,10 +73,10 @@ class Admission:
             long_from: tokens of a request from which on it is cut into chunks.
         """
         self._calls = Room("calls", memory * (1 - SHARE_OF_PAIRS))
-        self._pairs = Room("pairs", memory * SHARE_OF_PAIRS)
+        pairs = metrics.ADMITTED_BYTES.labels("pairs")
+        self._pairs = SharedRoom(memory * SHARE_OF_PAIRS, pairs.set)
         self._budget = budget
         self._long_from = long_from
-        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     @contextmanager
     def admit(self, call: Call, *texts: str) -> Iterator[None]:
@@ -110,43 +109,11 @@ class Admission:
 
     @asynccontextmanager
     async def admit_pair(self, call: Call, *texts: str) -> AsyncIterator[None]:
-        """Hold room for a pair of a batch or stream, when there is some, in order of arrival."""
+        """Hold room for a pair of a batch or stream, when there is some; callers share it."""
         size = memory_of(estimate_tokens(*texts))
-        if self._waiting or not self._pairs.fits(size):
-            await self._wait(size)
-        else:
-            self._pairs.take(size)
-        try:
+        async with self._pairs.hold(call.caller, size):
             with working_for(replace(call, may_wait=True)):
                 yield
-        finally:
-            self._leave(size)
-
-    async def _wait(self, size: int) -> None:
-        turn = asyncio.get_running_loop().create_future()
-        self._waiting.append((size, turn))
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.cancelled():
-                self._let_in()
-            else:  # its turn had come already
-                self._leave(size)
-            raise
-
-    def _leave(self, size: int) -> None:
-        self._pairs.take(-size)
-        self._let_in()
-
-    def _let_in(self) -> None:
-        while self._waiting:
-            size, turn = self._waiting[0]
-            if not turn.done():
-                if not self._pairs.fits(size):
-                    return
-                self._pairs.take(size)
-                turn.set_result(None)
-            self._waiting.popleft()
 
 
 def memory_of(tokens: int) -> int:

@@ -12,8 +12,9 @@ from spanqa_server.scheduling.deadline import Deadline
 class Call:
     """A call, or a pair of a batch or stream.
 
-    `caller` is the connection that it came over; connections share what Triton does. `may_wait`
-    says that it is not refused: a pair, whose batch or stream was taken.
+    `caller` is the connection that it came over, or who called where that is known; callers share
+    what Triton does. `may_wait` says that it is not refused: a pair, whose batch or stream was
+    taken.
     """
 
     caller: str

@@ -23,6 +23,11 @@ class BearerTokens:
         self._looked_at = clock()
         self._digests = RenewedFiles("tokens file", [file], partial(read_digests, file))
 
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self._digests.content)
+
     def accept(self, authorization: str | bytes | None) -> bool:
         """Whether the value of a call's `authorization` header has one of them.
 
@@ -35,6 +40,12 @@ class BearerTokens:
             return False
         given = digest(authorization[len(SCHEME) :].strip())
         return sum(hmac.compare_digest(given, one) for one in self._digests.content) > 0
+
+
+def name_of(authorization: str | bytes | None) -> str:
+    """The same for each use of a token; the token cannot be told from it."""
+    given = authorization if isinstance(authorization, str) else ""
+    return digest(given[len(SCHEME) :].strip()).hex()
 
 
 def read_digests(file: Path) -> list[bytes]:

@@ -169,7 +169,8 @@ async def test_a_pair_cancelled_as_its_turn_comes_leaves_its_room() -> None:
 
 
 async def hold(made: Admission, tokens: int) -> None:
-    async with made.admit_pair(CALL, text(tokens)):
+    """Of another caller: one leaves some room."""
+    async with made.admit_pair(replace(CALL, caller="b"), text(tokens)):
         pass
 
 
