@@ -63,7 +63,7 @@ async def serve(
         StartupError: a part of it cannot start; what had started is ended.
     """
     stop = stop_signal()
-    start_metrics(settings.host, settings.metrics_port, REGISTRY)
+    start_metrics(settings.metrics_host, settings.metrics_port, REGISTRY)
     async with contextlib.AsyncExitStack() as stack:
         await stack.enter_async_context(
             tracing.traces(settings.otlp_endpoint, settings.trace_ratio)
@@ -237,7 +237,7 @@ async def keep_gate(settings: GateSettings) -> None:
     if len(settings.triton) != 1:
         raise StartupError("--triton must name one Triton: each has a gate of its own")
     stop = stop_signal()
-    start_metrics(settings.host, settings.metrics_port, REGISTRY)
+    start_metrics(settings.metrics_host, settings.metrics_port, REGISTRY)
     view = writable_view(settings.view, settings.model_repository)
     async with contextlib.AsyncExitStack() as stack:
         triton = open_triton(settings, settings.triton, TokenBudget(settings.max_tokens_in_flight))

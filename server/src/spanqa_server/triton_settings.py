@@ -74,6 +74,13 @@ class TritonSettings(BaseSettings):
     metrics_port: Port = setting(
         "telemetry", 0, "Port of the Prometheus metrics; 0 turns them off.", metavar="PORT"
     )
+    metrics_host: str = setting(
+        "telemetry",
+        "127.0.0.1",
+        "Address of the Prometheus metrics, which need no token and are not encrypted. 0.0.0.0 is "
+        "every IPv4 interface.",
+        metavar="ADDRESS",
+    )
     model_repository: Path = setting(
         "model", Path("model_repository"), "Triton's model repository.", metavar="DIR"
     )

@@ -39,7 +39,7 @@ async def serve_with_workers(settings: Settings) -> None:
         port = stack.enter_context(reserved_port(settings))
         directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="spanqa-metrics-"))
         metrics = WorkerMetrics(directory)
-        start_metrics(settings.host, settings.metrics_port, metrics.registry)
+        start_metrics(settings.metrics_host, settings.metrics_port, metrics.registry)
         backend = await stack.enter_async_context(open_backend(settings, lambda version: None))
         pass_on(backend.triton_metrics, metrics.registry)
         await backend.start()
