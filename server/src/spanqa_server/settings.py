@@ -7,19 +7,16 @@ from urllib.parse import urlsplit
 
 from pydantic import field_validator, model_validator
 
-from spanqa_server.triton_settings import INT32_MAX, Port, TritonSettings, by_triton, setting
+from spanqa_server.network_settings import NetworkSettings
+from spanqa_server.triton_settings import INT32_MAX, by_triton, setting
 
 
-class Settings(TritonSettings):
+class Settings(NetworkSettings):
     """Serve the newest model version over gRPC.
 
     Every flag --some-name is also an environment variable SPANQA_SOME_NAME; the flag wins.
     """
 
-    port: Port = setting("network", 50051, "gRPC port.", metavar="PORT")
-    workers: int = setting(
-        "network", 1, "Worker processes that share the port; each uses one core.", ge=1, le=256
-    )
     threads: int = setting(
         "Triton",
         0,
@@ -34,32 +31,6 @@ class Settings(TritonSettings):
         metavar="SECONDS",
         gt=0,
         le=1e9,
-    )
-    shutdown_grace: float = setting(
-        "network",
-        4.0,
-        "Seconds that calls in progress get to finish at shutdown.",
-        metavar="SECONDS",
-        ge=0,
-        le=3600,
-    )
-    drain_seconds: float = setting(
-        "network",
-        2.0,
-        "Seconds after SIGTERM in which new calls are still accepted while the health service "
-        "already says NOT_SERVING, so that load balancers can react.",
-        metavar="SECONDS",
-        ge=0,
-        le=3600,
-    )
-    max_connection_age: float = setting(
-        "network",
-        300.0,
-        "Seconds after which a client is asked to reconnect, so that load balancers can move it. "
-        "Calls in progress finish. 0 means never.",
-        metavar="SECONDS",
-        ge=0,
-        le=1e6,
     )
     tls_certificate: Path | None = setting(
         "security",

@@ -7,6 +7,7 @@ them leaves, so the others never hear of a change.
 from __future__ import annotations  # grpc's classes are generic in its stubs alone
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,9 @@ SERVING, NOT_SERVING, SERVICE_UNKNOWN = (
     health_pb2.HealthCheckResponse.NOT_SERVING,
     health_pb2.HealthCheckResponse.SERVICE_UNKNOWN,
 )
+
+# A balancer has one for each service.
+WATCHES_OF_A_CONNECTION = 16
 
 
 def file_with_list() -> FileDescriptorProto:
@@ -75,6 +79,7 @@ class Health:
         self._statuses = dict.fromkeys(services, NOT_SERVING)
         self._changed = asyncio.Condition()
         self._final = False
+        self._watches: Counter[str] = Counter()
 
     async def report(self, *, serving: bool) -> None:
         """Set the status of all services; without effect after `end`."""
@@ -93,15 +98,29 @@ class Health:
             await context.abort(grpc.StatusCode.NOT_FOUND, f"unknown service; known: {known}")
         return CheckResponse(status=self._statuses[request.service])
 
-    async def watch(self, request: Any, _: Context) -> AsyncIterator[Any]:
+    async def watch(self, request: Any, context: Context) -> AsyncIterator[Any]:
         """The status of a service, and each change of it."""
+        connection = context.peer()
+        if self._watches[connection] >= WATCHES_OF_A_CONNECTION:
+            problem = f"a connection may have {WATCHES_OF_A_CONNECTION} watches at a time"
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, problem)
+        self._watches[connection] += 1
+        try:
+            async for status in self._statuses_of(request.service):
+                yield CheckResponse(status=status)
+        finally:
+            self._watches[connection] -= 1
+            if not self._watches[connection]:
+                del self._watches[connection]
+
+    async def _statuses_of(self, service: str) -> AsyncIterator[Any]:
         told = None
         while True:
             async with self._changed:
-                while self._status_of(request.service) == told:
+                while self._status_of(service) == told:
                     await self._changed.wait()
-            told = self._status_of(request.service)
-            yield CheckResponse(status=told)
+            told = self._status_of(service)
+            yield told
 
     async def list_all(self, _: Any, __: Context) -> Any:
         """The statuses of all services."""

@@ -8,11 +8,14 @@ from grpc_health.v1 import health
 
 from spanqa.v1.question_answering_pb2_grpc import add_QuestionAnsweringServiceServicer_to_server
 from spanqa_server.errors import bracketed, cannot_listen
+from spanqa_server.grpc_api.callers import Callers
 from spanqa_server.grpc_api.calls import SERVICE
 from spanqa_server.grpc_api.health import Health, add_health
 from spanqa_server.grpc_api.interceptors import CallInterceptor
+from spanqa_server.grpc_api.open_calls import OpenCalls
 from spanqa_server.grpc_api.reflection import add_reflection
 from spanqa_server.grpc_api.servicer import Models, QuestionAnsweringServicer
+from spanqa_server.processes.descriptors import connections_within, raise_limit
 from spanqa_server.scheduling.admission import Admission
 from spanqa_server.security.bearer_tokens import BearerTokens
 from spanqa_server.security.tls import TlsFiles, server_credentials
@@ -22,6 +25,8 @@ from spanqa_server.triton_settings import INT32_MAX
 logger = logging.getLogger(__name__)
 
 SERVICES = ("", SERVICE.full_name)
+# Of TLS and of HTTP/2, together.
+HANDSHAKE_MS = 10_000
 
 
 class GrpcServer:
@@ -43,16 +48,11 @@ class GrpcServer:
         tls = tls_files(settings)
         self._credentials = server_credentials(tls) if tls else None
         self._server = grpc.aio.server(
-            interceptors=[CallInterceptor(tokens)],
-            options=[
-                ("grpc.so_reuseport", int(shared_port)),
-                ("grpc.max_receive_message_length", settings.max_message_bytes),
-                ("grpc.max_send_message_length", -1),
-                # Clients may ping every 10 s, with or without a call under way.
-                ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
-                ("grpc.keepalive_permit_without_calls", 1),
-                ("grpc.max_connection_age_ms", milliseconds(settings.max_connection_age)),
+            interceptors=[
+                OpenCalls(settings.max_open_calls, settings.first_message_timeout),
+                CallInterceptor(tokens),
             ],
+            options=[("grpc.so_reuseport", int(shared_port)), *options_of(settings)],
         )
         servicer = QuestionAnsweringServicer(
             models,
@@ -60,6 +60,7 @@ class GrpcServer:
             settings.default_timeout,
             settings.max_batch_items,
             settings.max_stream_pairs,
+            Callers(tokens, certificates=settings.tls_client_ca is not None),
         )
         add_QuestionAnsweringServiceServicer_to_server(servicer, self._server)
         add_health(self._server, self._health)
@@ -99,6 +100,30 @@ class GrpcServer:
         if drain and self.takes_calls:
             await asyncio.sleep(self._settings.drain_seconds)
         await self._server.stop(self._settings.shutdown_grace)
+
+
+def options_of(settings: Settings) -> list[tuple[str, int]]:
+    """What gRPC itself bounds: sizes, times, connections, and what a connection may ask of it."""
+    return [
+        ("grpc.max_receive_message_length", settings.max_message_bytes),
+        ("grpc.max_send_message_length", -1),
+        # Clients may ping every 10 s, with or without a call under way.
+        ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.max_connection_age_ms", milliseconds(settings.max_connection_age)),
+        ("grpc.max_connection_age_grace_ms", milliseconds(settings.max_connection_grace)),
+        ("grpc.max_connection_idle_ms", milliseconds(settings.max_connection_idle)),
+        ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),
+        (
+            "grpc.max_allowed_incoming_connections",
+            connections_within(settings.max_connections, raise_limit()),
+        ),
+        ("grpc.max_concurrent_streams", settings.max_calls_per_connection),
+        # A call that its client resets counts until the client has answered a ping, and
+        # connections take turns with each call: floods of resets leave something to others.
+        ("grpc.http2.ping_on_rst_stream_percent", 100),
+        ("grpc.http2.max_requests_per_read", 1),
+    ]
 
 
 def tls_files(settings: Settings) -> TlsFiles | None:

@@ -1,15 +1,16 @@
-"""SIGTERM and SIGINT as an event that the work of a process waits for."""
+"""Signals that end a process, as an event that its work waits for."""
 
 import asyncio
 import logging
 import os
 import signal
+import sys
 
 logger = logging.getLogger(__name__)
 
 
 class Stop(asyncio.Event):
-    """Set by SIGTERM, and by SIGINT, which comes from a terminal.
+    """Set by SIGTERM, by SIGINT, which comes from a terminal, and where a terminal is closed.
 
     A second signal ends the process at once, and with it those that it has started.
     """
@@ -22,7 +23,7 @@ class Stop(asyncio.Event):
         if self.is_set():
             logger.warning("a second signal: ending at once")
             os._exit(128 + number)
-        self.drain = number == signal.SIGTERM
+        self.drain = number != signal.SIGINT
         self.set()
 
 
@@ -32,4 +33,13 @@ def stop_signal() -> Stop:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.by_signal, number)
+    loop.add_signal_handler(signal.SIGHUP, hang_up, stop)
     return stop
+
+
+def hang_up(stop: Stop) -> None:
+    """By default SIGHUP would end the process without a drain."""
+    if not sys.stdin or not sys.stdin.isatty():
+        logger.info("SIGHUP has no effect: changed files are read again without it")
+    elif not stop.is_set():  # closing a terminal sends it twice
+        stop.by_signal(signal.SIGHUP)

@@ -80,6 +80,7 @@ def refusal(why: str, seconds: float) -> OverloadedError:
     metrics.REFUSALS.labels(why).inc()
     delay = min(max(seconds, SHORTEST_DELAY), LONGEST_DELAY) * uniform(1 - JITTER, 1 + JITTER)  # noqa: S311
     reasons = {
+        "calls": "too many calls are open",
         "memory": "too much accepted work is waiting",
         "deadline": "the work queued ahead would take too much of the time that the call allows",
     }

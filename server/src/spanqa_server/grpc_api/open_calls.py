@@ -1,0 +1,203 @@
+"""Calls that are open, with or without a message: their number and their silence are bounded."""
+
+from __future__ import annotations  # grpc's classes are generic in its stubs alone
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from grpc_health.v1 import health
+from grpc_status import rpc_status
+
+from spanqa_server.errors import DeadlineError, MalformedRequestError, ServerError
+from spanqa_server.grpc_api.statuses import retry_metadata, to_status
+from spanqa_server.scheduling.refusals import refusal
+
+if TYPE_CHECKING:
+    Context = grpc.aio.ServicerContext[Any, Any]
+    Handler = grpc.RpcMethodHandler[Any, Any]
+    Task = asyncio.Task[Any]
+
+HEALTH = f"/{health.SERVICE_NAME}/"
+RETRY_SECONDS = 1.0
+
+
+# A unary call that is silent cannot be ended in grpc.aio, which knows no context of it before its
+# message. One that is handled as a stream can, but costs more. So few may be of the first kind.
+MOST_UNENDABLE = 64
+
+
+class OpenCalls(grpc.aio.ServerInterceptor):
+    """Bounds what calls take before they are admitted, which happens after their first message.
+
+    Where as many are open as may be, a new one ends the one that has been silent for longest. If
+    all have sent their messages it is refused, unless it asks about health.
+    """
+
+    def __init__(self, most: int, silent_seconds: float) -> None:
+        """None is open.
+
+        Args:
+            most: calls that may be open, streams and watchers of health included.
+            silent_seconds: that a call may take to send its first message.
+        """
+        self._most = most
+        self._most_unendable = min(MOST_UNENDABLE, most // 4)
+        self._silent_seconds = silent_seconds
+        self._open = 0
+        self._unendable: set[Task] = set()
+        self._silent: dict[Task, None] = {}
+        """Those whose next message is awaited; the longest wait is first."""
+        self._unheard: dict[Task, float] = {}
+        """Those of which no message came yet, and until when one has to."""
+        self._ended: dict[Task, ServerError] = {}
+        """Those that were ended here, and why."""
+        self._watch: asyncio.TimerHandle | None = None
+        self._handlers: dict[Handler, tuple[Handler, Handler]] = {}
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler | None:
+        """Count the call, and note when its messages come."""
+        full = self._open >= self._most and not self._end_a_silent_one()
+        if full and not handler_call_details.method.startswith(HEALTH):
+            return NO_ROOM
+        handler = await continuation(handler_call_details)
+        if handler is None or is_refusal(handler):
+            return handler
+        if handler not in self._handlers:
+            self._handlers[handler] = self._noting(handler), self._endable(handler)
+        call = current_call()
+        self._open += 1
+        call.add_done_callback(self._forget)
+        noting, endable = self._handlers[handler]
+        if not handler.request_streaming and len(self._unendable) < self._most_unendable:
+            self._unendable.add(call)
+            return noting
+        self._await_first_message(call)
+        return endable
+
+    def _await_first_message(self, call: Task) -> None:
+        loop = call.get_loop()
+        self._silent[call] = None
+        self._unheard[call] = loop.time() + self._silent_seconds
+        if not self._watch:
+            self._watch = loop.call_later(self._silent_seconds, self._end_unheard)
+
+    def _end_a_silent_one(self) -> bool:
+        """Whether there was one."""
+        call = next(iter(self._silent), None)
+        if call:
+            self._end(call, refusal("calls", RETRY_SECONDS))
+        return call is not None
+
+    def _end_unheard(self) -> None:
+        """End those whose time is over, and come again for the next."""
+        self._watch = None
+        for call, until in list(self._unheard.items()):
+            loop = call.get_loop()
+            if until > loop.time():
+                self._watch = loop.call_at(until, self._end_unheard)
+                return
+            self._end(call, DeadlineError(f"no message came within {self._silent_seconds:g} s"))
+
+    def _end(self, call: Task, why: ServerError) -> None:
+        self._heard(call)
+        self._ended[call] = why
+        call.cancel()
+
+    def _heard(self, call: Task) -> None:
+        self._unendable.discard(call)
+        self._silent.pop(call, None)
+        self._unheard.pop(call, None)
+
+    def _forget(self, call: Task) -> None:
+        self._open -= 1
+        self._heard(call)
+        self._ended.pop(call, None)
+
+    def _noting(self, handler: Handler) -> Handler:
+        """The same handler, but the message is noted when it comes."""
+        parse = handler.request_deserializer
+
+        def note(raw: bytes) -> Any:
+            self._heard(current_call())
+            return parse(raw) if parse else raw
+
+        return handler._replace(request_deserializer=note)  # type: ignore[attr-defined,no-any-return]
+
+    def _endable(self, handler: Handler) -> Handler:
+        """A handler that does the same, and can be ended while it waits for a message."""
+        respond: Any = handler.stream_stream or partial(answer_one, handler)
+
+        async def listen(raws: AsyncIterable[Any], context: Context) -> AsyncIterator[Any]:
+            call = current_call()
+            try:
+                async with aclosing(respond(self._messages(raws, call), context)) as responses:
+                    async for response in responses:
+                        yield response
+            except asyncio.CancelledError:
+                if why := self._ended.get(call):
+                    await abort(context, why)
+                raise
+
+        return grpc.stream_stream_rpc_method_handler(
+            listen, handler.request_deserializer, handler.response_serializer
+        )
+
+    async def _messages(self, raws: AsyncIterable[Any], call: Task) -> AsyncIterator[Any]:
+        async for raw in raws:
+            self._heard(call)
+            yield raw
+            self._silent[call] = None
+        self._heard(call)
+
+
+async def answer_one(
+    handler: Handler, messages: AsyncIterator[Any], context: Context
+) -> AsyncIterator[Any]:
+    """Handle the one message of a call."""
+    async for message in messages:
+        if handler.response_streaming:
+            responses: Any = handler.unary_stream
+            async for response in responses(message, context):
+                yield response
+        else:
+            answer: Any = handler.unary_unary
+            yield await answer(message, context)
+        return
+    await abort(context, MalformedRequestError("the call brought no message"))
+
+
+def is_refusal(handler: Handler) -> bool:
+    """Whether it ends the call at once: those who serve streams are generators."""
+    return bool(handler.stream_stream) and not inspect.isasyncgenfunction(handler.stream_stream)
+
+
+def current_call() -> Task:
+    """The running call: gRPC has a task for each."""
+    task = asyncio.current_task()
+    assert task
+    return task
+
+
+async def abort(context: Context, error: ServerError) -> None:
+    """End a call with the status of an error."""
+    status = rpc_status.to_status(to_status(error))
+    trailing = (*status.trailing_metadata, *retry_metadata(error))
+    await context.abort(status.code, status.details, trailing)
+
+
+async def refuse(_: object, context: Context) -> None:
+    """End a call for which there is no room."""
+    await abort(context, refusal("calls", RETRY_SECONDS))
+
+
+# A stream's handler need not wait for a message, so it fits every method.
+NO_ROOM: Handler = grpc.stream_stream_rpc_method_handler(refuse)
