@@ -110,10 +110,12 @@ def failed(code: int) -> grpc.aio.AioRpcError:
     return grpc.aio.AioRpcError(status, empty, empty)
 
 
-@pytest.mark.parametrize("ask", [ask_call, ask_batch])
-@pytest.mark.parametrize(("does", "at_once"), [(call, 500), (batch, 20), (stream, 20)])
+@pytest.mark.parametrize(
+    ("does", "at_once", "ask"),
+    [(call, 500, ask_call), (batch, 20, ask_call), (stream, 20, ask_batch)],
+)
 async def test_one_client_does_not_starve_another(
-    ask: Hostile, does: Hostile, at_once: int, server: RunningServer, say: Callable[[str], None]
+    does: Hostile, at_once: int, ask: Hostile, server: RunningServer, say: Callable[[str], None]
 ) -> None:
     _, alone = await one_by_one(ask, server.target)
     async with hostile(does, at_once, server.target):

@@ -33,13 +33,15 @@ def stop_signal() -> Stop:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.by_signal, number)
-    loop.add_signal_handler(signal.SIGHUP, hang_up, stop)
+    # Now: later the terminal may be gone.
+    in_terminal = sys.stdin is not None and sys.stdin.isatty()
+    loop.add_signal_handler(signal.SIGHUP, hang_up, stop, in_terminal)
     return stop
 
 
-def hang_up(stop: Stop) -> None:
+def hang_up(stop: Stop, in_terminal: bool) -> None:
     """By default SIGHUP would end the process without a drain."""
-    if not sys.stdin or not sys.stdin.isatty():
+    if not in_terminal:
         logger.info("SIGHUP has no effect: changed files are read again without it")
     elif not stop.is_set():  # closing a terminal sends it twice
         stop.by_signal(signal.SIGHUP)

@@ -39,7 +39,7 @@ class MetricsServer(ThreadingMixIn, WSGIServer):
         self._since: dict[socket.socket, float] = {}
         """The connections, in order of arrival."""
         self._complete: set[socket.socket] = set()
-        super().__init__(address, Handler)  # type: ignore[arg-type]  # IPv6 has four parts
+        super().__init__(address, Handler)
 
     def server_bind(self) -> None:
         """Without the library's question to DNS for the name of this machine."""
@@ -136,5 +136,5 @@ def start_metrics(host: str, port: int, registry: CollectorRegistry) -> None:
             f"cannot serve metrics on {bracketed(host)}:{port} ({error.strerror}); "
             "choose another --metrics-port or --metrics-host"
         ) from None
-    server.set_app(one_at_a_time(make_wsgi_app(registry)))  # type: ignore[arg-type]
+    server.set_app(one_at_a_time(make_wsgi_app(registry)))
     Thread(target=server.serve_forever, name="metrics", daemon=True).start()

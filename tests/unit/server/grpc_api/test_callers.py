@@ -1,12 +1,18 @@
 """Who counts as one caller."""
 
+from __future__ import annotations
+
+import asyncio
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
+import trustme
 
 from spanqa_server.grpc_api.callers import Callers
 from spanqa_server.security.bearer_tokens import BearerTokens
+from support.certificates import Certificates
 
 
 class Context:
@@ -43,7 +49,7 @@ def test_a_caller_is_a_connection() -> None:
 
 def test_or_a_token(tokens: BearerTokens) -> None:
     callers = Callers(tokens)
-    calls = (Context("a", "one"), Context("b", "one"), Context("b", "two"))
+    calls: list[Any] = [Context("a", "one"), Context("b", "one"), Context("b", "two")]
     assert names(callers, *calls) == 2
     assert all("one" not in callers.name(call) for call in calls)
 
@@ -62,3 +68,37 @@ def test_or_a_client_certificate() -> None:
     ]
     assert names(Callers(certificates=True), *calls) == 2
     assert names(Callers(certificates=True), Context("a"), Context("b")) == 2
+
+
+async def test_certificates_are_told_apart_over_connections(tmp_path: Path) -> None:
+    certificates = Certificates.made_in(tmp_path)
+    callers = Callers(certificates=True)
+
+    async def name(raw: bytes, context: Any) -> bytes:
+        return callers.name(context).encode()
+
+    server = grpc.aio.server()
+    methods: Any = {"Name": grpc.unary_unary_rpc_method_handler(name)}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("a", methods),))
+    port = server.add_secure_port("localhost:0", certificates.credentials(mutual=True))
+    await server.start()
+
+    async def told(leaf: trustme.LeafCert) -> bytes:
+        credentials = grpc.ssl_channel_credentials(
+            (tmp_path / "ca.pem").read_bytes(),
+            leaf.private_key_pem.bytes(),
+            leaf.cert_chain_pems[0].bytes(),
+        )
+        options = [("grpc.use_local_subchannel_pool", 1)]
+        async with grpc.aio.secure_channel(f"localhost:{port}", credentials, options) as channel:
+            ask: Any = channel.unary_unary("/a/Name")
+            answer: bytes = await ask(b"", timeout=20)
+            return answer
+
+    one, two = (certificates.ours.issue_cert(f"{who}@example.org") for who in ("one", "two"))
+    try:
+        first, again, other = await asyncio.gather(told(one), told(one), told(two))
+    finally:
+        await server.stop(None)
+    assert first == again != other
+    assert b"one@example.org" in first
