@@ -12,7 +12,7 @@ import pytest
 from spanqa.v1 import question_answering_pb2 as pb
 from spanqa.v1.question_answering_pb2_grpc import QuestionAnsweringServiceStub
 from support.frames import ANSWER, CHECK, STREAM, WATCH, Frames, frames, message
-from support.processes import RunningServer, open_channel, poll, running_server
+from support.processes import SERVER, RunningServer, open_channel, poll, running_server
 
 REQUEST = pb.AnswerRequest(
     question="Where was Curie born?", context="Marie Curie was born in Warsaw in 1867."
@@ -102,7 +102,7 @@ def test_idle_connections_end(narrow: RunningServer) -> None:
 
 def left(client: Frames) -> bool:
     """Whether the server has closed the connection."""
-    client.read(0.02)
+    client.read(0.005)
     return client.closed
 
 
@@ -115,6 +115,20 @@ def test_connections_beyond_the_limit_are_closed(narrow: RunningServer) -> None:
             stack.enter_context(socket.create_connection((host, int(port)), timeout=5))
         poll(lambda: process.num_fds() <= before + CONNECTIONS + 5, 20, "few descriptors")
     poll(lambda: works(narrow), 30, "an answer")
+
+
+def test_idle_connections_do_not_use_up_the_descriptors(
+    model_repository: Path, tmp_path: Path
+) -> None:
+    few = 400
+    program = ("prlimit", f"--nofile={few}:{few}", *SERVER)
+    with running_server(model_repository, tmp_path / "log", program=program) as server:
+        assert "taking at most 200 connections" in server.log.read_text()
+        process = psutil.Process(server.process.pid)
+        with frames(server.target, few) as clients:
+            poll(lambda: sum(left(one) for one in clients) >= few - 200, 30, "the end of some")
+            assert process.num_fds() < few - 50
+        poll(lambda: works(server), 30, "an answer")
 
 
 def works(server: RunningServer) -> bool:

@@ -50,8 +50,11 @@ class Frames:
         self._http.reset_stream(number)
 
     def send(self) -> None:
-        """Send what was said before."""
-        self._socket.sendall(self._http.data_to_send())
+        """Send what was said before, if the connection is still there."""
+        try:
+            self._socket.sendall(self._http.data_to_send())
+        except OSError:
+            self.closed = True
 
     @property
     def streams_allowed(self) -> int:
@@ -75,8 +78,7 @@ class Frames:
                 self.ended.add(event.stream_id)
             if isinstance(event, h2.events.ConnectionTerminated):
                 self.closed = True
-        with contextlib.suppress(OSError):
-            self.send()
+        self.send()
         return True
 
     def wait(self, numbers: set[int], within: float) -> bool:
