@@ -62,7 +62,7 @@ test: setup ## Run the tests (real Triton, real sockets); under five minutes on 
 test-slow: setup ## Run the tests that take minutes: BERT-large, 20,000 examples, fuzzing; about half an hour.
 	@$(BIN)/python -m pytest -m "slow and not triton and not clients and not browser"
 
-test-faults: setup ## Run the tests that kill, stop and spoil real processes; two minutes.
+test-faults: setup ## Run the tests that kill, stop and spoil and flood real processes; four minutes.
 	@$(BIN)/python -m pytest -m "faults and not slow and not triton" -n 2 --dist loadfile
 
 test-clients: setup ## Build the examples in other languages, and try them against real servers; CLIENTS=go,java may not be skipped.
