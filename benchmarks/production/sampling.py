@@ -72,4 +72,7 @@ def kind(process: psutil.Process) -> str:
         return "Triton"
     if name.startswith("triton_python"):
         return "model"
-    return "worker" if "spanqa_server.workers.child" in " ".join(process.cmdline()) else "frontend"
+    command = " ".join(process.cmdline())
+    if "/processes/guard.py" in command:
+        return "guard"
+    return "worker" if "spanqa_server.workers.child" in command else "frontend"

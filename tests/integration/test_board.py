@@ -16,7 +16,7 @@ from spanqa_server.qa.windows import PackedWindows
 from spanqa_server.triton.protocol import build_request
 from support.board import select, selectors
 from support.processes import RunningServer, running_server, stopped, wait_until_serving
-from support.triton import address_of
+from support.triton import address_of, on_tcp
 
 QUESTION = pb.AnswerRequest(question="Who?", context="It was Ada.")
 HERE = [one for one in selectors() if not one.startswith(("nv_gpu_", "spanqa_tritons"))]
@@ -152,8 +152,12 @@ def pages_of_two(
 ) -> list[str]:
     """The metrics with two Tritons, and after one of them is gone."""
     directory = tmp_path_factory.mktemp("two")
-    with running_server(model_repository, directory / "other") as other:
-        both = ("--triton", f"{address_of(server)},{address_of(other)}", "--first-batch-tokens=0")
+    with (
+        running_server(model_repository, directory / "other") as other,
+        on_tcp(address_of(server)) as first,
+        on_tcp(address_of(other)) as second,
+    ):
+        both = ("--triton", f"{first},{second}", "--first-batch-tokens=0")
         with running_server(model_repository, directory / "log", *both) as front:
             assert front.children() == [], "no Triton of its own"
             front.wait_for_metrics(lambda now: now['spanqa_tritons{state="out"}'] == 0, 60)

@@ -44,10 +44,13 @@ def test_the_health_command(server: RunningServer) -> None:
     assert (refused.returncode, refused.stderr) == (1, f"spanqa-server: {nobody}: UNAVAILABLE\n")
 
 
-def test_triton_listens_on_loopback_only(server: RunningServer) -> None:
-    listening = [c for c in server.triton().net_connections("inet") if c.status == "LISTEN"]
-    assert len({c.laddr.port for c in listening}) == 2, "gRPC and metrics, not HTTP"
-    assert {c.laddr.ip for c in listening} <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
+def test_triton_listens_on_no_port(server: RunningServer) -> None:
+    triton = server.triton()
+    assert [c for c in triton.net_connections("inet") if c.status == "LISTEN"] == []
+    sockets = {c.laddr for c in triton.net_connections("unix") if "spanqa-sockets" in c.laddr}
+    assert {Path(path).name for path in sockets} == {"grpc:1", "metrics"}
+    [directory] = {Path(path).parent for path in sockets}
+    assert directory.stat().st_mode & 0o777 == 0o700
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

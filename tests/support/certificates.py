@@ -30,6 +30,7 @@ class Certificates:
         """The server's certificate and key, as files that replace what was there."""
         made = ca.issue_cert(*(names or ("127.0.0.1", "localhost")), **dates)
         made.private_key_pem.write_to_path(self.directory / "new")
+        (self.directory / "new").chmod(0o600)
         (self.directory / "new").replace(self.directory / "key.pem")
         chain = b"".join(blob.bytes() for blob in made.cert_chain_pems)
         (self.directory / "new").write_bytes(chain)
@@ -56,5 +57,6 @@ class Certificates:
         leaf = ca.issue_cert("client@example.org", **dates)
         cert, key = self.directory / f"{name}.pem", self.directory / f"{name}-key.pem"
         leaf.private_key_pem.write_to_path(key)
+        key.chmod(0o600)
         cert.write_bytes(b"".join(blob.bytes() for blob in leaf.cert_chain_pems))
         return "--cert", str(cert), "--key", str(key)

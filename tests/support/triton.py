@@ -1,7 +1,12 @@
 """What tests ask Triton itself, past the frontend."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import contextlib
+import select
+import socket
+import socketserver
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import grpc
@@ -20,9 +25,35 @@ LIMITS = TensorLimits(vocabulary=30_522, positions=512)
 
 
 def address_of(server: RunningServer) -> str:
-    """Where it takes inference."""
+    """Where it takes inference: a socket of the file system."""
     options = dict(part.split("=", 1) for part in server.triton().cmdline() if "=" in part)
     return f"{options['--grpc-address']}:{options['--grpc-port']}"
+
+
+@contextmanager
+def on_tcp(address: str) -> Iterator[str]:
+    """The same Triton at HOST:PORT: a frontend takes no sockets where it has several Tritons."""
+    path = address.removeprefix("unix:")
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with socket.socket(socket.AF_UNIX) as behind, contextlib.suppress(OSError):
+                behind.connect(path)
+                pair = (self.request, behind)
+                while ready := select.select(pair, (), ())[0]:
+                    for one in ready:
+                        data = one.recv(1 << 16)
+                        if not data:
+                            return
+                        pair[one is self.request].sendall(data)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        yield f"127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
 
 
 def model_statistics(address: str, version: str = "1") -> Any:

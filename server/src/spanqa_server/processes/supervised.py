@@ -47,7 +47,8 @@ class Supervised:
             name: its name in the log.
             prepare: called before each start, for the command.
             stop_seconds: how long it may take to stop before it is killed.
-            orphan_signal: sent to it if this process ends without having stopped it.
+            orphan_signal: sent to it if this process ends without having stopped it; what it
+                started is killed `stop_seconds` later.
             read_line: called with each line of its output, which otherwise goes where this
                 process writes.
             last_words: called for the reason when it has died; may be empty.
@@ -93,7 +94,7 @@ class Supervised:
         self._process, self._output = await asyncio.get_running_loop().subprocess_exec(
             lambda: ProcessOutput(self._read_line),
             *(sys.executable, "-I", "-S", str(LAUNCHER)),
-            *(str(os.getpid()), str(int(self._orphan_signal))),
+            *(str(os.getpid()), str(int(self._orphan_signal)), str(self._stop_seconds)),
             *program.command,
             env=program.environment,
             stdin=asyncio.subprocess.DEVNULL,

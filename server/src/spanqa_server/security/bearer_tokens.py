@@ -21,7 +21,9 @@ class BearerTokens:
         """Read them; raises StartupError if there is none."""
         self._clock = clock
         self._looked_at = clock()
-        self._digests = RenewedFiles("tokens file", [file], partial(read_digests, file))
+        self._digests = RenewedFiles(
+            "tokens file", [file], partial(read_digests, file), secret=[file]
+        )
 
     @property
     def count(self) -> int:

@@ -40,7 +40,7 @@ def server_credentials(files: TlsFiles) -> grpc.ServerCredentials:
     Raises:
         StartupError: they cannot be used.
     """
-    renewed = RenewedFiles("TLS files", files.paths, files.read)
+    renewed = RenewedFiles("TLS files", files.paths, files.read, secret=[files.key])
 
     def changed() -> grpc.ServerCertificateConfiguration | None:
         return renewed.content if renewed.renew() else None

@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 
 from spanqa_server.errors import StartupError
-from spanqa_server.security.renewed import RenewedFiles
+from spanqa_server.security.renewed import RenewedFiles, check_file
 from spanqa_server.triton_settings import TritonSettings
 
 REFUSED = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
@@ -82,7 +82,7 @@ def access_to(settings: TritonSettings) -> Access:
     """
     token = None
     if file := settings.triton_token_file:
-        token = RenewedFiles("token file", [file], partial(read_token, file))
+        token = RenewedFiles("token file", [file], partial(read_token, file), secret=[file])
     return Access(credentials_of(settings), settings.triton_server_name, token)
 
 
@@ -96,12 +96,14 @@ def credentials_of(settings: TritonSettings) -> grpc.ChannelCredentials | None:
     if not settings.triton_uses_tls:
         return None
     try:
+        for file in filter(None, (ca, certificate, key)):
+            check_file("TLS file for Triton", file, secret=file == key)
         # gRPC itself would report bad files late, and only in a log.
         context = ssl.create_default_context(cafile=ca)
         if certificate:
             context.load_cert_chain(certificate, key, password="")
         pem = [file.read_bytes() if file else None for file in (ca, key, certificate)]
-    except OSError as error:  # ssl's are of this kind
+    except (OSError, ValueError) as error:  # ssl's are OSErrors
         names = ", ".join(str(file) for file in (ca, certificate, key) if file)
         raise StartupError(f"cannot use the TLS files for Triton {names}: {error}") from None
     return grpc.ssl_channel_credentials(*pem)

@@ -4,24 +4,23 @@
 tried until it is promoted.
 """
 
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from spanqa_server.files import read_regular
 from spanqa_server.versions.host import Machine
 from spanqa_server.versions.repository import (
+    MAX_MANIFEST_BYTES,
     MODEL_NAME,
     Figures,
     Manifest,
+    Percent,
     VersionFile,
-    percent,
     read_manifest,
 )
-
-logger = logging.getLogger(__name__)
 
 NEEDED = ("model.pt", "tokenizer.json")
 
@@ -33,13 +32,13 @@ class Notes(BaseModel):
 
     model_sha256: str | None = None
     decision: Literal["hold", "promote"] | None = None
-    exact_match: float | None = None
-    f1: float | None = None
+    exact_match: Percent | None = None
+    f1: Percent | None = None
 
     @property
     def figures(self) -> Figures:
         """What was measured after the export."""
-        return Figures(percent(self.exact_match), percent(self.f1))
+        return Figures(self.exact_match, self.f1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +74,7 @@ class StandingReader:
         path = self._repository / f"{MODEL_NAME}.{file.number}.json"
         exported = manifest.figures
         try:
-            notes = Notes.model_validate_json(path.read_bytes())
+            notes = Notes.model_validate_json(read_regular(path, MAX_MANIFEST_BYTES))
         except FileNotFoundError:
             notes = Notes()
         except OSError as error:
@@ -93,15 +92,9 @@ def whole_manifest(file: VersionFile) -> Manifest | None:
     if not all((file.directory / name).is_file() for name in NEEDED):
         return None
     try:
-        manifest = read_manifest(file.directory)
+        return read_manifest(file.directory)
     except (OSError, ValidationError):
         return None
-    for name in ("exact_match", "f1"):
-        value = getattr(manifest, name)
-        if value is not None and percent(value) is None:
-            line = "%s: %s is %s, not a number from 0 to 100: it counts as not measured"
-            logger.warning(line, file.directory / "model.json", name, value)
-    return manifest
 
 
 def held_versions(

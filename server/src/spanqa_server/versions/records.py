@@ -11,11 +11,17 @@ from spanqa_server.errors import StartupError
 from spanqa_server.telemetry import metrics
 from spanqa_server.versions.canary import Canary
 from spanqa_server.versions.decisions import Standing
-from spanqa_server.versions.repository import ModelVersion, VersionFile, load_version
+from spanqa_server.versions.repository import (
+    ModelVersion,
+    VersionFile,
+    load_version,
+    stamp_of,
+)
 
 logger = logging.getLogger(__name__)
 # What takes the calls of a version.
 Model = TypeVar("Model")
+Stamp = tuple[tuple[int, int, int], ...]
 
 
 class VersionState(StrEnum):
@@ -48,6 +54,15 @@ class Record(Generic[Model]):
     reason: str = ""
     lacking_since: float | None = None
     """Since when a Triton answers that it does not have it."""
+    read_as: Stamp = ()
+    """The state of its files when they were read."""
+    seen_as: Stamp = ()
+    """Their state at the last look after that."""
+
+    def changed_and_settled(self, stamp: Stamp) -> bool:
+        """Whether its files have changed since they were read, but not since the last look."""
+        before, self.seen_as = self.seen_as, stamp
+        return self.read_as != stamp == before
 
 
 class VersionRecords(Generic[Model]):
@@ -101,16 +116,37 @@ class VersionRecords(Generic[Model]):
         return file in self._held
 
     async def read(self, file: VersionFile) -> Record[Model]:
-        """The record of a version, which is read the first time."""
-        if file not in self._records:
-            try:
-                version = await asyncio.to_thread(load_version, file.directory)
-                self._records[file] = Record(self._prepare(version))
-                self._inform(file, self._records[file])
-            except StartupError as error:
-                self._records[file] = Record(None)
-                self.fail(file, VersionState.UNREADABLE, str(error))
+        """The record of a version, which is read the first time.
+
+        One that is broken is read again when its files have changed: it may have been looked at
+        while it was copied.
+        """
+        known = self._records.get(file)
+        if known and not known.reason:
+            return known
+        stamp = await asyncio.to_thread(stamp_of, file.directory)
+        if known and not known.changed_and_settled(stamp):
+            return known
+        if known and known.prepared:
+            known.prepared.canary.close()
+        self._records[file] = await self._read(file, stamp, known.reason if known else "")
         return self._records[file]
+
+    async def _read(self, file: VersionFile, stamp: Stamp, told: str) -> Record[Model]:
+        """Read it; what was told of it before is not logged again."""
+        try:
+            version = await asyncio.to_thread(load_version, file.directory)
+            record = Record(self._prepare(version), read_as=stamp)
+        except Exception as error:  # whatever its files hold, the server goes on
+            record = Record(None, reason=told, read_as=stamp)
+            self._records[file] = record
+            foreseen = isinstance(error, StartupError)
+            reason = str(error) if foreseen else f"cannot be used: {error!r}"
+            self.fail(file, VersionState.UNREADABLE, reason)
+            return record
+        self._records[file] = record
+        self._inform(file, record)
+        return record
 
     def fail(self, file: VersionFile, state: VersionState, reason: str) -> None:
         """Note what is wrong with a version; the log says it once."""

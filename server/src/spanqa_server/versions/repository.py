@@ -5,16 +5,31 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from tokenizers import Tokenizer
 
 from spanqa_server.errors import StartupError
+from spanqa_server.files import open_regular, read_regular
 from spanqa_server.qa.tokenizer import TextTokenizer
-from spanqa_server.qa.windows import TensorLimits
+from spanqa_server.qa.windows import SPECIAL_TOKENS, TensorLimits
+from spanqa_server.triton_settings import INT32_MAX
 
 MODEL_NAME = "bert_qa"
-VERSION = re.compile(r"[1-9][0-9]*")
+# Triton counts versions in 64 bits.
+VERSION = re.compile(r"[1-9][0-9]{0,17}")
+FILES = ("model.json", "model.pt", "tokenizer.json", "model.py")
+MAX_MANIFEST_BYTES, MAX_TOKENIZER_BYTES = 1 << 20, 256 << 20
+# More would let attention, whose memory is the square of it, end Triton.
+MAX_POSITIONS = 32_768
 EXPORT_COMMAND = "spanqa-model export --preset minilm-squad --repository {repository}"
 
 
@@ -30,15 +45,15 @@ class Figures:
         return others if self == Figures() else self
 
 
-def percent(value: float | None) -> float | None:
-    """A number from 0 to 100; None for anything else, such as NaN."""
-    return value if value is not None and 0 <= value <= 100 else None
+Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
 
 
 class Manifest(BaseModel):
     """A version's model.json, as the exporter writes it."""
 
-    model_config = ConfigDict(frozen=True, protected_namespaces=())
+    model_config = ConfigDict(
+        frozen=True, strict=True, str_max_length=4096, protected_namespaces=()
+    )
 
     name: str
     source: str
@@ -48,20 +63,32 @@ class Manifest(BaseModel):
     dtype: str
     # The kind of device that it was made for: cpu or cuda.
     device: str | None = None
+    max_position_embeddings: int = Field(ge=8, le=MAX_POSITIONS)
     max_sequence_tokens: int = Field(ge=8)
     doc_stride_tokens: int = Field(ge=0)
-    max_position_embeddings: int = Field(ge=8)
     # Versions that were exported before it was written down lack it.
-    vocab_size: int | None = Field(None, ge=1)
+    vocab_size: int | None = Field(None, ge=1, le=INT32_MAX)
     has_no_answer: bool
     license: str
-    exact_match: float | None
-    f1: float | None
+    exact_match: Percent | None
+    f1: Percent | None
+
+    @field_validator("max_sequence_tokens", "doc_stride_tokens")
+    @classmethod
+    def check_length(cls, value: int, info: ValidationInfo) -> int:
+        """Windows are at most as long as the model's, and neighbours do not overlap wholly."""
+        positions = info.data.get("max_position_embeddings", value)
+        window = info.data.get("max_sequence_tokens", positions)
+        if info.field_name == "max_sequence_tokens" and value > positions:
+            raise ValueError(f"is {value}; max_position_embeddings is {positions}")
+        if info.field_name == "doc_stride_tokens" and value >= max(window - SPECIAL_TOKENS, 1):
+            raise ValueError(f"is {value}; must be less than {window - SPECIAL_TOKENS}")
+        return value
 
     @property
     def figures(self) -> Figures:
         """What was measured before the export."""
-        return Figures(percent(self.exact_match), percent(self.f1))
+        return Figures(self.exact_match, self.f1)
 
 
 class ModelVersion:
@@ -119,9 +146,22 @@ def find_versions(repository: Path) -> list[VersionFile]:
     return sorted(found, key=lambda file: int(file.number), reverse=True)
 
 
+def stamp_of(directory: Path) -> tuple[tuple[int, int, int], ...]:
+    """What changes with any file of a version; zeros for one that is not there."""
+    stamps = []
+    for name in FILES:
+        try:
+            state = (directory / name).stat()
+            stamps.append((state.st_ino, state.st_mtime_ns, state.st_size))
+        except OSError:
+            stamps.append((0, 0, 0))
+    return tuple(stamps)
+
+
 def read_manifest(directory: Path) -> Manifest:
     """Read model.json; raises OSError or ValidationError."""
-    return Manifest.model_validate_json((directory / "model.json").read_bytes())
+    content = read_regular(directory / "model.json", MAX_MANIFEST_BYTES)
+    return Manifest.model_validate_json(content)
 
 
 def load_version(directory: Path) -> ModelVersion:
@@ -132,19 +172,23 @@ def load_version(directory: Path) -> ModelVersion:
     """
     try:
         manifest = read_manifest(directory)
-        with (directory / "model.pt").open("rb") as file:
+        with open_regular(directory / "model.pt") as file:
             checksum = hashlib.file_digest(file, "sha256").hexdigest()
+        pieces = read_regular(directory / "tokenizer.json", MAX_TOKENIZER_BYTES)
+        if (directory / "model.py").exists():  # of the embedded Triton, which would wait for a FIFO
+            open_regular(directory / "model.py").close()
     except OSError as error:
         name = Path(error.filename or "a file").name  # reading, unlike opening, names none
         raise StartupError(f"{name}: {error.strerror}") from None
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))
-        raise StartupError(f"model.json: {field or 'content'}: {first['msg']}") from None
+        message = first["msg"].removeprefix("Value error, ")
+        raise StartupError(f"model.json: {field or 'content'}: {message}") from None
     if checksum != manifest.model_sha256:
         raise StartupError("model.pt: its sha256 is not the one in model.json")
     try:
-        tokenizer = TextTokenizer(Tokenizer.from_file(str(directory / "tokenizer.json")))
+        tokenizer = TextTokenizer(Tokenizer.from_buffer(pieces))
     except Exception as error:  # the tokenizers library raises bare Exception
         raise StartupError(f"tokenizer.json: {error}") from None
     if manifest.vocab_size and tokenizer.vocabulary > manifest.vocab_size:

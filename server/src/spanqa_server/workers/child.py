@@ -1,7 +1,8 @@
-"""The program of one worker: `python -m spanqa_server.workers.child '{"settings": …}'`."""
+"""The program of one worker: `python -m spanqa_server.workers.child`."""
 
 import asyncio
 import json
+import os
 import sys
 
 from spanqa_server.app import serve
@@ -11,10 +12,13 @@ from spanqa_server.settings import Settings
 from spanqa_server.telemetry.logs import set_up_logging
 from spanqa_server.triton.embedded.cpu import this_cpu
 
+TASK = "SPANQA_WORKER_TASK"
+"""The environment variable with a worker's settings, in JSON."""
+
 
 def main() -> None:
-    """Serve with the settings that the first argument holds, in JSON."""
-    task = json.loads(sys.argv[1])
+    """Serve with the settings of the parent."""
+    task = json.loads(os.environ.pop(TASK))
     settings = Settings(**task["settings"])
     set_up_logging(settings.log_level, settings.log_format)
     machine = this_cpu() if task["embedded"] else None

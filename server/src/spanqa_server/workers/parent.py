@@ -22,6 +22,7 @@ from spanqa_server.processes.supervised import Program, Supervised
 from spanqa_server.settings import Settings
 from spanqa_server.telemetry.endpoint import start_metrics
 from spanqa_server.triton.embedded.metrics import pass_on
+from spanqa_server.workers.child import TASK
 from spanqa_server.workers.metrics import WorkerMetrics
 
 # What a worker needs to end, after drain and grace.
@@ -75,8 +76,9 @@ def worker_process(
             "embedded": embedded,
         }
         return Program(
-            [sys.executable, "-m", "spanqa_server.workers.child", json.dumps(task)],
-            os.environ | {"PROMETHEUS_MULTIPROC_DIR": metrics.directory},
+            [sys.executable, "-m", "spanqa_server.workers.child"],
+            # Everyone on the machine can read arguments, and settings may hold a password in a URL.
+            os.environ | {"PROMETHEUS_MULTIPROC_DIR": metrics.directory, TASK: json.dumps(task)},
         )
 
     return Supervised(

@@ -38,8 +38,9 @@ def certificates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Certificate
     made.others.cert_pem.write_to_path(tmp_path / "other-ca.pem")
     made.show("mine", made.ours)
     made.show("stranger", made.others)
-    (tmp_path / "token").write_text("a-token\n")
-    (tmp_path / "other-token").write_text("b-token\n")
+    for name, token in (("token", "a-token\n"), ("other-token", "b-token\n")):
+        (tmp_path / name).write_text(token)
+        (tmp_path / name).chmod(0o600)
     return made
 
 

@@ -1,6 +1,5 @@
 """Which versions are held: by somebody, for what was measured, for their device."""
 
-import logging
 import math
 from pathlib import Path
 from typing import Any
@@ -123,16 +122,13 @@ def test_a_broken_version_is_neither_held_nor_compared_with(tmp_path: Path, dama
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -0.1, 100.1])
-def test_a_figure_that_is_none_is_said_once_and_not_used(
-    tmp_path: Path, value: float, caplog: pytest.LogCaptureFixture
+def test_a_version_with_a_figure_that_is_none_is_not_compared_with(
+    tmp_path: Path, value: float
 ) -> None:
     publish(tmp_path, "1", f1=value, exact_match=value)
-    reader, found = StandingReader(tmp_path), find_versions(tmp_path)
-    for _ in range(3):
-        [standing] = reader.read(found)
-    assert standing.figures == Figures()
-    assert [record.levelno for record in caplog.records] == [logging.WARNING] * 2
-    assert f"f1 is {value}, not a number from 0 to 100" in caplog.text
+    publish(tmp_path, "2", f1=5)
+    assert [standing.manifest is None for standing in read(tmp_path)] == [False, True]
+    assert held(tmp_path) == {}
 
 
 @pytest.mark.parametrize(

@@ -58,10 +58,11 @@ async def test_figures_that_are_measured_later_count(serving: Stage) -> None:
     assert serving.states() == {"1": "serving", "2": "held"}
 
 
-async def test_nonsense_in_model_json_is_no_figure(stage: Stage) -> None:
+async def test_a_version_with_nonsense_as_figures_is_broken(stage: Stage) -> None:
     stage.publish("1", f1=math.nan, exact_match=101)
-    assert await stage.look()
-    assert stage.rollout.current().figures == Figures()
+    assert not await stage.look()
+    assert stage.states() == {"1": "unreadable"}
+    assert "model.json: exact_match: " in stage.rollout.failure()
 
 
 async def test_with_held_versions_only_nothing_serves_and_the_reason_is_said(stage: Stage) -> None:

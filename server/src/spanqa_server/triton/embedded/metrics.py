@@ -1,6 +1,7 @@
 """The embedded Triton's own metrics, passed on with those of the server."""
 
 import re
+import socket
 from collections.abc import Iterator
 from http.client import HTTPConnection, HTTPException
 
@@ -37,9 +38,25 @@ def pass_on(address: str, registry: CollectorRegistry) -> None:
         registry.register(TritonMetrics(address))
 
 
+class SocketConnection(HTTPConnection):
+    """HTTP on a socket of the file system."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=FETCH_SECONDS)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
 def fetch(address: str) -> str:
-    """Triton's page of metrics; raises OSError, HTTPException or ValueError."""
-    connection = HTTPConnection(address, timeout=FETCH_SECONDS)
+    """Triton's page of metrics; raises OSError, HTTPException or ValueError.
+
+    The address is unix:PATH:NUMBER. Triton wants the number and does not use it.
+    """
+    connection = SocketConnection(address.removeprefix("unix:").rpartition(":")[0])
     try:
         connection.request("GET", "/metrics")
         return connection.getresponse().read().decode()

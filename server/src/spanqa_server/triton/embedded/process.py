@@ -1,16 +1,20 @@
 """The embedded Triton: the tritonserver program of the nvidia-pytriton wheel, on this CPU.
 
-It listens on loopback only, is started again when it dies, and ends with this process.
+It listens on sockets in a directory of this user alone, is started again when it dies, and ends
+with this process.
 """
 
 import logging
+import os
 import re
 import secrets
-import socket
+import shutil
+import stat
 import tempfile
 from collections import deque
 from pathlib import Path
 
+from spanqa_server.errors import StartupError
 from spanqa_server.processes.supervised import Program, Supervised
 from spanqa_server.triton.embedded.command import (
     BACKENDS,
@@ -27,8 +31,11 @@ logger = logging.getLogger(__name__)
 STOP_SECONDS = 3.0
 LOAD_FAILURE = re.compile(r"failed to load '\w+' version (?P<number>\d+): (?P<reason>.*)")
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
-# The parts of its API that the frontend does not use. The header that opens them is random.
+# The parts of its API that the frontend does not use. The header that would open them is no secret:
+# other users do not reach the socket.
 CLOSED = "model-config,model-repository,shared-memory,trace,logging"
+# Linux takes no longer path of a socket.
+LONGEST_SOCKET = 107
 ERROR = re.compile(r"^(?:error|E\d{4}).*?[:\]] (?!.*Cuda)(?P<reason>.*)")
 
 
@@ -51,8 +58,10 @@ class EmbeddedTriton:
             metrics: whether Triton serves its own metrics, at `metrics_address`.
             otlp_endpoint: the collector of its traces; without one it sends none.
         """
-        self.address = f"127.0.0.1:{free_port()}"
-        self.metrics_address = f"127.0.0.1:{free_port()}" if metrics else ""
+        # The clients keep their address while Triton's other directory is made anew each time.
+        self._sockets = Path(tempfile.gettempdir()) / f"spanqa-sockets-{secrets.token_hex(8)}"
+        self.address = f"unix:{self._sockets}/grpc:1"
+        self.metrics_address = f"unix:{self._sockets}/metrics:1" if metrics else ""
         self.last_lines: deque[str] = deque(maxlen=200)
         self._repository = model_repository.resolve()
         self._threads = threads
@@ -96,6 +105,7 @@ class EmbeddedTriton:
         """End the process and everything that it started, within `STOP_SECONDS`."""
         await self._process.stop()
         self._tidy()
+        shutil.rmtree(self._sockets, ignore_errors=True)
 
     def _tidy(self) -> None:
         """Delete the last process's directory, and shared memory that it may have left."""
@@ -108,6 +118,7 @@ class EmbeddedTriton:
         package = pytriton_package()
         # Anew each time: cleaners of temporary directories must not stop a restart.
         self._tidy()
+        make_private(self._sockets)
         self._directory = tempfile.TemporaryDirectory(
             prefix="spanqa-triton-", ignore_cleanup_errors=True
         )
@@ -118,10 +129,10 @@ class EmbeddedTriton:
             [
                 *triton_command(package, directory, self.address, self.metrics_address),
                 f"--backend-config=python,shm-region-prefix-name={directory.name}",
-                f"--grpc-restricted-protocol={CLOSED}:closed={secrets.token_hex(16)}",
+                f"--grpc-restricted-protocol={CLOSED}:opened-by=nobody",
                 *trace_flags(self._otlp_endpoint),
             ],
-            triton_environment(package, self._threads),
+            triton_environment(package, self._threads, traces=bool(self._otlp_endpoint)),
         )
 
     def _link(self, directory: Path) -> None:
@@ -144,9 +155,17 @@ class EmbeddedTriton:
         return ""
 
 
-def free_port() -> int:
-    """A port that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+def make_private(directory: Path) -> None:
+    """Make the directory of the sockets again if a cleaner took it, and empty it.
+
+    Raises:
+        StartupError: its path is too long, or it is not ours alone.
+    """
+    if len(os.fsencode(directory / "metrics")) > LONGEST_SOCKET:
+        raise StartupError(f"{directory}: too long for sockets; set TMPDIR to a shorter path")
+    directory.mkdir(mode=0o700, exist_ok=True)
+    state = directory.lstat()
+    if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.geteuid() or state.st_mode & 0o077:
+        raise StartupError(f"{directory}: is not a directory of this user alone; remove it")
+    for left in directory.iterdir():
+        left.unlink(missing_ok=True)

@@ -2,13 +2,14 @@
 
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from socketserver import UnixStreamServer
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from spanqa_server.triton.embedded.metrics import pass_on
-from support.processes import free_port
 
 PAGE = b"""\
 # HELP nv_inference_count Number of inferences
@@ -30,20 +31,21 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def triton() -> Iterator[HTTPServer]:
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
+def triton(tmp_path: Path) -> Iterator[str]:
+    path = str(tmp_path / "metrics")
+    with UnixStreamServer(path, Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
-        yield server
+        yield f"unix:{path}:1"
         server.shutdown()
         thread.join()
 
 
 def test_there_are_metrics_while_triton_tells_them(
-    triton: HTTPServer, monkeypatch: pytest.MonkeyPatch
+    triton: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registry = CollectorRegistry(auto_describe=True)
-    pass_on(f"127.0.0.1:{triton.server_port}", registry)
+    pass_on(triton, registry)
     # Under Triton's own name: the library would add _total to that of a counter.
     line = 'nv_inference_count{model="bert_qa",version="1"} 5.0'
     assert line in generate_latest(registry).decode().splitlines()
@@ -51,7 +53,7 @@ def test_there_are_metrics_while_triton_tells_them(
     assert generate_latest(registry) == b""
 
 
-@pytest.mark.parametrize("address", [f"127.0.0.1:{free_port()}", ""], ids=["away", "not ours"])
+@pytest.mark.parametrize("address", ["unix:/nowhere/metrics:1", ""], ids=["away", "not ours"])
 def test_there_are_none_without_triton(address: str) -> None:
     registry = CollectorRegistry(auto_describe=True)
     pass_on(address, registry)
