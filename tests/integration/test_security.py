@@ -227,7 +227,7 @@ def test_what_a_stranger_may_ask(frontend: Frontend, tmp_path: Path) -> None:
         (("--tls-client-ca", "ca.pem"), "--tls-client-ca needs --tls-certificate and --tls-key"),
         (("--tls-certificate", "no", "--tls-key", "no"), "cannot use the TLS files no, no"),
         (("--tokens-file", "/no/such"), "cannot use the tokens file /no/such"),
-        (("--tokens-file", "/dev/null"), "it has no token: write one per line"),
+        (("--tokens-file", "/dev/null"), "/dev/null: is not a regular file"),
     ],
 )
 def test_what_cannot_work_ends_the_start(

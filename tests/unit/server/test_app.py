@@ -1,6 +1,5 @@
 """What the wiring says of the version that serves, and what the gate refuses to start with."""
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +60,7 @@ def test_the_description_names_every_limit_that_the_answerer_keeps(tmp_path: Pat
 
 
 def test_the_description_has_what_was_measured_last(tmp_path: Path) -> None:
-    version = load_version(write_version(tmp_path, "7", exact_match=math.nan, f1=180.0))
+    version = load_version(write_version(tmp_path, "7", exact_match=None, f1=None))
     triton: Any = None
     describe = app.served_model(Settings(), version, triton, NoThreads()).describe
     assert not describe().HasField("exact_match")

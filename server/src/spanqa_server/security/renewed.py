@@ -44,7 +44,7 @@ class RenewedFiles(Generic[Content]):
             self.content = self._read()
         except (OSError, ValueError) as error:
             names = ", ".join(map(str, files))
-            raise StartupError(f"cannot use the {name} {names}: {error}") from None
+            raise StartupError(f"cannot use the {name} {names}: {reason_of(error)}") from None
 
     def renew(self) -> bool:
         """Read them again if they have changed; whether the content is new."""
@@ -54,7 +54,7 @@ class RenewedFiles(Generic[Content]):
                 return False
             self.content = self._read()
         except (OSError, ValueError) as error:  # being written, or wrong: tried again
-            logger.error("the %s changed and cannot be used: %s", self._name, error)
+            logger.error("the %s changed and cannot be used: %s", self._name, reason_of(error))
             return False
         self._stamp = stamp
         logger.info("read the changed %s again", self._name)
@@ -68,6 +68,12 @@ class RenewedFiles(Generic[Content]):
     def _stamp_now(self) -> Stamp:
         states = [file.stat() for file in self._files]
         return tuple((one.st_ino, one.st_mtime_ns, one.st_size, one.st_mode) for one in states)
+
+
+def reason_of(error: OSError | ValueError) -> str:
+    """In words, and which file, without the number of the error."""
+    named = isinstance(error, OSError) and error.filename
+    return f"{error.filename}: {error.strerror}" if named else str(error)
 
 
 def check_file(name: str, file: Path, *, secret: bool) -> None:

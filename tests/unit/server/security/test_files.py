@@ -66,6 +66,12 @@ def test_tokens_that_everyone_could_write_later_do_not_count(
     assert known.accept("Bearer smuggled"), "the mode alone has changed"
 
 
+def test_a_tokens_file_without_a_token(tokens: Path) -> None:
+    tokens.write_text("# none yet\n\n")
+    with pytest.raises(StartupError, match="it has no token: write one per line"):
+        BearerTokens(tokens)
+
+
 def test_a_fifo_in_the_place_of_the_tokens(tokens: Path) -> None:
     tokens.unlink()
     os.mkfifo(tokens)

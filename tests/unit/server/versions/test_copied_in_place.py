@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from spanqa_server.errors import StartupError
+from spanqa_server.versions import records
 from spanqa_server.versions.decisions import StandingReader
-from spanqa_server.versions.repository import find_versions, load_version
+from spanqa_server.versions.repository import ModelVersion, find_versions, load_version
 from unit.server.version_files import WEIGHTS, decide, write_version
 from unit.server.versions.rollout_stage import Stage
 
@@ -40,10 +41,12 @@ async def test_a_file_that_grows_is_told_of_once_and_read_when_it_rests(
     serving: Stage, errors: Errors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[Path] = []
-    monkeypatch.setattr(
-        "spanqa_server.versions.records.load_version",
-        lambda directory: read.append(directory) or load_version(directory),
-    )
+
+    def load(directory: Path) -> ModelVersion:
+        read.append(directory)
+        return load_version(directory)
+
+    monkeypatch.setattr(records, "load_version", load)
     serving.publish("2")
     file = serving.directory("2") / "model.pt"
     for length in range(len(WEIGHTS)):

@@ -4,6 +4,7 @@ It listens on sockets in a directory of this user alone, is started again when i
 with this process.
 """
 
+import contextlib
 import logging
 import os
 import re
@@ -12,6 +13,7 @@ import shutil
 import stat
 import tempfile
 from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
 
 from spanqa_server.errors import StartupError
@@ -88,6 +90,10 @@ class EmbeddedTriton:
         self._load_failures = {n: why for n, why in self._load_failures.items() if n in versions}
         if self._directory:
             self._link(Path(self._directory.name))
+            # Only where Linux refuses the launcher's filter: others could open it until now.
+            for region in self._regions():
+                with contextlib.suppress(FileNotFoundError):
+                    region.chmod(0o600)
 
     def load_failures(self) -> dict[str, str]:
         """Offered versions that Triton could not load, and why, in its words."""
@@ -111,8 +117,13 @@ class EmbeddedTriton:
         """Delete the last process's directory, and shared memory that it may have left."""
         if self._directory:
             self._directory.cleanup()
-            for region in SHARED_MEMORY.glob(f"{Path(self._directory.name).name}*"):
+            for region in self._regions():
                 region.unlink(missing_ok=True)
+
+    def _regions(self) -> Iterator[Path]:
+        """The shared memory of the process and its stubs, which holds requests."""
+        assert self._directory
+        return SHARED_MEMORY.glob(f"{Path(self._directory.name).name}*")
 
     def _prepare(self) -> Program:
         package = pytriton_package()
