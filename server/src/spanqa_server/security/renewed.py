@@ -72,8 +72,9 @@ class RenewedFiles(Generic[Content]):
 
 def reason_of(error: OSError | ValueError) -> str:
     """In words, and which file, without the number of the error."""
-    named = isinstance(error, OSError) and error.filename
-    return f"{error.filename}: {error.strerror}" if named else str(error)
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
 
 
 def check_file(name: str, file: Path, *, secret: bool) -> None:
