@@ -21,7 +21,7 @@ from support.processes import RunningServer, running_server, stopped
 
 SPY = Path(__file__).with_name("spy.py")
 # Another in each process: tests that run beside this one have files that everyone may read, too.
-CONTEXT = f"The heir hid crown {secrets.randbits(64)} in Ljubljana, under the willow of the orchard."
+CONTEXT = f"The heir hid crown {secrets.randbits(64)} in Ljubljana, under a willow."
 REQUEST = pb.AnswerRequest(question="Where did the heir hide the crown?", context=CONTEXT)
 ONLY_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
