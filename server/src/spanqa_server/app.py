@@ -19,7 +19,7 @@ from spanqa_server.processes.signals import stop_signal
 from spanqa_server.qa.answerer import Answerer
 from spanqa_server.qa.requests import Limits, ModelDefaults
 from spanqa_server.qa.text_cache import TextCache
-from spanqa_server.scheduling.admission import Admission
+from spanqa_server.scheduling.admission import Admission, most_tokens
 from spanqa_server.scheduling.token_budget import TokenBudget
 from spanqa_server.settings import Settings
 from spanqa_server.telemetry import metrics, tracing
@@ -201,11 +201,12 @@ def served_model(
 
 
 def limits_of(settings: Settings, version: ModelVersion) -> Limits:
-    """The settings of the same names, and the positions that the model has."""
+    """The settings of the same names, the positions that the model has, what memory allows."""
     positions = version.manifest.max_position_embeddings
-    names = {field.name for field in fields(Limits)} - {"max_sequence_tokens"}
+    window_tokens = most_tokens(settings.max_admitted_bytes)
+    names = {field.name for field in fields(Limits)} - {"max_sequence_tokens", "max_window_tokens"}
     given = {name: getattr(settings, name) for name in names}
-    return Limits(max_sequence_tokens=positions, **given)
+    return Limits(max_sequence_tokens=positions, max_window_tokens=window_tokens, **given)
 
 
 def report_switches() -> Callable[[ModelVersion], None]:

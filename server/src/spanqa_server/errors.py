@@ -36,6 +36,22 @@ class FieldViolation:
     description: str
 
 
+def too_long(field: str, size: int, maximum: int) -> FieldViolation:
+    """Of a text."""
+    return FieldViolation(
+        field, f"has {size} bytes of UTF-8; the limit is {maximum}: send a part of it"
+    )
+
+
+def too_many(field: str, count: int, maximum: int, exact: bool = True) -> FieldViolation:
+    """Of entries; not exact where nobody counted any further."""
+    remedy = {"documents": "send fewer, the most promising ones"}.get(
+        field, "send them in several calls"
+    )
+    more = "" if exact else "more than "
+    return FieldViolation(field, f"has {more}{count} entries; the limit is {maximum}: {remedy}")
+
+
 class InvalidRequestError(ServerError):
     """The request can never succeed."""
 

@@ -86,6 +86,15 @@ class Settings(NetworkSettings):
         ge=0,
         le=1,
     )
+    max_timeout: float = setting(
+        "limits",
+        600.0,
+        "Seconds that a call may take, whatever deadline its caller sets, or --default-timeout if "
+        "that is longer.",
+        metavar="SECONDS",
+        gt=0,
+        le=1e9,
+    )
     max_question_tokens: int = setting(
         "limits", 128, "Longest question, in tokens.", ge=1, le=INT32_MAX
     )
@@ -105,6 +114,13 @@ class Settings(NetworkSettings):
         "limits",
         1000,
         "Maximum number of documents of an AnswerFromDocuments call.",
+        ge=1,
+        le=INT32_MAX,
+    )
+    max_id_bytes: int = setting(
+        "limits",
+        1 << 17,
+        "Longest id of a document, or of a pair of a stream, in bytes of UTF-8.",
         ge=1,
         le=INT32_MAX,
     )
@@ -151,10 +167,12 @@ class Settings(NetworkSettings):
     )
     max_admitted_bytes: int = setting(
         "admission",
-        512 << 20,
-        "Memory that the calls under way may take in a worker, estimated from the length of their "
-        "texts: 32 kB a call and 120 bytes a token. Further calls are refused at once, further "
-        "pairs of batches and streams wait.",
+        256 << 20,
+        "Memory that the calls under way may take in a worker: six tenths for calls, one for those "
+        "of callers who have next to none, two for pairs of batches and streams. It is estimated, "
+        "and corrected once texts are tokenized: 32 kB a call, and 80 bytes for each token of its "
+        "windows. Further calls are refused at once, further pairs wait. Messages that are being "
+        "received, at most eight at a time, are not part of it.",
         metavar="BYTES",
         ge=1 << 20,
     )

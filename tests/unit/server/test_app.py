@@ -48,7 +48,8 @@ def test_the_description_names_every_limit_that_the_answerer_keeps(tmp_path: Pat
     assert {field.name for field, _ in described.limits.ListFields()} == {
         field.name for field in pb.ModelLimits.DESCRIPTOR.fields
     }
-    for field in model.answerer.limits.__dataclass_fields__:
+    not_of_the_api = {"max_id_bytes", "max_window_tokens"}
+    for field in model.answerer.limits.__dataclass_fields__.keys() - not_of_the_api:
         assert getattr(model.answerer.limits, field) == getattr(described.limits, field)
     assert (described.version, described.checksum) == ("7", MANIFEST["model_sha256"])
     for field in ("name", "source", "revision", "license", "dtype", "f1"):

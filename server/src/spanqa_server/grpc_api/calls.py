@@ -10,8 +10,17 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from spanqa.v1 import question_answering_pb2 as pb
+from spanqa_server.qa.results import Cost
 from spanqa_server.telemetry import tracing
-from spanqa_server.telemetry.metrics import CALL_SECONDS, CALLS, WORKER_CALLS
+from spanqa_server.telemetry.metrics import (
+    CALL_SECONDS,
+    CALLS,
+    CONTEXT_TOKENS,
+    QUESTION_TOKENS,
+    STAGE_SECONDS,
+    WINDOWS,
+    WORKER_CALLS,
+)
 
 if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
@@ -36,6 +45,8 @@ FAULTS = {
     grpc.StatusCode.DATA_LOSS,
 }
 
+STAGES = {stage: STAGE_SECONDS.labels(stage) for stage in ("tokenize", "queue", "infer", "decode")}
+
 
 def note_call(method: str, context: Context) -> Callable[[grpc.StatusCode, str], None]:
     """Record that a call begins; the returned function records its end, with status and text."""
@@ -55,3 +66,12 @@ def note_call(method: str, context: Context) -> Callable[[grpc.StatusCode, str],
             logger.debug("%s %s %.1f ms", method, code.name, 1e3 * seconds, extra=fields)
 
     return end
+
+
+def note_cost(cost: Cost) -> None:
+    """Count an answered request."""
+    for stage, histogram in STAGES.items():
+        histogram.observe(getattr(cost.seconds, stage))
+    QUESTION_TOKENS.inc(cost.question_tokens)
+    CONTEXT_TOKENS.inc(cost.context_tokens)
+    WINDOWS.inc(cost.windows)

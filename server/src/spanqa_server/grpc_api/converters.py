@@ -1,5 +1,7 @@
 """Between protobuf messages and the plain objects of the core."""
 
+from collections.abc import Sequence
+
 from google.protobuf.duration_pb2 import Duration
 
 from spanqa.v1 import question_answering_pb2 as pb
@@ -23,8 +25,13 @@ def read_question(request: pb.AnswerRequest) -> Question:
 
 def read_documents(request: pb.AnswerFromDocumentsRequest) -> Question:
     """The core's form of a request, unchecked."""
-    texts = tuple(document.text for document in request.documents)
-    return Question(request.question, texts, read_options(request.options), field="documents")
+    return Question(
+        request.question,
+        tuple(document.text for document in request.documents),
+        read_options(request.options),
+        field="documents",
+        ids=tuple(document.id for document in request.documents),
+    )
 
 
 def read_logits_request(request: pb.ComputeLogitsRequest) -> Question:
@@ -66,7 +73,7 @@ def write_answers(found: AnswerSet, model_version: str, total_seconds: float) ->
 
 
 def write_document_answers(
-    found: AnswerSet, model_version: str, total_seconds: float, document_ids: list[str]
+    found: AnswerSet, model_version: str, total_seconds: float, document_ids: Sequence[str]
 ) -> pb.AnswerFromDocumentsResponse:
     """The reply of AnswerFromDocuments."""
     return pb.AnswerFromDocumentsResponse(

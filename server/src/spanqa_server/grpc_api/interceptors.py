@@ -4,8 +4,10 @@ from __future__ import annotations  # grpc's classes are generic in its stubs al
 
 import asyncio
 import logging
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -20,7 +22,9 @@ from spanqa_server.errors import (
     UnauthenticatedError,
 )
 from spanqa_server.grpc_api.calls import SERVICE, note_call
+from spanqa_server.grpc_api.message_bounds import MessageBounds
 from spanqa_server.grpc_api.statuses import retry_metadata, to_status
+from spanqa_server.scheduling.intake import Intake
 from spanqa_server.security.bearer_tokens import BearerTokens
 from spanqa_server.telemetry.metrics import REFUSALS, REPEATED_CALLS
 
@@ -42,8 +46,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     With `tokens`, only calls that bring one of them go through, and questions about health.
     """
 
-    def __init__(self, tokens: BearerTokens | None = None) -> None:
+    def __init__(
+        self, tokens: BearerTokens | None = None, bounds: MessageBounds | None = None
+    ) -> None:
         self._tokens = tokens
+        self._bounds = bounds
+        self._intake = Intake(monotonic)
         self._handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
 
     async def intercept_service(
@@ -65,7 +73,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None or not method.startswith(PREFIX):
             return handler
-        self._handlers[method] = wrap(handler, method.removeprefix(PREFIX))
+        self._handlers[method] = wrap(
+            handler, Parser.of(handler, method.removeprefix(PREFIX), self._bounds), self._intake
+        )
         return self._handlers[method]
 
 
@@ -80,71 +90,150 @@ async def refuse(_: object, context: Context) -> None:
 NO_ENTRY: grpc.RpcMethodHandler[Any, Any] = grpc.stream_stream_rpc_method_handler(refuse)
 
 
-def wrap(handler: grpc.RpcMethodHandler[Any, Any], name: str) -> grpc.RpcMethodHandler[Any, Any]:
-    """The handler of the method `name`, with parsing, errors and metrics around it."""
-    parse = handler.request_deserializer
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """The status that a call ends with."""
+
+    code: grpc.StatusCode = grpc.StatusCode.OK
+    details: str = ""
+    trailing: tuple[tuple[str, str | bytes], ...] = ()
+
+    @classmethod
+    def of(cls, error: Exception, method: str) -> Ending:
+        """What the caller is told of an error."""
+        if not isinstance(error, ServerError):
+            logger.exception("%s failed", method)
+            return cls(grpc.StatusCode.INTERNAL, INTERNAL)
+        if isinstance(error, (InvalidRequestError, MalformedRequestError)):
+            REFUSALS.labels("invalid").inc()
+        status = rpc_status.to_status(to_status(error))
+        trailing = (*status.trailing_metadata, *retry_metadata(error))
+        return cls(status.code, status.details, trailing)
+
+
+ANSWERED, CANCELLED = Ending(), Ending(grpc.StatusCode.CANCELLED)
+
+
+def wrap(
+    handler: grpc.RpcMethodHandler[Any, Any], parse: Parser, intake: Intake
+) -> grpc.RpcMethodHandler[Any, Any]:
+    """The handler of a method with parsing, errors and metrics around it.
+
+    To gRPC each method takes a stream: the bytes of a message are then ours to drop once they are
+    parsed. A call is aborted where no frame knows its message: gRPC keeps the error that it raises
+    then, and the frames with it, until the garbage collector comes.
+
+    A call is counted before its caller hears of its end: whoever has seen an error finds it in the
+    metrics.
+    """
+    name = parse.method
     answer: Any = handler.unary_unary
     stream: Any = handler.stream_stream
 
-    async def call(raw: bytes, context: Context) -> Any:
-        async with outcome(name, context):
-            return await answer(parse_request(parse, raw, name), context)
+    async def attempt(raws: list[Any], context: Context) -> Any:
+        return await answer(parse(raws.pop()), context)
 
-    async def call_stream(raws: AsyncIterable[bytes], context: Context) -> AsyncIterator[Any]:
-        requests = (parse_request(parse, raw, name) async for raw in raws)
-        async with outcome(name, context), aclosing(stream(requests, context)) as responses:
-            async for response in responses:
-                yield response
+    async def call(_: object, context: Context) -> Any:
+        raws = [await receive(context, intake, prompt=True)]
+        end = begin(name, context)
+        response, ending = None, ANSWERED
+        try:
+            response = await attempt(raws, context)
+        except asyncio.CancelledError:  # the caller's doing, or its deadline passed
+            end(CANCELLED)
+            raise
+        except Exception as error:
+            ending = Ending.of(error, name)
+        end(ending)
+        if ending is not ANSWERED:
+            await context.abort(ending.code, ending.details, ending.trailing)
+        return response
+
+    async def requests(context: Context) -> AsyncIterator[Any]:
+        prompt = True
+        while (raw := await receive(context, intake, prompt=prompt)) is not grpc.aio.EOF:
+            request, prompt = parse(raw), False
+            del raw
+            yield request
+            del request
+
+    async def call_stream(_: object, context: Context) -> AsyncIterator[Any]:
+        end = begin(name, context)
+        ending = ANSWERED
+        try:
+            async with aclosing(stream(requests(context), context)) as responses:
+                async for response in responses:
+                    yield response
+        except (asyncio.CancelledError, GeneratorExit):
+            end(CANCELLED)
+            raise
+        except Exception as error:
+            ending = Ending.of(error, name)
+        end(ending)
+        if ending is not ANSWERED:
+            await context.abort(ending.code, ending.details, ending.trailing)
 
     if stream is not None:
         return grpc.stream_stream_rpc_method_handler(
             call_stream, response_serializer=handler.response_serializer
         )
-    return grpc.unary_unary_rpc_method_handler(
+    return grpc.stream_unary_rpc_method_handler(
         call, response_serializer=handler.response_serializer
     )
 
 
-@asynccontextmanager
-async def outcome(method: str, context: Context) -> AsyncIterator[None]:
-    """Give the call its status, whatever happens in the block, and record its end.
+async def receive(context: Context, intake: Intake, *, prompt: bool) -> Any:
+    """The bytes of a call's next message, or EOF; `prompt`: its caller need not wait to send it."""
+    reading = await intake.begin(context.peer())
+    size = 0
+    try:
+        raw = await context.read()
+        if raw is not grpc.aio.EOF:
+            size = len(raw)
+        return raw
+    finally:
+        intake.end(reading, size, prompt=prompt)
 
-    It is counted before its caller hears of it: whoever has seen an error finds it in the metrics.
-    """
-    end = note_call(method, context)
+
+def begin(method: str, context: Context) -> Callable[[Ending], None]:
+    """Record that a call begins; the returned function records its end."""
+    note_end = note_call(method, context)
     metadata = context.invocation_metadata() or ()
     if any(key in ATTEMPTS for key, _ in metadata):
         REPEATED_CALLS.inc()
-    try:
-        yield
-    except ServerError as error:
-        if isinstance(error, (InvalidRequestError, MalformedRequestError)):
-            REFUSALS.labels("invalid").inc()
-        status = rpc_status.to_status(to_status(error))
-        end(status.code, status.details)
-        trailing = (*status.trailing_metadata, *retry_metadata(error))
-        await context.abort(status.code, status.details, trailing)
-    except (asyncio.CancelledError, GeneratorExit):  # the caller's doing, or its deadline passed
-        end(grpc.StatusCode.CANCELLED, "")
-        raise
-    except Exception:
-        logger.exception("%s failed", method)
-        end(grpc.StatusCode.INTERNAL, INTERNAL)
-        await context.abort(grpc.StatusCode.INTERNAL, INTERNAL)
-    else:
-        end(grpc.StatusCode.OK, "")
+    return lambda ending: note_end(ending.code, ending.details)
 
 
-def parse_request(parse: Callable[[bytes], Any] | None, raw: bytes, method: str) -> Any:
-    """Parse the bytes of a request.
+@dataclass(frozen=True, slots=True)
+class Parser:
+    """Makes messages of bytes, of those that are within the bounds."""
 
-    Raises:
-        MalformedRequestError: they are not such a message.
-    """
-    try:
-        return parse(raw) if parse else raw
-    except DecodeError:
-        message = SERVICE.methods_by_name[method].input_type.full_name
-        raise MalformedRequestError(
-            f"the request is not a {message}: broken protobuf, or a string that is not UTF-8"
-        ) from None
+    parse: Callable[[bytes], Any] | None
+    method: str
+    bounds: MessageBounds | None
+
+    @classmethod
+    def of(
+        cls, handler: grpc.RpcMethodHandler[Any, Any], method: str, bounds: MessageBounds | None
+    ) -> Parser:
+        """Of the messages of a method."""
+        return cls(handler.request_deserializer, method, bounds)
+
+    def __call__(self, raw: Any) -> Any:
+        """Parse a message.
+
+        Raises:
+            MalformedRequestError: it is not such a message, or there is none.
+            InvalidRequestError: it holds more than it may.
+        """
+        if raw is grpc.aio.EOF:
+            raise MalformedRequestError("the call ended without a request; send one")
+        if self.bounds:
+            self.bounds.check(self.method, raw)
+        try:
+            return self.parse(raw) if self.parse else raw
+        except DecodeError:
+            message = SERVICE.methods_by_name[self.method].input_type.full_name
+            raise MalformedRequestError(
+                f"the request is not a {message}: broken protobuf, or a string that is not UTF-8"
+            ) from None

@@ -9,7 +9,7 @@ import grpc
 from google.rpc import code_pb2, status_pb2
 
 from spanqa.v1 import question_answering_pb2 as pb
-from spanqa_server.errors import FieldViolation, InvalidRequestError, ServerError
+from spanqa_server.errors import InvalidRequestError, ServerError, too_many
 from spanqa_server.grpc_api.statuses import to_status
 from spanqa_server.qa.answerer import Answerer
 from spanqa_server.telemetry.metrics import ITEMS
@@ -56,5 +56,4 @@ async def settle(item: Item, answer: Awaitable[pb.AnswerResponse], method: str) 
 def check_count(field: str, count: int, maximum: int) -> None:
     """Refuse a message with too many entries; raises InvalidRequestError."""
     if count > maximum:
-        problem = f"has {count} entries; the limit is {maximum}: send them in several calls"
-        raise InvalidRequestError(FieldViolation(field, problem))
+        raise InvalidRequestError(too_many(field, count, maximum))

@@ -134,12 +134,16 @@ class OpenCalls(grpc.aio.ServerInterceptor):
 
     def _endable(self, handler: Handler) -> Handler:
         """A handler that does the same, and can be ended while it waits for a message."""
+        if handler.stream_unary:
+            return self._endable_unary(handler)
         respond: Any = handler.stream_stream or partial(answer_one, handler)
 
         async def listen(raws: AsyncIterable[Any], context: Context) -> AsyncIterator[Any]:
             call = current_call()
             try:
-                async with aclosing(respond(self._messages(raws, call), context)) as responses:
+                async with aclosing(
+                    respond(self._messages(raws, call), Listening(context, self, call))
+                ) as responses:
                     async for response in responses:
                         yield response
             except asyncio.CancelledError:
@@ -151,12 +155,54 @@ class OpenCalls(grpc.aio.ServerInterceptor):
             listen, handler.request_deserializer, handler.response_serializer
         )
 
+    def _endable_unary(self, handler: Handler) -> Handler:
+        """The same of one that reads its message itself."""
+        answer: Any = handler.stream_unary
+
+        async def listen(raws: object, context: Context) -> Any:
+            call = current_call()
+            try:
+                return await answer(raws, Listening(context, self, call))
+            except asyncio.CancelledError:
+                if why := self._ended.get(call):
+                    await abort(context, why)
+                raise
+
+        return grpc.stream_unary_rpc_method_handler(
+            listen, handler.request_deserializer, handler.response_serializer
+        )
+
+    async def read(self, context: Context, call: Task) -> Any:
+        """The next message of a call, which is silent until it comes."""
+        self._silent[call] = None
+        message = await context.read()
+        self._heard(call)
+        return message
+
     async def _messages(self, raws: AsyncIterable[Any], call: Task) -> AsyncIterator[Any]:
         async for raw in raws:
             self._heard(call)
             yield raw
             self._silent[call] = None
         self._heard(call)
+
+
+class Listening:
+    """A call's context, by which it is known whether a message is awaited."""
+
+    __slots__ = ("_call", "_context", "_open_calls")
+
+    def __init__(self, context: Context, open_calls: OpenCalls, call: Task) -> None:
+        self._context = context
+        self._open_calls = open_calls
+        self._call = call
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+    async def read(self) -> Any:
+        """The next message."""
+        return await self._open_calls.read(self._context, self._call)
 
 
 async def answer_one(

@@ -28,6 +28,7 @@ async def pipeline(
             await slots.acquire()
             async for pair in pairs:
                 group.create_task(work_on(pair))
+                del pair  # while the next one is awaited, nobody needs this one
                 # One pair a turn of the loop: a large batch must not hold up other calls.
                 await asyncio.sleep(0)
                 await slots.acquire()

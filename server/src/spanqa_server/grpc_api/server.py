@@ -12,6 +12,7 @@ from spanqa_server.grpc_api.callers import Callers
 from spanqa_server.grpc_api.calls import SERVICE
 from spanqa_server.grpc_api.health import Health, add_health
 from spanqa_server.grpc_api.interceptors import CallInterceptor
+from spanqa_server.grpc_api.message_bounds import MessageBounds
 from spanqa_server.grpc_api.open_calls import OpenCalls
 from spanqa_server.grpc_api.reflection import add_reflection
 from spanqa_server.grpc_api.servicer import Models, QuestionAnsweringServicer
@@ -50,7 +51,7 @@ class GrpcServer:
         self._server = grpc.aio.server(
             interceptors=[
                 OpenCalls(settings.max_open_calls, settings.first_message_timeout),
-                CallInterceptor(tokens),
+                CallInterceptor(tokens, MessageBounds.of(settings)),
             ],
             options=[("grpc.so_reuseport", int(shared_port)), *options_of(settings)],
         )
@@ -60,6 +61,8 @@ class GrpcServer:
             settings.default_timeout,
             settings.max_batch_items,
             settings.max_stream_pairs,
+            max(settings.max_timeout, settings.default_timeout),
+            settings.max_id_bytes,
             Callers(tokens, certificates=settings.tls_client_ca is not None),
         )
         add_QuestionAnsweringServiceServicer_to_server(servicer, self._server)
@@ -107,6 +110,8 @@ def options_of(settings: Settings) -> list[tuple[str, int]]:
     return [
         ("grpc.max_receive_message_length", settings.max_message_bytes),
         ("grpc.max_send_message_length", -1),
+        # gRPC would take megabytes of each call in advance where the network is fast.
+        ("grpc.http2.bdp_probe", 0),
         # Clients may ping every 10 s, with or without a call under way.
         ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
         ("grpc.keepalive_permit_without_calls", 1),

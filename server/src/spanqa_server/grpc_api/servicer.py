@@ -3,25 +3,26 @@
 from __future__ import annotations  # grpc's classes are generic in its stubs alone
 
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from spanqa.v1 import question_answering_pb2 as pb
 from spanqa.v1.question_answering_pb2_grpc import QuestionAnsweringServiceServicer
-from spanqa_server.errors import FieldViolation, InvalidRequestError
+from spanqa_server.errors import FieldViolation, InvalidRequestError, too_long
 from spanqa_server.grpc_api import converters
 from spanqa_server.grpc_api.callers import Callers
+from spanqa_server.grpc_api.calls import note_cost
 from spanqa_server.grpc_api.items import ServedModel, check_count, settle
 from spanqa_server.grpc_api.pipeline import pipeline
+from spanqa_server.qa.answerer import Claim, no_claim
 from spanqa_server.qa.requests import Question
 from spanqa_server.qa.results import Cost
-from spanqa_server.scheduling.admission import Admission
+from spanqa_server.scheduling.admission import Admission, UnderestimatedError, check_estimate
 from spanqa_server.scheduling.call import Call
 from spanqa_server.scheduling.deadline import Deadline
-from spanqa_server.telemetry import metrics
 
 if TYPE_CHECKING:
     import grpc
@@ -41,9 +42,8 @@ class HasCost(Protocol):
 
 Found = TypeVar("Found", bound=HasCost)
 
-STAGES = {
-    stage: metrics.STAGE_SECONDS.labels(stage) for stage in ("tokenize", "queue", "infer", "decode")
-}
+# What one of many documents takes beside its bytes.
+BYTES_OF_A_DOCUMENT = 256
 
 
 class Models(Protocol):
@@ -66,6 +66,8 @@ class QuestionAnsweringServicer(QuestionAnsweringServiceServicer):
         default_timeout: float,
         max_batch_items: int,
         max_stream_pairs: int,
+        max_timeout: float,
+        max_id_bytes: int,
         callers: Callers | None = None,
     ) -> None:
         self._models = models
@@ -73,13 +75,16 @@ class QuestionAnsweringServicer(QuestionAnsweringServiceServicer):
         self._default_timeout = default_timeout
         self._max_batch_items = max_batch_items
         self._max_stream_pairs = max_stream_pairs
+        self._max_timeout = max_timeout
+        self._max_id_bytes = max_id_bytes
         self._callers = callers or Callers()
 
     async def Answer(self, request: pb.AnswerRequest, context: Context) -> pb.AnswerResponse:
         """Answer one question about one context."""
         question = converters.read_question(request)
-        with self._take(question, context) as deadline:
-            return await self._answer(question, deadline)
+        return await self._take(
+            question, context, lambda deadline, claim: self._answer(question, deadline, claim)
+        )
 
     async def BatchAnswer(
         self, request: pb.BatchAnswerRequest, context: Context
@@ -93,8 +98,7 @@ class QuestionAnsweringServicer(QuestionAnsweringServiceServicer):
             for pair in zip(request.requests, items, strict=True):
                 yield pair
 
-        given = (text for one in request.requests for text in (one.question, one.context))
-        with self._admission.admit_batch(call, given):
+        with self._admission.admit_batch(call, request.ByteSize()):
 
             async def work(pair: tuple[pb.AnswerRequest, pb.BatchAnswerItem]) -> bool:
                 one, item = pair
@@ -113,7 +117,8 @@ class QuestionAnsweringServicer(QuestionAnsweringServiceServicer):
         under_way: set[str] = set()
 
         async def work(request: pb.StreamAnswerRequest) -> pb.StreamAnswerResponse:
-            response = pb.StreamAnswerResponse(id=request.id)
+            # Of an id that is too long, as much as says which it was.
+            response = pb.StreamAnswerResponse(id=request.id[: self._max_id_bytes])
             answer = self._stream_answer(request, under_way, context)
             await settle(response, answer, "StreamAnswer")
             return response
@@ -128,13 +133,17 @@ class QuestionAnsweringServicer(QuestionAnsweringServiceServicer):
     ) -> pb.AnswerFromDocumentsResponse:
         """Answer one question from many documents, ranked jointly."""
         question = converters.read_documents(request)
-        ids = [document.id for document in request.documents]
-        with self._take(question, context) as deadline:
-            return await self._respond(
-                lambda model: model.answerer.answer(question),
-                partial(converters.write_document_answers, document_ids=ids),
+        message = request.ByteSize() + BYTES_OF_A_DOCUMENT * len(question.texts)
+        return await self._take(
+            question,
+            context,
+            lambda deadline, claim: self._respond(
+                lambda model: model.answerer.answer(question, claim),
+                partial(converters.write_document_answers, document_ids=question.ids),
                 deadline,
-            )
+            ),
+            message,
+        )
 
     async def ComputeLogits(
         self, request: pb.ComputeLogitsRequest, context: Context
@@ -142,12 +151,15 @@ class QuestionAnsweringServicer(QuestionAnsweringServiceServicer):
         """The raw results for one question and one context."""
         question = converters.read_logits_request(request)
         try:
-            with self._take(question, context) as deadline:
-                return await self._respond(
-                    lambda model: model.answerer.compute_logits(question),
+            return await self._take(
+                question,
+                context,
+                lambda deadline, claim: self._respond(
+                    lambda model: model.answerer.compute_logits(question, claim),
                     converters.write_logits,
                     deadline,
-                )
+                ),
+            )
         except InvalidRequestError as error:
             raise error.moved("options.", "") from None
 
@@ -158,22 +170,38 @@ class QuestionAnsweringServicer(QuestionAnsweringServiceServicer):
     def _call(self, context: Context, most_seconds: float = math.inf) -> Call:
         remaining = context.time_remaining()
         seconds = self._default_timeout if remaining is None else remaining
-        return Call(self._callers.name(context), Deadline.after(min(seconds, most_seconds)))
+        seconds = min(seconds, most_seconds, self._max_timeout)
+        return Call(self._callers.name(context), Deadline.after(seconds))
 
-    @contextmanager
-    def _take(self, question: Question, context: Context) -> Iterator[Deadline]:
-        """Check a call and hold room for it; raises InvalidRequestError or OverloadedError."""
+    async def _take(
+        self,
+        question: Question,
+        context: Context,
+        work: Callable[[Deadline, Claim], Awaitable[Response]],
+        message: int = 0,
+    ) -> Response:
+        """Check a call, and do its work with room for it; raises as both do."""
         call = self._call(context)
-        self._check(question)
-        with self._admission.admit(call, question.question, *question.texts):
-            yield call.deadline
+        tokens = self._check(question)
+        try:
+            with self._admission.admit(call, tokens, message):
+                return await work(call.deadline, partial(check_estimate, tokens))
+        except UnderestimatedError as error:
+            counted = error.tokens
+        with self._admission.admit(call, counted, message):
+            return await work(call.deadline, no_claim)
 
-    def _check(self, question: Question) -> None:
-        self._models.current().answerer.check(question)
+    def _check(self, question: Question) -> int:
+        """About how many tokens its windows have; raises InvalidRequestError."""
+        answerer = self._models.current().answerer
+        answerer.check(question)
+        return answerer.estimate(question)
 
-    async def _answer(self, question: Question, deadline: Deadline) -> pb.AnswerResponse:
+    async def _answer(
+        self, question: Question, deadline: Deadline, claim: Claim
+    ) -> pb.AnswerResponse:
         return await self._respond(
-            lambda model: model.answerer.answer(question),
+            lambda model: model.answerer.answer(question, claim),
             converters.write_answers,
             deadline,
         )
@@ -189,7 +217,7 @@ class QuestionAnsweringServicer(QuestionAnsweringServiceServicer):
 
         async def attempt(model: ServedModel) -> Response:
             found = await find(model)
-            record(found.cost)
+            note_cost(found.cost)
             return write(found, model.version, perf_counter() - begin)
 
         async with deadline.bounds():
@@ -197,12 +225,16 @@ class QuestionAnsweringServicer(QuestionAnsweringServiceServicer):
 
     async def _answer_pair(self, request: pb.AnswerRequest, call: Call) -> pb.AnswerResponse:
         question = converters.read_question(request)
-        self._check(question)
-        async with (
-            call.deadline.bounds(),
-            self._admission.admit_pair(call, request.question, request.context),
-        ):
-            return await self._answer(question, call.deadline)
+        tokens = self._check(question)
+        async with call.deadline.bounds():
+            try:
+                async with self._admission.admit_pair(call, tokens):
+                    claim = partial(check_estimate, tokens)
+                    return await self._answer(question, call.deadline, claim)
+            except UnderestimatedError as error:
+                counted = error.tokens
+            async with self._admission.admit_pair(call, counted):
+                return await self._answer(question, call.deadline, no_claim)
 
     async def _stream_answer(
         self, request: pb.StreamAnswerRequest, under_way: set[str], context: Context
@@ -210,6 +242,8 @@ class QuestionAnsweringServicer(QuestionAnsweringServiceServicer):
         if request.id in under_way:
             problem = "is in use by another pair of this stream; give each pair its own"
             raise InvalidRequestError(FieldViolation("id", problem))
+        if (size := len(request.id.encode())) > self._max_id_bytes:
+            raise InvalidRequestError(too_long("id", size, self._max_id_bytes))
         under_way.add(request.id)
         call = self._call(context, self._default_timeout)
         try:
@@ -218,12 +252,3 @@ class QuestionAnsweringServicer(QuestionAnsweringServiceServicer):
             raise error.moved("", "request.") from None
         finally:
             under_way.discard(request.id)
-
-
-def record(cost: Cost) -> None:
-    """Count an answered request."""
-    for stage, histogram in STAGES.items():
-        histogram.observe(getattr(cost.seconds, stage))
-    metrics.QUESTION_TOKENS.inc(cost.question_tokens)
-    metrics.CONTEXT_TOKENS.inc(cost.context_tokens)
-    metrics.WINDOWS.inc(cost.windows)

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from spanqa_server.qa.decoder import Decoded, decode
+from spanqa_server.qa.estimates import estimate_window_tokens
 from spanqa_server.qa.layout import Layout, lay_out
-from spanqa_server.qa.offsets import OffsetUnit, convert_offsets
-from spanqa_server.qa.ranking import Span
+from spanqa_server.qa.locating import locate
 from spanqa_server.qa.raw import read_windows
 from spanqa_server.qa.requests import (
     DEFAULT_MAX_ANSWER_TOKENS,
@@ -34,6 +34,8 @@ from spanqa_server.qa.windows import PackedWindows, pack_windows
 
 T = TypeVar("T")
 Stage = Callable[[str], AbstractContextManager[object]]
+# Told how many tokens all windows of a request have; raises where there is no memory for them.
+Claim = Callable[[int], None]
 
 # More windows than this are cut and decoded in a thread: fewer cost less than the hop, and
 # more would hold up other requests.
@@ -43,6 +45,10 @@ MANY_WINDOWS = 16
 def no_stage(name: str) -> AbstractContextManager[object]:
     """A stage that is not traced."""
     return nullcontext()
+
+
+def no_claim(tokens: int) -> None:
+    """Of work that nobody counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +105,12 @@ class Answerer:
         """Check what needs no tokens; raises InvalidRequestError. `answer` checks it, too."""
         check_request(request, self.limits, self.model)
 
-    async def answer(self, request: Question) -> AnswerSet:
-        """Answer one question.
+    def estimate(self, request: Question) -> int:
+        """About how many tokens all its windows have together."""
+        return estimate_window_tokens(request, self.limits, self.model)
+
+    async def answer(self, request: Question, claim: Claim = no_claim) -> AnswerSet:
+        """Answer one question. `claim` is called before windows are cut.
 
         Raises:
             InvalidRequestError: the request can never succeed.
@@ -108,7 +118,7 @@ class Answerer:
         """
         begin = perf_counter()
         with self._stage("tokenize"):
-            prepared = await self.prepare(request)
+            prepared = await self.prepare(request, claim)
         tokenized = perf_counter()
         logits = await self._inference.infer(prepared.packed)
         inferred = perf_counter()
@@ -126,11 +136,11 @@ class Answerer:
             cost(prepared, logits, *seconds),
         )
 
-    async def compute_logits(self, request: Question) -> LogitSet:
+    async def compute_logits(self, request: Question, claim: Claim = no_claim) -> LogitSet:
         """The raw results for a question about one text; raises as `answer` does."""
         begin = perf_counter()
         with self._stage("tokenize"):
-            prepared = await self.prepare(request)
+            prepared = await self.prepare(request, claim)
             check_logits_tokens(len(prepared.packed.input_ids), self.limits)
         tokenized = perf_counter()
         logits = await self._inference.infer(prepared.packed)
@@ -150,7 +160,7 @@ class Answerer:
         seconds = (tokenized - begin, 0.0)
         return LogitSet(windows, request.options.unit, cost(prepared, logits, *seconds))
 
-    async def prepare(self, request: Question) -> PreparedQuestion:
+    async def prepare(self, request: Question, claim: Claim = no_claim) -> PreparedQuestion:
         """Check the request, tokenize it and cut its windows."""
         self.check(request)
         (question,) = await self._texts.encode(request.question)
@@ -164,6 +174,7 @@ class Answerer:
             text_tokens=[len(tokens) for tokens in tokenized],
             field=request.field,
         )
+        claim(size.tokens)
         return await self._run(
             size.windows > MANY_WINDOWS,
             lambda: self._pack(request.texts, question, tokenized, size),
@@ -226,28 +237,3 @@ def find_answers(
     )
     spans = [span for span in decoded.spans if span.probability >= options.min_probability]
     return decoded, locate(request.texts, layout, spans, options.unit)
-
-
-def locate(
-    texts: tuple[str, ...], layout: Layout, spans: list[Span], unit: OffsetUnit
-) -> list[FoundAnswer]:
-    """The spans as answers, with offsets in the caller's unit, in the same order."""
-    bases = layout.bases.tolist()
-    documents = [layout.text_at(span.start) for span in spans]
-    places = [
-        (span.start - bases[document], span.end - bases[document])
-        for span, document in zip(spans, documents, strict=True)
-    ]
-    offsets = list(places)
-    for document in dict.fromkeys(documents):
-        here = [row for row, other in enumerate(documents) if other == document]
-        positions = np.array([places[row] for row in here])
-        converted = convert_offsets(texts[document], positions, unit).tolist()
-        for row, (start, end) in zip(here, converted, strict=True):
-            offsets[row] = start, end
-    return [
-        FoundAnswer(texts[document][first:last], document, start, end, span)
-        for span, document, (first, last), (start, end) in zip(
-            spans, documents, places, offsets, strict=True
-        )
-    ]

@@ -32,3 +32,8 @@ def convert_offsets(text: str, positions: Integers, unit: OffsetUnit) -> Integer
     np.cumsum(sizes, out=offsets[1:])
     converted: Integers = offsets[positions]
     return converted
+
+
+def utf8_size(text: str) -> int:
+    """Bytes of a text in UTF-8; for ASCII this costs nothing."""
+    return len(text) if text.isascii() else len(text.encode())

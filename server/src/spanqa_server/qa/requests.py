@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from spanqa_server.errors import FieldViolation, InvalidRequestError
-from spanqa_server.qa.offsets import OffsetUnit
-from spanqa_server.qa.windows import SPECIAL_TOKENS, window_starts
+from spanqa_server.errors import FieldViolation, InvalidRequestError, too_long, too_many
+from spanqa_server.qa.offsets import OffsetUnit, utf8_size
+from spanqa_server.qa.windows import SPECIAL_TOKENS, count_windows
 
 DEFAULT_MAX_ANSWER_TOKENS = 30
 # Refuses absurd questions before they are tokenized; no real word piece is that long.
@@ -27,6 +27,9 @@ class Limits:
     max_windows: int
     max_documents: int
     max_logits_tokens: int
+    max_id_bytes: int
+    max_window_tokens: int
+    """Of all windows of a request: more than this takes more memory than there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +66,14 @@ class Options:
 class Question:
     """One question about the texts that are searched: one context, or documents.
 
-    `field` is the name of the texts in the caller's request.
+    `field` is the name of the texts in the caller's request, `ids` are its names for them.
     """
 
     question: str
     texts: tuple[str, ...]
     options: Options
     field: Literal["context", "documents"] = "context"
+    ids: tuple[str, ...] = ()
 
 
 def check_request(request: Question, limits: Limits, model: ModelDefaults) -> None:
@@ -85,24 +89,23 @@ def check_request(request: Question, limits: Limits, model: ModelDefaults) -> No
 
 def check_texts(request: Question, limits: Limits) -> Iterator[FieldViolation]:
     if len(request.texts) > limits.max_documents:
-        yield FieldViolation(
-            request.field,
-            f"has {len(request.texts)} entries; the limit is {limits.max_documents}: send fewer, "
-            "the most promising ones",
-        )
+        yield too_many(request.field, len(request.texts), limits.max_documents)
     if not request.texts:
         yield FieldViolation(request.field, "is empty; give at least one")
     for field, texts, maximum in (
         ("question", (request.question,), BYTES_PER_QUESTION_TOKEN * limits.max_question_tokens),
         (request.field, request.texts, limits.max_context_bytes),
     ):
-        size = sum(len(text.encode()) for text in texts)
+        size = sum(map(utf8_size, texts))
         if texts and all(not text or text.isspace() for text in texts):
             yield FieldViolation(field, f"is {'blank' if any(texts) else 'empty'}; give some text")
         elif size > maximum:
-            yield FieldViolation(
-                field, f"has {size} bytes of UTF-8; the limit is {maximum}: send a part of it"
-            )
+            yield too_long(field, size, maximum)
+    longest, place = max(
+        ((utf8_size(one), at) for at, one in enumerate(request.ids)), default=(0, 0)
+    )
+    if longest > limits.max_id_bytes:
+        yield too_long(f"documents[{place}].id", longest, limits.max_id_bytes)
 
 
 def check_options(
@@ -160,11 +163,15 @@ def check_question_tokens(question_tokens: int, limits: Limits) -> None:
 
 @dataclass(frozen=True, slots=True)
 class WindowSize:
-    """A request's windows: room for context in each, tokens that neighbours share, how many."""
+    """A request's windows: room for context in each, tokens that neighbours share, how many.
+
+    `tokens` are those of all windows together, the question's in each.
+    """
 
     room: int
     doc_stride: int
     windows: int
+    tokens: int
 
 
 def resolve_windows(
@@ -204,7 +211,7 @@ def resolve_windows(
                 f"tokens here ({sequence} - {question_tokens} - {SPECIAL_TOKENS})",
             )
         )
-    windows = sum(len(window_starts(tokens, room, doc_stride)) for tokens in text_tokens if tokens)
+    windows, tokens = count_windows(text_tokens, room, doc_stride, question_tokens)
     if windows > limits.max_windows:
         raise InvalidRequestError(
             FieldViolation(
@@ -213,7 +220,15 @@ def resolve_windows(
                 "less text, or choose larger windows or a smaller overlap",
             )
         )
-    return WindowSize(room, doc_stride, windows)
+    if tokens > limits.max_window_tokens:
+        raise InvalidRequestError(
+            FieldViolation(
+                field,
+                f"would be cut into windows of {tokens} tokens together, and the server has memory "
+                f"for {limits.max_window_tokens}: send less text, or choose a smaller overlap",
+            )
+        )
+    return WindowSize(room, doc_stride, windows, tokens)
 
 
 def check_logits_tokens(tokens: int, limits: Limits) -> None:

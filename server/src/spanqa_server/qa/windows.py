@@ -73,6 +73,16 @@ def window_starts(context_tokens: int, room: int, doc_stride: int) -> range:
     return range(0, max(context_tokens - doc_stride, 1), room - doc_stride)
 
 
+def count_windows(
+    text_tokens: list[int], room: int, doc_stride: int, question_tokens: int
+) -> tuple[int, int]:
+    """How many windows texts are cut into, and how many tokens these have together."""
+    texts = [tokens for tokens in text_tokens if tokens]
+    windows = sum(len(window_starts(tokens, room, doc_stride)) for tokens in texts)
+    shared = doc_stride * (windows - len(texts))
+    return windows, sum(texts) + shared + windows * (question_tokens + SPECIAL_TOKENS)
+
+
 def plan_windows(context_tokens: int, room: int, doc_stride: int) -> WindowPlan:
     """Divide a context among windows."""
     places = window_starts(context_tokens, room, doc_stride)

@@ -4,7 +4,8 @@ A call is refused if the memory of those that were taken before it is used up, o
 long that it would not be answered in time (`refusals.py`).
 """
 
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -16,23 +17,17 @@ from spanqa_server.scheduling.shared_room import SharedRoom
 from spanqa_server.scheduling.token_budget import TokenBudget
 from spanqa_server.telemetry import metrics
 
-# What a call takes beside its texts, and each of its tokens, windows and logits included.
-BYTES_OF_A_CALL, BYTES_OF_A_TOKEN = 32_768, 120
-# The pairs of batches and streams, which wait for room, have this share of the memory.
-SHARE_OF_PAIRS = 0.25
+# What a call takes, and each token of its windows: text, tensors, logits and their decoding.
+BYTES_OF_A_CALL, BYTES_OF_A_TOKEN = 32_768, 80
+# Of the memory: for calls; for those of callers who have next to none under way; for the pairs of
+# batches and streams, which wait for room. The rest is for what estimates do not see.
+SHARE_OF_CALLS, SHARE_OF_FEW, SHARE_OF_PAIRS = 0.6, 0.1, 0.2
+# Of the calls' share, what a caller may have and still count as one who has next to none.
+FEW = 1 / 256
+# An estimate may be so far off: texts of English, and of most languages, are within it.
+SLACK = 1.3
 # Until memory is free again, where the pace of the queue is not known.
 FULL_DELAY = 1.0
-
-
-def estimate_tokens(*texts: str) -> int:
-    """About how many tokens texts have, without tokenizing them.
-
-    English has four characters a token, of one byte each; other scripts have two or three bytes
-    a character, and Chinese, with three, is one token a character.
-    """
-    characters = sum(map(len, texts))
-    extra = sum(len(text.encode()) - len(text) for text in texts if not text.isascii())
-    return 1 + (2 * characters + 3 * extra) // 8
 
 
 @dataclass(slots=True)
@@ -57,9 +52,18 @@ class Room:
         self._gauge.set(self.taken)
 
 
+class UnderestimatedError(Exception):
+    """A call has many more tokens than was thought, and must be admitted again with these."""
+
+    def __init__(self, tokens: int) -> None:
+        super().__init__(tokens)
+        self.tokens = tokens
+
+
 class Admission:
     """Takes calls, or refuses them at once.
 
+    One caller cannot take all memory from the others: a part is for those who have next to none.
     The pairs of batches and streams are not refused but wait: a stream is held back by gRPC's own
     flow control, and a batch was taken as a call.
     """
@@ -72,50 +76,80 @@ class Admission:
             budget: where they will wait for Triton.
             long_from: tokens of a request from which on it is cut into chunks.
         """
-        self._calls = Room("calls", memory * (1 - SHARE_OF_PAIRS))
+        self._calls = Room("calls", memory * SHARE_OF_CALLS)
+        self._few = memory * SHARE_OF_FEW
+        self._of_callers: Counter[str] = Counter()
         pairs = metrics.ADMITTED_BYTES.labels("pairs")
         self._pairs = SharedRoom(memory * SHARE_OF_PAIRS, pairs.set)
         self._budget = budget
         self._long_from = long_from
 
     @contextmanager
-    def admit(self, call: Call, *texts: str) -> Iterator[None]:
-        """Hold room for a call with these texts; the block works for it.
+    def admit(self, call: Call, tokens: int, message: int = 0) -> Iterator[None]:
+        """Hold room for a call; the block works for it.
+
+        Args:
+            call: who asks, and until when.
+            tokens: of all its windows, estimated.
+            message: bytes that it takes beside them.
 
         Raises:
             OverloadedError: there is no room, or it would wait too long.
         """
-        tokens = estimate_tokens(*texts)
-        with self._taken(call, memory_of(tokens), tokens):
+        with self._taken(call, memory_of(tokens) + message, tokens):
             yield
 
     @contextmanager
-    def admit_batch(self, call: Call, texts: Iterable[str]) -> Iterator[None]:
+    def admit_batch(self, call: Call, message: int) -> Iterator[None]:
         """The same for a batch, whose pairs wait for their own turns; raises as `admit` does."""
-        with self._taken(call, memory_of(estimate_tokens(*texts)), 0):
+        with self._taken(call, BYTES_OF_A_CALL + message, 0):
             yield
 
     @contextmanager
     def _taken(self, call: Call, size: int, tokens: int) -> Iterator[None]:
         with working_for(call):
-            if not self._calls.fits(size):
+            # What is estimated at more is refused once it is counted, or less.
+            size = min(size, int(self._calls.capacity))
+            if not self._fits(call.caller, size):
                 raise refusal("memory", self._budget.delay or FULL_DELAY)
             self._budget.check(tokens, long=tokens > self._long_from)
-            self._calls.take(size)
+            self._count(call.caller, size)
             try:
                 yield
             finally:
-                self._calls.take(-size)
+                self._count(call.caller, -size)
+
+    def _fits(self, caller: str, size: int) -> bool:
+        if self._calls.fits(size):
+            return True
+        has_few = self._of_callers[caller] + size <= FEW * self._calls.capacity
+        return has_few and self._calls.taken + size <= self._calls.capacity + self._few
+
+    def _count(self, caller: str, size: int) -> None:
+        self._calls.take(size)
+        self._of_callers[caller] += size
+        if not self._of_callers[caller]:
+            del self._of_callers[caller]
 
     @asynccontextmanager
-    async def admit_pair(self, call: Call, *texts: str) -> AsyncIterator[None]:
+    async def admit_pair(self, call: Call, tokens: int) -> AsyncIterator[None]:
         """Hold room for a pair of a batch or stream, when there is some; callers share it."""
-        size = memory_of(estimate_tokens(*texts))
-        async with self._pairs.hold(call.caller, size):
+        async with self._pairs.hold(call.caller, memory_of(tokens)):
             with working_for(replace(call, may_wait=True)):
                 yield
 
 
+def check_estimate(estimated: int, counted: int) -> None:
+    """Raises UnderestimatedError where the memory of a call is more than what it holds."""
+    if counted > SLACK * estimated + BYTES_OF_A_CALL // BYTES_OF_A_TOKEN:
+        raise UnderestimatedError(counted)
+
+
 def memory_of(tokens: int) -> int:
-    """Bytes that a call of so many tokens takes, estimated."""
+    """Bytes that a call with so many tokens in its windows takes."""
     return BYTES_OF_A_CALL + BYTES_OF_A_TOKEN * tokens
+
+
+def most_tokens(memory: int) -> int:
+    """The tokens of the largest call that so much memory, of all that is under way, allows."""
+    return max(0, int(memory * SHARE_OF_CALLS) - BYTES_OF_A_CALL) // BYTES_OF_A_TOKEN

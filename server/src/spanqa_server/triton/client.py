@@ -128,12 +128,17 @@ async def all_of(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
 
     The first failure ends the rest, and is raised.
     """
+    tasks: list[asyncio.Task[T]] = []
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one) for one in work]
+            tasks += [group.create_task(one) for one in work]
+        return [task.result() for task in tasks]
     except BaseExceptionGroup as failures:
-        raise failures.exceptions[0] from None
-    return [task.result() for task in tasks]
+        failure = failures.exceptions[0]
+    try:
+        raise failure
+    finally:  # a failure that its own traceback knows would live on, and all its work with it
+        del failure, tasks
 
 
 def describe(span: Span, packed: PackedWindows, version: str) -> None:

@@ -28,6 +28,7 @@ from unit.server.grpc_api.counters import Counters
 from unit.server.qa.played import TOKENIZERS, PlayedModel, make_answerer
 
 T = TypeVar("T")
+MAX_ID_BYTES = 1024
 
 
 class ControlledModel(PlayedModel):
@@ -96,10 +97,18 @@ class Models:
 class Service:
     """The running service, and how it is asked."""
 
-    def __init__(self, channel: grpc.aio.Channel, model: ControlledModel, models: Models) -> None:
+    def __init__(
+        self,
+        channel: grpc.aio.Channel,
+        model: ControlledModel,
+        models: Models,
+        admission: Admission,
+    ) -> None:
         self.stub: Any = QuestionAnsweringServiceStub(channel)
         self.model = model
         self.models = models
+        self.channel = channel
+        self.admission = admission
         self.counters = Counters()
 
     async def refusal(self, call: Awaitable[object]) -> Refusal:
@@ -150,18 +159,21 @@ async def serving(
     default_timeout: float = 60.0,
     max_stream_pairs: int = 8,
     memory: int = 1 << 30,
+    max_timeout: float = 600.0,
 ) -> AsyncIterator[Service]:
     model = ControlledModel()
     models = Models(serve_played(model))
     admission = Admission(memory, TokenBudget(16_384), long_from=1024)
-    servicer = QuestionAnsweringServicer(models, admission, default_timeout, 20, max_stream_pairs)
+    servicer = QuestionAnsweringServicer(
+        models, admission, default_timeout, 20, max_stream_pairs, max_timeout, MAX_ID_BYTES
+    )
     server = grpc.aio.server(interceptors=[CallInterceptor()])
     add_QuestionAnsweringServiceServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            yield Service(channel, model, models)
+            yield Service(channel, model, models, admission)
     finally:
         await server.stop(None)
 

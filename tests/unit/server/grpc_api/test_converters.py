@@ -54,7 +54,7 @@ def test_every_option_is_read() -> None:
 def test_documents_are_read() -> None:
     documents = [pb.Document(id="a", text="Anna 😀"), pb.Document(), pb.Document(text="é")]
     message = pb.AnswerFromDocumentsRequest(question="Wer?", documents=documents, options=MESSAGE)
-    expected = Question("Wer?", ("Anna 😀", "", "é"), OPTIONS, "documents")
+    expected = Question("Wer?", ("Anna 😀", "", "é"), OPTIONS, "documents", ("a", "", ""))
     assert read_documents(message) == expected
 
 

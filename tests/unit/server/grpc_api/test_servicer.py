@@ -126,3 +126,20 @@ async def test_a_caller_that_gives_up_ends_the_work(service: Service, method: st
         await waiter
     await service.model.until(lambda: service.model.cancelled == 1)
     await service.counted_once(method, "CANCELLED")
+
+
+@EACH
+async def test_a_late_deadline_is_brought_forward(method: str) -> None:
+    async with serving(max_timeout=0.05) as service:
+        service.model.hold("light")
+        refusal = await service.refusal(call(service, method, timeout=1e6))
+        assert (refusal.code, refusal.message) == ("DEADLINE_EXCEEDED", "no answer within 0.05 s")
+        assert service.model.cancelled == 1
+
+
+@EACH
+async def test_a_call_without_a_message_is_told_to_send_one(service: Service, method: str) -> None:
+    stream: Any = service.channel.stream_unary(f"/spanqa.v1.QuestionAnsweringService/{method}")
+    refusal = await service.refusal(stream(iter(())))
+    assert (refusal.code, refusal.reason) == ("INVALID_ARGUMENT", "MALFORMED_REQUEST")
+    assert refusal.message == "the call ended without a request; send one"

@@ -11,7 +11,7 @@ from spanqa.v1 import question_answering_pb2 as pb
 from spanqa_server.errors import InferenceError
 from spanqa_server.qa.text_cache import SHORTEST_TEXT
 from spanqa_server.qa.tokenizer import TextTokenizer, TokenizedText
-from unit.server.grpc_api.stage import Service, pair, read_details, serving
+from unit.server.grpc_api.stage import MAX_ID_BYTES, Service, pair, read_details, serving
 
 
 def batch(*pairs: pb.AnswerRequest) -> pb.BatchAnswerRequest:
@@ -143,6 +143,16 @@ async def test_answers_come_as_they_are_ready_while_the_stream_is_open(service: 
         ("StreamAnswer", "OK"): 3,
         ("StreamAnswer", "INVALID_ARGUMENT"): 1,
     }
+
+
+async def test_a_long_id_fails_its_own_pair_alone(service: Service) -> None:
+    call = service.stub.StreamAnswer()
+    await call.write(message("x" * (MAX_ID_BYTES + 1)))
+    reply = await call.read()
+    assert (reply.id, read_details(reply.error)) == ("x" * 1024, (["id"], "INVALID_REQUEST"))
+    assert "has 1025 bytes of UTF-8; the limit is 1024" in reply.error.message
+    await call.write(message("x" * MAX_ID_BYTES))
+    assert await read(call, 1) == [("x" * MAX_ID_BYTES, "OK")]
 
 
 async def test_an_id_under_way_cannot_be_had_twice(service: Service) -> None:

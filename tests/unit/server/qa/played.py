@@ -82,6 +82,7 @@ def make_limits(**changed: int) -> Limits:
         "max_windows": 10_000,
         "max_documents": 50,
         "max_logits_tokens": 100_000,
+        "max_window_tokens": 1 << 40,
     }
     return Limits(**defaults | limits | changed)
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -32,6 +33,7 @@ LIMITS = make_limits(
     max_windows=100,
     max_documents=3,
     max_logits_tokens=600,
+    max_id_bytes=1024,
 )
 MODEL = ModelDefaults(max_sequence_tokens=384, doc_stride_tokens=128, has_no_answer=False)
 NO_ANSWER_MODEL = ModelDefaults(384, 128, has_no_answer=True)
@@ -171,7 +173,8 @@ def test_what_is_allowed() -> None:
 def test_defaults(
     question_tokens: int, options: dict[str, int], room: int, doc_stride: int
 ) -> None:
-    assert resolve(question_tokens, room, **options) == WindowSize(room, doc_stride, 1)
+    tokens = room + question_tokens + SPECIAL_TOKENS
+    assert resolve(question_tokens, room, **options) == WindowSize(room, doc_stride, 1, tokens)
 
 
 @pytest.mark.parametrize(
@@ -227,14 +230,43 @@ def test_windows_of_all_texts_are_counted_together_as_they_are_cut(
 ) -> None:
     # With room for one token the overlap is 0, as the default is then.
     options = {"max_sequence_tokens": room + 5 + SPECIAL_TOKENS, "doc_stride_tokens": room - 1}
-    windows = sum(len(cut_windows(range(n), room, room - 1)) for n in text_tokens if n)
+    cut = [window for n in text_tokens if n for window in cut_windows(range(n), room, room - 1)]
+    windows, tokens = len(cut), sum(len(window) + 5 + SPECIAL_TOKENS for window in cut)
     if windows <= LIMITS.max_windows:
         size = resolve(5, *text_tokens, **options)
-        assert size == WindowSize(room, room - 1, windows)
+        assert size == WindowSize(room, room - 1, windows, tokens)
     else:
         [(field, told)] = violations(lambda: resolve(5, *text_tokens, field="documents", **options))
         assert field == "documents"
         assert f"into {windows} windows; the limit is 100" in told
+
+
+def test_windows_for_which_there_is_no_memory_are_refused() -> None:
+    limits = replace(LIMITS, max_window_tokens=999)
+
+    def cut(tokens: int) -> WindowSize:
+        options = Options(max_sequence_tokens=384, doc_stride_tokens=300)
+        return resolve_windows(options, limits, MODEL, question_tokens=5, text_tokens=[tokens])
+
+    largest = next(n for n in range(1, 2000) if cut(n).tokens + 1 + 308 > 999)
+    assert cut(largest).tokens <= 999
+    [(field, told)] = violations(lambda: cut(largest + 100))
+    assert field == "context"
+    assert "tokens together, and the server has memory for 999: send less text" in told
+
+
+@pytest.mark.parametrize("size", [1024, 1025])
+def test_ids_of_documents_have_a_size(size: int) -> None:
+    ids = ("1", "é" * (size // 2) + "x" * (size % 2), "3")
+    request = Question("Who?", ("Anna.",) * 3, Options(), "documents", ids)
+    if size <= 1024:
+        check_request(request, LIMITS, MODEL)
+        return
+    [(field, told)] = violations(lambda: check_request(request, LIMITS, MODEL))
+    assert (field, told) == (
+        "documents[1].id",
+        "has 1025 bytes of UTF-8; the limit is 1024: send a part of it",
+    )
 
 
 def test_raw_results_have_a_size() -> None:
