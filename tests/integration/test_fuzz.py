@@ -21,6 +21,9 @@ CALLERS, CALL_SECONDS = 32, 60.0
 SERVICE = "/spanqa.v1.QuestionAnsweringService/"
 # A message of ours is not nested so deeply that a parser would give up for that.
 DOCUMENTED = {"OK", "INVALID_ARGUMENT"}
+# Some requests have thousands of windows, each as much work as a small call: two such may be too
+# much at a time. Pairs of batches and streams wait instead.
+MANY_WINDOWS = {"Answer", "AnswerFromDocuments", "ComputeLogits"}
 STREAM = "StreamAnswer"
 NAMES = {code.value[0]: code.name for code in grpc.StatusCode}
 
@@ -107,7 +110,9 @@ async def attack(server: RunningServer, seed: int, rounds: int, a_round: int) ->
     for (method, code), count in attacker.outcomes.items():
         by_method[method][code] += count
     for method, codes in by_method.items():
-        assert set(codes) <= DOCUMENTED, f"{method}: {codes}"
+        refused = {"RESOURCE_EXHAUSTED"} if method in MANY_WINDOWS else set()
+        assert set(codes) <= DOCUMENTED | refused, f"{method}: {codes}"
+        assert codes["RESOURCE_EXHAUSTED"] < codes.total() / 20, f"{method}: {codes}"
         assert codes["OK"] > 0, f"{method}: nothing of it got through"
         assert codes["INVALID_ARGUMENT"] > 0, f"{method}: nothing of it was refused"
     metrics = server.wait_until_idle(within=10)
@@ -116,7 +121,7 @@ async def attack(server: RunningServer, seed: int, rounds: int, a_round: int) ->
         for name in metrics
         for code in re.findall(r'^spanqa_(?:calls|items)_total{.*code="(\w+)"', name)
     }
-    assert given <= DOCUMENTED | {"CANCELLED"}
+    assert given <= DOCUMENTED | {"CANCELLED", "RESOURCE_EXHAUSTED"}
     assert_every_method_answers(server.target)
     log = server.log.read_text()
     assert "Traceback" not in log

@@ -108,7 +108,7 @@ async def test_a_repository_out_of_reach_holds_nothing(stage: Stage) -> None:
     stage.publish("2", f1=5.0)
     decide(stage.repository, "2", decision="promote")
     assert await stage.look()
-    stage.repository.rename(stage.repository.with_name("away"))
+    stage.repository.rename(stage.repository.with_name("gone"))
     assert await stage.look(2)
     assert (stage.serving, stage.offered) == ("2", {"2"})
 
