@@ -64,7 +64,7 @@ class NetworkSettings(TritonSettings):
     )
     max_calls_per_connection: int = setting(
         "network",
-        100,
+        1000,
         "Calls over one connection at a time, streams included. Clients keep further ones back.",
         ge=1,
         le=INT32_MAX,
