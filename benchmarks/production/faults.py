@@ -30,7 +30,7 @@ from benchmarks.common.workload import squad_mix
 from support.fake_triton import Fault, fake_triton
 from support.processes import RunningServer, running_server, wait_until_serving
 from support.steady import HUNG, OK, WRONG, Steady, connected, learn
-from support.triton import address_of
+from support.triton import address_of, on_tcp
 
 BEFORE_SECONDS, AFTER_SECONDS, GIVE_UP_SECONDS = 3.0, 4.0, 30.0
 TWO_TRITONS = "kill -9 of one of two Tritons"
@@ -144,8 +144,10 @@ async def do_fault(name: str, arguments: argparse.Namespace) -> Result:
                 front = start("front", "--triton", proxy.address, wait=False)
                 await asyncio.to_thread(wait_until_serving, front)
             elif name == TWO_TRITONS:
-                both = f"{address_of(server)},{address_of(start('2'))}"
-                front = start("front", "--triton", both)
+                both = (
+                    aside.enter_context(on_tcp(address_of(one))) for one in (server, start("2"))
+                )
+                front = start("front", "--triton", ",".join(both))
             async with loaded(front.target, arguments) as load:
                 return await observe(name, Scene(load, server, restart, set_fault), action)
 

@@ -15,7 +15,7 @@ from support.fake_triton import FakeTriton, Fault, fake_triton
 from support.health import told, tritons_out
 from support.processes import RunningServer, poll, running_server, stopped, wait_until_serving
 from support.steady import HUNG, OK, WRONG, Steady, connected, learn
-from support.triton import address_of
+from support.triton import address_of, on_tcp
 
 RATE, TIMEOUT = 20.0, 10.0
 REQUESTS = [
@@ -141,10 +141,15 @@ def two_tritons(
     server: RunningServer, model_repository: Path, tmp_path: Path
 ) -> Iterator[tuple[RunningServer, RunningServer]]:
     """A server on two Tritons, and the server that one of them belongs to."""
-    with running_server(model_repository, tmp_path / "other") as other:
-        both = ("--triton", f"{address_of(other)},{address_of(server)}", *ONE_WINDOW)
-        with running_server(model_repository, tmp_path / "log", *both) as front:
-            yield front, other
+    with (
+        running_server(model_repository, tmp_path / "other") as other,
+        on_tcp(address_of(other)) as first,
+        on_tcp(address_of(server)) as second,
+        running_server(
+            model_repository, tmp_path / "log", "--triton", f"{first},{second}", *ONE_WINDOW
+        ) as front,
+    ):
+        yield front, other
 
 
 async def test_one_of_two_tritons_is_killed(
