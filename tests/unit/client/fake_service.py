@@ -123,18 +123,32 @@ class FakeService(QuestionAnsweringServiceServicer):
         return self.model
 
 
+USED_PORTS: set[int] = set()
+
+
 @contextmanager
 def running(service: FakeService) -> Iterator[FakeService]:
     """Serves on a free port, with a receive window of 64 KiB that does not grow."""
     options = [("grpc.so_reuseport", 0), ("grpc.http2.bdp_probe", 0)]
     server = grpc.server(ThreadPoolExecutor(8), options=options)
     add_QuestionAnsweringServiceServicer_to_server(service, server)
-    service.target = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    service.target = f"127.0.0.1:{new_port(server)}"
     server.start()
     try:
         yield service
     finally:
         server.stop(None).wait()
+
+
+def new_port(server: grpc.Server) -> int:
+    """A port that no test of this process has had.
+
+    gRPC's clients share what they know of an address: that nobody was there a moment ago, too.
+    """
+    while (port := server.add_insecure_port("127.0.0.1:0")) in USED_PORTS:
+        pass
+    USED_PORTS.add(port)
+    return port
 
 
 def first_word(request: pb.AnswerRequest, context: grpc.ServicerContext) -> pb.AnswerResponse:
