@@ -29,3 +29,9 @@ def percent(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if math.isfinite(value) and 0 <= value <= 100 else None
+
+
+def odd_figures(content: Mapping[str, Any]) -> str:
+    """Which figures of a JSON object are there and no numbers from 0 to 100; servers refuse them."""
+    given = (name for name in ("exact_match", "f1") if content.get(name) is not None)
+    return " and ".join(name for name in given if percent(content[name]) is None)

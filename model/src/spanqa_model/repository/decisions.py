@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from spanqa_model.errors import VersionError
-from spanqa_model.figures import Figures
+from spanqa_model.figures import Figures, odd_figures
 from spanqa_model.repository.files import explain, write_whole
 from spanqa_model.repository.versions import MODEL_NAME
 
@@ -58,7 +58,8 @@ def read_notes(repository: Path, version: int, model_sha256: str | None) -> Note
         raise VersionError(f"{path}: {explain(error)}") from None
     except ValueError:
         content = None
-    if not isinstance(content, dict) or content.get("decision") not in DECISIONS:
+    is_ours = isinstance(content, dict) and content.get("decision") in DECISIONS
+    if not is_ours or odd_figures(content):
         raise VersionError(f"{path}: is not what spanqa-model writes")
     if content.get("model_sha256") != model_sha256:
         return Notes(model_sha256)

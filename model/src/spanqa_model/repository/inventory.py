@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from spanqa_model.figures import odd_figures
 from spanqa_model.repository.decisions import (
     DEFAULT_MAX_F1_DROP,
     Standing,
@@ -87,7 +88,11 @@ def fault_of(directory: Path) -> str | None:
     missing = [name for name in VERSION_FILES if not (directory / name).is_file()]
     if missing:
         return f"no {', '.join(missing)}"
-    return None if read_manifest(directory) else "model.json is not readable as JSON"
+    manifest = read_manifest(directory)
+    if not manifest:
+        return "model.json is not readable as JSON"
+    odd = odd_figures(manifest)
+    return f"{odd} of model.json is no number from 0 to 100" if odd else None
 
 
 def read_manifest(directory: Path) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import grpc
 from google.protobuf.message import DecodeError
 from grpc_health.v1 import health
-from grpc_status import rpc_status
 
 from spanqa_server.errors import (
     InvalidRequestError,
@@ -23,7 +22,7 @@ from spanqa_server.errors import (
 )
 from spanqa_server.grpc_api.calls import SERVICE, note_call
 from spanqa_server.grpc_api.message_bounds import MessageBounds
-from spanqa_server.grpc_api.statuses import retry_metadata, to_status
+from spanqa_server.grpc_api.statuses import Ending, abort
 from spanqa_server.scheduling.intake import Intake
 from spanqa_server.security.bearer_tokens import BearerTokens
 from spanqa_server.telemetry.metrics import REFUSALS, REPEATED_CALLS
@@ -82,33 +81,21 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 async def refuse(_: object, context: Context) -> None:
     """End a call that brings no valid token."""
     remedy = "send the metadata `authorization: Bearer TOKEN` with a token of this server"
-    status = rpc_status.to_status(to_status(UnauthenticatedError(remedy)))
-    await context.abort(status.code, status.details, status.trailing_metadata)
+    await abort(context, UnauthenticatedError(remedy))
 
 
 # A stream's handler need not wait for a message, so it fits every method.
 NO_ENTRY: grpc.RpcMethodHandler[Any, Any] = grpc.stream_stream_rpc_method_handler(refuse)
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """The status that a call ends with."""
-
-    code: grpc.StatusCode = grpc.StatusCode.OK
-    details: str = ""
-    trailing: tuple[tuple[str, str | bytes], ...] = ()
-
-    @classmethod
-    def of(cls, error: Exception, method: str) -> Ending:
-        """What the caller is told of an error."""
-        if not isinstance(error, ServerError):
-            logger.exception("%s failed", method)
-            return cls(grpc.StatusCode.INTERNAL, INTERNAL)
-        if isinstance(error, (InvalidRequestError, MalformedRequestError)):
-            REFUSALS.labels("invalid").inc()
-        status = rpc_status.to_status(to_status(error))
-        trailing = (*status.trailing_metadata, *retry_metadata(error))
-        return cls(status.code, status.details, trailing)
+def ending_of(error: Exception, method: str) -> Ending:
+    """What the caller is told of an error, which is counted or logged."""
+    if not isinstance(error, ServerError):
+        logger.exception("%s failed", method)
+        return Ending(grpc.StatusCode.INTERNAL, INTERNAL)
+    if isinstance(error, (InvalidRequestError, MalformedRequestError)):
+        REFUSALS.labels("invalid").inc()
+    return Ending.of(error)
 
 
 ANSWERED, CANCELLED = Ending(), Ending(grpc.StatusCode.CANCELLED)
@@ -143,10 +130,9 @@ def wrap(
             end(CANCELLED)
             raise
         except Exception as error:
-            ending = Ending.of(error, name)
+            ending = ending_of(error, name)
         end(ending)
-        if ending is not ANSWERED:
-            await context.abort(ending.code, ending.details, ending.trailing)
+        await ending.tell(context)
         return response
 
     async def requests(context: Context) -> AsyncIterator[Any]:
@@ -168,10 +154,9 @@ def wrap(
             end(CANCELLED)
             raise
         except Exception as error:
-            ending = Ending.of(error, name)
+            ending = ending_of(error, name)
         end(ending)
-        if ending is not ANSWERED:
-            await context.abort(ending.code, ending.details, ending.trailing)
+        await ending.tell(context)
 
     if stream is not None:
         return grpc.stream_stream_rpc_method_handler(

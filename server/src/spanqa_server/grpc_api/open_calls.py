@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 from grpc_health.v1 import health
-from grpc_status import rpc_status
 
 from spanqa_server.errors import DeadlineError, MalformedRequestError, ServerError
-from spanqa_server.grpc_api.statuses import retry_metadata, to_status
+from spanqa_server.grpc_api.statuses import abort
 from spanqa_server.scheduling.refusals import refusal
 
 if TYPE_CHECKING:
@@ -26,14 +25,10 @@ HEALTH = f"/{health.SERVICE_NAME}/"
 RETRY_SECONDS = 1.0
 
 
-# A unary call that is silent cannot be ended in grpc.aio, which knows no context of it before its
-# message. One that is handled as a stream can, but costs more. So few may be of the first kind.
-MOST_UNENDABLE = 64
-
-
 class OpenCalls(grpc.aio.ServerInterceptor):
     """Bounds what calls take before they are admitted, which happens after their first message.
 
+    All are handled as streams: grpc.aio cannot end a unary call that has not sent its message.
     Where as many are open as may be, a new one ends the one that has been silent for longest. If
     all have sent their messages it is refused, unless it asks about health.
     """
@@ -46,10 +41,8 @@ class OpenCalls(grpc.aio.ServerInterceptor):
             silent_seconds: that a call may take to send its first message.
         """
         self._most = most
-        self._most_unendable = min(MOST_UNENDABLE, most // 4)
         self._silent_seconds = silent_seconds
         self._open = 0
-        self._unendable: set[Task] = set()
         self._silent: dict[Task, None] = {}
         """Those whose next message is awaited; the longest wait is first."""
         self._unheard: dict[Task, float] = {}
@@ -57,7 +50,7 @@ class OpenCalls(grpc.aio.ServerInterceptor):
         self._ended: dict[Task, ServerError] = {}
         """Those that were ended here, and why."""
         self._watch: asyncio.TimerHandle | None = None
-        self._handlers: dict[Handler, tuple[Handler, Handler]] = {}
+        self._handlers: dict[Handler, Handler] = {}
 
     async def intercept_service(
         self,
@@ -72,16 +65,12 @@ class OpenCalls(grpc.aio.ServerInterceptor):
         if handler is None or is_refusal(handler):
             return handler
         if handler not in self._handlers:
-            self._handlers[handler] = self._noting(handler), self._endable(handler)
+            self._handlers[handler] = self._endable(handler)
         call = current_call()
         self._open += 1
         call.add_done_callback(self._forget)
-        noting, endable = self._handlers[handler]
-        if not handler.request_streaming and len(self._unendable) < self._most_unendable:
-            self._unendable.add(call)
-            return noting
         self._await_first_message(call)
-        return endable
+        return self._handlers[handler]
 
     def _await_first_message(self, call: Task) -> None:
         loop = call.get_loop()
@@ -113,7 +102,6 @@ class OpenCalls(grpc.aio.ServerInterceptor):
         call.cancel()
 
     def _heard(self, call: Task) -> None:
-        self._unendable.discard(call)
         self._silent.pop(call, None)
         self._unheard.pop(call, None)
 
@@ -121,16 +109,6 @@ class OpenCalls(grpc.aio.ServerInterceptor):
         self._open -= 1
         self._heard(call)
         self._ended.pop(call, None)
-
-    def _noting(self, handler: Handler) -> Handler:
-        """The same handler, but the message is noted when it comes."""
-        parse = handler.request_deserializer
-
-        def note(raw: bytes) -> Any:
-            self._heard(current_call())
-            return parse(raw) if parse else raw
-
-        return handler._replace(request_deserializer=note)  # type: ignore[attr-defined,no-any-return]
 
     def _endable(self, handler: Handler) -> Handler:
         """A handler that does the same, and can be ended while it waits for a message."""
@@ -231,13 +209,6 @@ def current_call() -> Task:
     task = asyncio.current_task()
     assert task
     return task
-
-
-async def abort(context: Context, error: ServerError) -> None:
-    """End a call with the status of an error."""
-    status = rpc_status.to_status(to_status(error))
-    trailing = (*status.trailing_metadata, *retry_metadata(error))
-    await context.abort(status.code, status.details, trailing)
 
 
 async def refuse(_: object, context: Context) -> None:

@@ -1,8 +1,15 @@
 """Errors as gRPC statuses with details that a program can read."""
 
+from __future__ import annotations  # grpc's classes are generic in its stubs alone
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import grpc
 from google.protobuf import any_pb2
 from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
+from grpc_status import rpc_status
 
 from spanqa_server.errors import (
     DeadlineError,
@@ -15,6 +22,9 @@ from spanqa_server.errors import (
     UnauthenticatedError,
 )
 
+if TYPE_CHECKING:
+    Context = grpc.aio.ServicerContext[Any, Any]
+
 DOMAIN = "spanqa.v1"
 CODES: dict[type[ServerError], int] = {
     InvalidRequestError: code_pb2.INVALID_ARGUMENT,
@@ -26,6 +36,31 @@ CODES: dict[type[ServerError], int] = {
     InferenceError: code_pb2.INTERNAL,
     ServerError: code_pb2.INTERNAL,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """The status that a call ends with."""
+
+    code: grpc.StatusCode = grpc.StatusCode.OK
+    details: str = ""
+    trailing: tuple[tuple[str, str | bytes], ...] = ()
+
+    @classmethod
+    def of(cls, error: ServerError) -> Ending:
+        """What the caller is told of an error."""
+        status = rpc_status.to_status(to_status(error))
+        return cls(status.code, status.details, (*status.trailing_metadata, *retry_metadata(error)))
+
+    async def tell(self, context: Context) -> None:
+        """Abort the call, unless it was answered."""
+        if self.code is not grpc.StatusCode.OK:
+            await context.abort(self.code, self.details, self.trailing)
+
+
+async def abort(context: Context, error: ServerError) -> None:
+    """End a call with the status of an error."""
+    await Ending.of(error).tell(context)
 
 
 def to_status(error: ServerError) -> status_pb2.Status:
