@@ -75,4 +75,5 @@ def test_what_is_no_percentage_is_no_figure(repository: Path, value: str) -> Non
     manifest = make(repository, 1) / "model.json"
     manifest.write_text(f'{{"name": "tiny", "f1": {value}, "exact_match": {value}}}')
     [facts] = list_versions(repository)
-    assert (facts.exact_match, facts.f1) == (None, None)
+    assert (facts.exact_match, facts.f1, facts.state) == (None, None, "broken")
+    assert facts.reason == "exact_match and f1 of model.json is no number from 0 to 100"

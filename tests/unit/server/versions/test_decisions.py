@@ -49,6 +49,7 @@ CASES: dict[str, tuple[list[tuple[float | None, str | None]], set[str]]] = {
     "the one before was not measured": ([(80, None), (None, None), (5, None)], set()),
     "nonsense before": ([(math.nan, None), (5, None)], set()),
     "nonsense after": ([(80, None), (-5, None), (180, None)], set()),
+    "nonsense between": ([(80, None), (math.nan, None), (5, None)], {"3"}),
     "zero": ([(80, None), (0, None)], {"2"}),
 }
 
