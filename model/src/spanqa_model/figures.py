@@ -32,6 +32,6 @@ def percent(value: object) -> float | None:
 
 
 def odd_figures(content: Mapping[str, Any]) -> str:
-    """Which figures of a JSON object are there and no numbers from 0 to 100; servers refuse them."""
+    """The figures in a JSON object that are no numbers from 0 to 100; servers refuse them."""
     given = (name for name in ("exact_match", "f1") if content.get(name) is not None)
     return " and ".join(name for name in given if percent(content[name]) is None)
