@@ -150,29 +150,30 @@ def run(
     return written
 
 
-class FourAtOnce(Server):
-    """Answers when four calls are under way, the last of them first."""
+class Fours(Server):
+    """Answers calls in groups of four that are under way at once, the last of a group first."""
 
     def __init__(self, outcome: Callable[[str], Exception | None]) -> None:
         super().__init__(outcome)
-        self.waiting: list[asyncio.Event] = []
+        self.group: list[asyncio.Event] = []
 
     async def answer(self, question: str, context: str, **options: object) -> AnswerResult:
-        turn = asyncio.Event()
-        self.waiting.append(turn)
-        if len(self.waiting) == 4:
-            self.waiting.pop().set()
+        group, turn = self.group, asyncio.Event()
+        group.append(turn)
+        if len(group) == 4:
+            self.group = []
+            group.pop().set()
         await turn.wait()
         try:
             return await super().answer(question, context)
         finally:
-            if self.waiting:
-                self.waiting.pop().set()
+            if group:
+                group.pop().set()
 
 
 @pytest.mark.parametrize("is_ordered", [True, False])
 def test_each_row_is_asked_and_written_once(is_ordered: bool) -> None:
-    server = FourAtOnce(lambda context: TOO_LARGE if context == "Ada7" else None)
+    server = Fours(lambda context: TOO_LARGE if context == "Ada7" else None)
     written = run(server, map(row, range(100)), is_ordered)
     numbers = [number for number, _ in written]
     assert sorted(numbers) == list(range(100))
