@@ -103,6 +103,7 @@ def test_batches_form_at_concurrency_32(server: RunningServer, tmp_path: Path) -
     after = executed_requests(server), *batch_statistics(address_of(server))
     asked, requests, batches = (now - then for now, then in zip(after, before, strict=True))
     report = json.loads(finished.stdout)
-    assert report["answered"] == asked == 320
+    # An attempt that runs out of time on a busy machine is done at Triton, and repeated.
+    assert report["answered"] == 320 <= asked
     print(f"mean batch size {requests / batches:.1f}")
     assert requests / batches >= 6
