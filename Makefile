@@ -27,7 +27,7 @@ METHOD ?= answer
 RATES ?= 10,20,40,60
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-slow test-faults test-clients test-playground screenshots test-triton named-triton bench-faults bench-overload bench-waiting bench-endings soak parity data bench bench-mlserver bench-frontend bench-gpu ghz grpcurl load load-beside load-open-loop bench-check check proto settings wheels clean
+.PHONY: help setup demo serve test test-slow test-faults test-clients test-playground screenshots test-triton named-triton bench-faults bench-overload bench-waiting bench-endings soak parity data bench bench-mlserver bench-frontend bench-gpu ghz grpcurl load load-beside load-open-loop bench-check check proto settings digests wheels clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -174,6 +174,9 @@ proto: $(VENV)/.installed ## Generate the Python stubs from the proto.
 
 settings: $(VENV)/.installed ## Generate docs/settings.md from the settings of the server.
 	@$(BIN)/python -m spanqa_server.cli.reference > docs/settings.md
+
+digests: ## Print images with their digests, for docker/.env; needs docker and its registries.
+	@sh tools/digests.sh
 
 wheels: $(VENV)/.installed ## Build the three wheels into dist/ and check them.
 	@rm -rf dist

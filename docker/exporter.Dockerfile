@@ -1,6 +1,7 @@
 # The exporter: checkpoint to model version, then it ends. Build from the repository's root:
 #   docker build -f docker/exporter.Dockerfile -t spanqa-exporter .
-FROM python:3.11.15-slim-bookworm AS build
+ARG PYTHON_IMAGE=python:3.11.15-slim-bookworm
+FROM ${PYTHON_IMAGE} AS build
 WORKDIR /src
 # An export needs no GPU: an index with a CPU build of torch saves gigabytes.
 ARG PIP_INDEX_URL
@@ -11,7 +12,7 @@ COPY model_repository model_repository
 RUN python -m venv /opt/spanqa \
     && /opt/spanqa/bin/pip install --no-cache-dir --constraint constraints.txt ./model
 
-FROM python:3.11.15-slim-bookworm
+FROM ${PYTHON_IMAGE}
 RUN useradd --system --uid 10001 --no-create-home spanqa \
     && install --directory --owner=10001 /models /cache
 COPY --from=build /opt/spanqa /opt/spanqa

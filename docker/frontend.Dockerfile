@@ -1,6 +1,7 @@
 # The frontend: gRPC in, Triton out. No torch. Build from the repository's root:
 #   docker build -f docker/frontend.Dockerfile -t spanqa-frontend .
-FROM python:3.11.15-slim-bookworm AS build
+ARG PYTHON_IMAGE=python:3.11.15-slim-bookworm
+FROM ${PYTHON_IMAGE} AS build
 WORKDIR /src
 # Another index than pip's own, where there is one: --build-arg PIP_INDEX_URL=...
 ARG PIP_INDEX_URL
@@ -11,7 +12,7 @@ COPY server server
 RUN python -m venv /opt/spanqa \
     && /opt/spanqa/bin/pip install --no-cache-dir --constraint constraints.txt ./client ./server
 
-FROM python:3.11.15-slim-bookworm
+FROM ${PYTHON_IMAGE}
 RUN useradd --system --uid 10001 --no-create-home spanqa
 COPY --from=build /opt/spanqa /opt/spanqa
 USER 10001

@@ -1,9 +1,11 @@
 # ghz with the profiles of benchmarks/ghz. Build from the repository's root:
 #   docker build -f docker/load.Dockerfile -t spanqa-load .
-FROM golang:1.25.4-bookworm AS ghz
+ARG PYTHON_IMAGE=python:3.11.15-slim-bookworm
+ARG GO_IMAGE=golang:1.25.4-bookworm
+FROM ${GO_IMAGE} AS ghz
 RUN CGO_ENABLED=0 GOBIN=/out go install github.com/bojand/ghz/cmd/ghz@v0.120.0
 
-FROM python:3.11.15-slim-bookworm AS build
+FROM ${PYTHON_IMAGE} AS build
 WORKDIR /src
 ARG PIP_INDEX_URL
 COPY constraints.txt ./
@@ -12,7 +14,7 @@ COPY client client
 RUN python -m venv /opt/spanqa \
     && /opt/spanqa/bin/pip install --no-cache-dir --constraint constraints.txt ./client
 
-FROM python:3.11.15-slim-bookworm
+FROM ${PYTHON_IMAGE}
 RUN useradd --system --uid 10001 --no-create-home spanqa
 COPY --from=ghz /out/ghz /usr/local/bin/ghz
 COPY --from=build /opt/spanqa /opt/spanqa

@@ -1,6 +1,6 @@
 """Calls that are reset as soon as they have begun: as far as gRPC goes, others are answered.
 
-What is left to a proxy is in docs/architecture.md.
+What a proxy makes of them is in test_proxy_floods.py.
 """
 
 from collections import Counter

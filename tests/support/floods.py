@@ -4,16 +4,17 @@ import contextlib
 import multiprocessing
 from collections.abc import Callable, Iterator
 from multiprocessing.synchronize import Event
+from pathlib import Path
 
 from support.frames import ANSWER, Frames, message
 
 BURST = 100
 
 
-def resets(target: str, begun: Event) -> None:
+def resets(target: str, begun: Event, ca: Path | None = None) -> None:
     """Calls that are ended as soon as they have begun (CVE-2023-44487), over one connection."""
     while True:
-        with contextlib.suppress(OSError), contextlib.closing(Frames(target)) as client:
+        with contextlib.suppress(OSError), contextlib.closing(Frames(target, ca)) as client:
             while not client.closed:
                 for _ in range(BURST):
                     client.reset(client.open(ANSWER, body=message()))
@@ -24,11 +25,13 @@ def resets(target: str, begun: Event) -> None:
 
 
 @contextlib.contextmanager
-def beside(flood: Callable[[str, Event], None], target: str) -> Iterator[None]:
+def beside(
+    flood: Callable[[str, Event, Path | None], None], target: str, ca: Path | None = None
+) -> Iterator[None]:
     """The flood comes for as long as the block lasts."""
     context = multiprocessing.get_context("spawn")
     begun = context.Event()
-    process = context.Process(target=flood, args=(target, begun))
+    process = context.Process(target=flood, args=(target, begun, ca))
     process.start()
     try:
         assert begun.wait(30), "the flood did not begin"

@@ -2,8 +2,11 @@
 
 import contextlib
 import socket
-from collections.abc import Iterator
+import ssl
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import h2.config
 import h2.connection
@@ -21,29 +24,52 @@ def message(content: bytes = b"") -> bytes:
 
 
 class Frames:
-    """One connection."""
+    """One connection, by TLS where an authority is named."""
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, ca: Path | None = None) -> None:
         host, _, port = target.rpartition(":")
         self._socket = socket.create_connection((host, int(port)), timeout=10)
+        self._scheme = "https" if ca else "http"
+        if ca:
+            context = ssl.create_default_context(cafile=ca)
+            context.set_alpn_protocols(["h2"])
+            self._socket = context.wrap_socket(self._socket, server_hostname=host)
         config = h2.config.H2Configuration(client_side=True, header_encoding="utf-8")
         self._http = h2.connection.H2Connection(config)
         self._http.initiate_connection()
         self.ended: set[int] = set()
+        self.codes: dict[int, int] = {}
         self.closed = False
         self.send()
 
-    def open(self, path: str, *, body: bytes | None = None, end: bool = True) -> int:
+    def open(
+        self,
+        path: str,
+        *,
+        body: bytes | None = None,
+        end: bool = True,
+        more: Sequence[tuple[str, str]] = (),
+    ) -> int:
         """Begin a call, with nothing but headers where there is no body; its number."""
         number = self._http.get_next_available_stream_id()
         headers = [
-            *((":method", "POST"), (":scheme", "http"), (":path", path), (":authority", "test")),
-            *(("te", "trailers"), ("content-type", "application/grpc")),
+            *(
+                (":method", "POST"),
+                (":scheme", self._scheme),
+                (":path", path),
+                (":authority", "test"),
+            ),
+            *(("te", "trailers"), ("content-type", "application/grpc"), *more),
         ]
         self._http.send_headers(number, headers)
         if body is not None:
             self._http.send_data(number, body, end_stream=end)
         return number
+
+    def more(self, number: int, parts: Sequence[bytes]) -> None:
+        """Go on with a call, a frame for each part."""
+        for part in parts:
+            self._http.send_data(number, part)
 
     def reset(self, number: int) -> None:
         """End a call at once."""
@@ -76,6 +102,10 @@ class Frames:
         for event in self._http.receive_data(data):
             if isinstance(event, (h2.events.StreamEnded, h2.events.StreamReset)):
                 self.ended.add(event.stream_id)
+            if isinstance(event, (h2.events.ResponseReceived, h2.events.TrailersReceived)):
+                headers: Any = event.headers  # text, by the configuration above
+                if code := dict(headers).get("grpc-status"):
+                    self.codes[event.stream_id] = int(code)
             if isinstance(event, h2.events.ConnectionTerminated):
                 self.closed = True
         self.send()
@@ -96,12 +126,12 @@ class Frames:
 
 
 @contextlib.contextmanager
-def frames(target: str, connections: int = 1) -> Iterator[list[Frames]]:
+def frames(target: str, connections: int = 1, ca: Path | None = None) -> Iterator[list[Frames]]:
     """Connections, closed at the end of the block."""
     with contextlib.ExitStack() as stack:
         made = []
         for _ in range(connections):
-            one = Frames(target)
+            one = Frames(target, ca)
             stack.callback(one.close)
             made.append(one)
         yield made

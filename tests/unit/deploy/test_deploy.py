@@ -1,6 +1,7 @@
 """The files under docker/ agree with the server: its settings, its metrics, its ports and times."""
 
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,10 @@ SUFFIXES = {"Counter": ("_total",), "Gauge": ("",), "Histogram": ("_bucket", "_s
 
 COMPOSE = load(DOCKER / "compose.yaml")
 SERVICES: dict[str, Any] = COMPOSE["services"]
+FRONTENDS = ("frontend", "frontend-cpu", "frontend-behind", "frontend-cpu-behind")
 KUSTOMIZATION = load(KUBERNETES / "kustomization.yaml")
+ENVOY = load(DOCKER / "envoy" / "envoy.yaml")
+LISTENERS = ENVOY["static_resources"]["listeners"]
 MANIFESTS = [
     document
     for name in KUSTOMIZATION["resources"]
@@ -142,16 +146,25 @@ def test_thresholds_are_those_of_the_alerts() -> None:
     assert found == 4
 
 
+def default(value: str) -> str:
+    """Of a variable of compose, or the value itself."""
+    return re.sub(r"\$\{\w+:-(.*)\}", r"\1", value)
+
+
 def images() -> list[str]:
-    named = [service["image"] for service in SERVICES.values() if "image" in service]
+    named = [default(service["image"]) for service in SERVICES.values() if "image" in service]
     retagged = {image["name"]: image["newTag"] for image in KUSTOMIZATION["images"]}
     for pod in PODS.values():
         for container in containers(pod):
             image = container["image"]
             named.append(f"{image}:{retagged[image]}" if image in retagged else image)
     for path in DOCKER.glob("*.Dockerfile"):
-        named += re.findall(r"^FROM (\S+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+        named += re.findall(r"^ARG \w+_IMAGE=(\S+)", path.read_text(encoding="utf-8"), re.MULTILINE)
     return named
+
+
+def others_images() -> set[str]:
+    return {image for image in images() if not image.startswith("spanqa-")}
 
 
 @pytest.mark.parametrize("image", sorted(set(images())))
@@ -159,6 +172,38 @@ def test_every_image_has_an_exact_version(image: str) -> None:
     name, _, tag = image.rpartition(":")
     assert name
     assert re.match(r"v?\d+\.\d+", tag)
+
+
+@pytest.mark.parametrize("path", [*DOCKER.glob("*.Dockerfile")], ids=lambda path: path.name)
+def test_every_build_begins_with_an_image_that_may_be_named_by_digest(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    begun = re.findall(r"^FROM (\S+)", text, re.MULTILINE)
+    variables = re.findall(r"^ARG (\w+_IMAGE)=", text, re.MULTILINE)
+    assert {f"${{{name}}}" for name in variables} == set(begun)
+    [arguments] = {
+        frozenset(service["build"]["args"])
+        for service in SERVICES.values()
+        if service.get("build", {}).get("dockerfile") == f"docker/{path.name}"
+    }
+    assert set(variables) <= arguments
+
+
+def test_digests_are_told_of_every_image_that_is_not_built_here(tmp_path: Path) -> None:
+    docker = tmp_path / "docker"
+    docker.write_text('#!/bin/sh\necho "sha256:of-$4"\n')
+    docker.chmod(0o755)
+    told = subprocess.run(
+        ["sh", "tools/digests.sh"],
+        cwd=ROOT,
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lines = dict(line.split("=") for line in told.stdout.splitlines())
+    assert set(lines.values()) == {f"{image}@sha256:of-{image}" for image in others_images()}
+    named = re.findall(r"\$\{(\w+_IMAGE):-", (DOCKER / "compose.yaml").read_text(encoding="utf-8"))
+    assert {*named, "PYTHON_IMAGE", "GO_IMAGE"} == set(lines)
 
 
 def test_triton_is_new_enough_for_the_torch_that_exports() -> None:
@@ -170,7 +215,7 @@ def test_triton_is_new_enough_for_the_torch_that_exports() -> None:
 def test_a_stop_waits_for_calls_to_end() -> None:
     times = [
         (SERVICES[name]["environment"], int(SERVICES[name]["stop_grace_period"].removesuffix("s")))
-        for name in ("frontend", "frontend-cpu")
+        for name in FRONTENDS
     ]
     [pod] = PODS["frontend"]["containers"]
     values = {one["name"]: one["value"] for one in pod["env"]}
@@ -196,6 +241,45 @@ def test_compose_keeps_triton_to_itself() -> None:
     assert all(COMPOSE["networks"][name]["internal"] for name in triton["networks"])
 
 
+def test_with_a_proxy_frontends_are_reached_through_it_alone() -> None:
+    proxy = SERVICES["proxy"]
+    for name in ("frontend-behind", "frontend-cpu-behind"):
+        service = SERVICES[name]
+        assert "ports" not in service
+        assert all(COMPOSE["networks"][network]["internal"] for network in service["networks"])
+        assert set(service["profiles"]) <= set(proxy["profiles"])
+    [address] = endpoints("frontends")
+    assert address["address"] in SERVICES["frontend-behind"]["networks"]["frontends"]["aliases"]
+    assert address["port_value"] == Settings.model_fields["port"].default
+    published = {listener["address"]["socket_address"]["port_value"] for listener in LISTENERS}
+    [port] = [int(port.rpartition(":")[2]) for port in proxy["ports"]]
+    assert published == {port, 9902}, "and what Prometheus reads"
+
+
+def test_nobody_else_reaches_what_changes_the_proxy() -> None:
+    assert ENVOY["admin"]["address"]["socket_address"]["address"] == "127.0.0.1"
+
+
+def test_the_proxy_lets_in_no_more_connections_than_a_frontend() -> None:
+    [layer] = ENVOY["layered_runtime"]["layers"]
+    limit = layer["static_layer"]["envoy.resource_limits.listener.grpc.connection_limit"]
+    assert limit < Settings.model_fields["max_connections"].default
+
+
+def endpoints(name: str) -> list[dict[str, Any]]:
+    """The addresses of a cluster of the proxy."""
+    [cluster] = [one for one in ENVOY["static_resources"]["clusters"] if one["name"] == name]
+    [local] = cluster["load_assignment"]["endpoints"]
+    return [one["endpoint"]["address"]["socket_address"] for one in local["lb_endpoints"]]
+
+
+@pytest.mark.parametrize("name", [*SERVICES])
+def test_what_a_container_writes_has_a_bound(name: str) -> None:
+    service = SERVICES[name]
+    assert {"max-size", "max-file"} <= set(service["logging"]["options"])
+    assert all("size=" in one for one in service.get("tmpfs", ()))
+
+
 @pytest.mark.parametrize("pod", [*PODS.values()], ids=[*PODS])
 def test_kubernetes_gives_no_more_rights_than_needed(pod: dict[str, Any]) -> None:
     assert pod["automountServiceAccountToken"] is False
@@ -207,6 +291,12 @@ def test_kubernetes_gives_no_more_rights_than_needed(pod: dict[str, Any]) -> Non
             "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"]},
         }
+
+
+@pytest.mark.parametrize("pod", [*PODS.values()], ids=[*PODS])
+def test_what_a_pod_writes_has_a_bound(pod: dict[str, Any]) -> None:
+    for volume in pod["volumes"]:
+        assert "emptyDir" not in volume or volume["emptyDir"]["sizeLimit"]
 
 
 def test_kubernetes_applies_every_manifest() -> None:
@@ -235,10 +325,16 @@ def test_all_look_for_the_same_repository() -> None:
     assert len({value for _, value in found}) == 1, found
 
 
+def mounted(service: dict[str, Any]) -> list[str]:
+    """Its volumes, but for the certificates, which are the operator's."""
+    volumes = service.get("volumes", ())
+    return [volume for volume in volumes if isinstance(volume, str)]
+
+
 def volumes_of_models() -> Iterator[tuple[str, str]]:
     """Where the volume with the repository is mounted."""
     for name, service in SERVICES.items():
-        for volume in service.get("volumes", ()):
+        for volume in mounted(service):
             if volume.startswith("models:"):
                 yield f"compose {name}", volume.split(":")[1]
     for name, pod in PODS.items():
@@ -253,7 +349,9 @@ def test_the_volume_is_mounted_one_level_above_the_repository() -> None:
     """Versions are made and withdrawn beside it, by renames, which stay on one filesystem."""
     [repository] = {value for _, value in repositories()}
     found = [*volumes_of_models()]
-    assert {where.split()[1] for where, _ in found} == {"exporter", "triton", "gate", "frontend"}
+    assert {where.split()[1] for where, _ in found} == {
+        *("exporter", "triton", "gate", "frontend", "frontend-behind")
+    }
     assert {value for _, value in found} == {str(Path(repository).parent)}
 
 
@@ -276,7 +374,7 @@ def test_triton_sees_the_view_that_its_gate_writes() -> None:
 
 def test_every_file_that_compose_mounts_is_there() -> None:
     for service in SERVICES.values():
-        for volume in service.get("volumes", ()):
+        for volume in mounted(service):
             source = volume.split(":")[0]
             assert (
                 (DOCKER / source).exists()
