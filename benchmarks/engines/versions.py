@@ -37,7 +37,8 @@ def engine_repositories(
 
 def write_engine_version(version: Path, variant: str, graphs: Path, target: Path) -> None:
     """A copy of a version whose `model.py` runs the variant's graph instead of `model.pt`."""
-    shutil.copytree(version, target)
+    # Bytecode of the product's model.py would be run in place of ours: it is never checked.
+    shutil.copytree(version, target, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.move(target / "model.py", target / "product_model.py")
     shutil.copyfile(BACKEND, target / "model.py")
     given = {"root": str(ROOT), "variant": variant, "graphs": str(graphs)}
