@@ -18,7 +18,7 @@ from benchmarks.engines.variants import Variant
 class OnnxRuntime:
     """One session with one thread an operation, run by a thread for each core.
 
-    This was faster than threads that share operations: 1.27 times with int8 on two cores.
+    This was faster than threads that share operations: 1.19 times with int8 on two cores.
     """
 
     def __init__(self, graph: Path, batch: int = 1) -> None:
