@@ -12,6 +12,7 @@ SOURCES := client server model tests benchmarks
 RESULTS := benchmarks/results
 MANIFESTS := $(filter-out %/kustomization.yaml,$(wildcard docker/kubernetes/*.yaml))
 MLSERVER := .cache/mlserver
+ENGINES := .cache/engines
 GO_BIN := .cache/go/bin
 PLAYGROUND := .cache/playground
 # Of make test-triton: what talks to the API alone, without the two that know the embedded Triton's pace and processes.
@@ -27,7 +28,7 @@ METHOD ?= answer
 RATES ?= 10,20,40,60
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-slow test-faults test-clients test-playground screenshots test-triton named-triton bench-faults bench-overload bench-waiting bench-endings soak parity data bench bench-mlserver bench-frontend bench-gpu ghz grpcurl load load-beside load-open-loop bench-check check proto settings digests wheels clean
+.PHONY: help setup demo serve test test-slow test-faults test-clients test-playground screenshots test-triton named-triton bench-faults bench-overload bench-waiting bench-endings soak parity data bench bench-mlserver bench-engines bench-alone bench-frontend bench-gpu ghz grpcurl load load-beside load-open-loop bench-check check proto settings digests wheels clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -97,7 +98,7 @@ parity: setup ## Print how far logits are from transformers' own, and answers fr
 data: setup ## Say where SQuAD comes from; check the file at hand, or DATA=FILE.
 	@$(BIN)/python -m benchmarks.data $(DATA)
 
-bench: setup ## Measure beside padded batches, the transformers pipeline and MLServer; some minutes.
+bench: setup ## Measure beside OpenVINO, ONNX Runtime, padded batches, the transformers pipeline and MLServer; some minutes.
 	@$(BIN)/python -m benchmarks.service.compare $(SQUAD) --concurrency 1 4 16 32 --json $(RESULTS)/embedded-float32.json
 	@$(BIN)/python -m benchmarks.plots
 
@@ -108,6 +109,18 @@ $(MLSERVER)/.installed: benchmarks/service/mlserver.txt
 	@echo "installing into $(MLSERVER): some minutes the first time"
 	$(MLSERVER)/bin/python -m pip install --disable-pip-version-check --progress-bar on --no-deps --requirement $<
 	@touch $@
+
+bench-engines: $(ENGINES)/.installed ## Install OpenVINO and ONNX Runtime beside .venv (0.6 GB of disk), so that `make bench` has them too.
+
+# A directory of packages, not an environment: numpy, torch and the rest are those of .venv.
+$(ENGINES)/.installed: benchmarks/engines/engines.txt | $(VENV)/.installed
+	@rm -rf $(ENGINES)
+	@sh tools/quietly.sh $(VENV)/engines.log "Installing OpenVINO and ONNX Runtime into $(ENGINES)" \
+		$(PIP) --no-deps --target $(ENGINES) --requirement $<
+	@touch $@
+
+bench-alone: setup bench-engines ## Measure the model alone beside OpenVINO and ONNX Runtime; some minutes.
+	@$(BIN)/python -m benchmarks.engines.alone $(SQUAD) --padded --json $(RESULTS)/engines-embedded.json
 
 bench-frontend: setup ## Measure what a request costs the frontend, stage by stage.
 	@$(BIN)/python -m benchmarks.frontend.costs $(SQUAD) --json $(RESULTS)/frontend.json
@@ -184,4 +197,4 @@ wheels: $(VENV)/.installed ## Build the three wheels into dist/ and check them.
 	@$(BIN)/twine check --strict dist/*.whl
 
 clean: ## Remove the environment, the exported models, the wheels and all caches.
-	rm -rf $(VENV) $(MLSERVER) $(REPOSITORY)/bert_qa/[0-9]* $(REPOSITORY).staging $(REPOSITORY).withdrawn dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(MLSERVER) $(ENGINES) $(REPOSITORY)/bert_qa/[0-9]* $(REPOSITORY).staging $(REPOSITORY).withdrawn dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

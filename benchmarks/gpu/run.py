@@ -26,8 +26,8 @@ from benchmarks.common.squad import SQUAD_DEV
 from benchmarks.gpu.options import Row
 
 # Parts of the time, in this order; what one leaves over goes to those after it.
-SECTIONS = {"padding": 3, "precision": 3, "batch sizes": 3, "attention": 4, "service": 7}
-GROUPS = {"all": tuple(SECTIONS), "model": tuple(SECTIONS)[:-1]}
+SECTIONS = {"padding": 3, "precision": 3, "batch sizes": 3, "attention": 4, "vLLM": 8, "service": 7}
+GROUPS = {"all": tuple(SECTIONS), "model": tuple(SECTIONS)[:-2]}
 RESERVE_SECONDS, STOP_SECONDS = 25.0, 20.0  # to end processes and write
 MARGIN = 0.85  # of a section's time is for measuring, the rest to come to an end
 # In the JSON only; the reason of a failure is long and goes to the end of its line.
@@ -56,6 +56,9 @@ def main() -> None:
     }
     report: dict[str, Any] = {"machine": host(), "arguments": named, "sections": {}}
     names = GROUPS.get(arguments.only, (arguments.only,))
+    if arguments.only == "all" and importlib.util.find_spec("vllm") is None:
+        names = tuple(name for name in names if name != "vLLM")
+        say("without vLLM, which is not installed: benchmarks/gpu/vllm_model.py says how")
     for at, name in enumerate(names):
         waiting = sum(SECTIONS[one] for one in names[at:])
         seconds = (end - monotonic()) * SECTIONS[name] / waiting

@@ -22,12 +22,14 @@ from benchmarks.gpu.bench import Bench
 from benchmarks.gpu.model import attention, batch_sizes, padding, precision, reason
 from benchmarks.gpu.options import Deadline, MissingError, Options, Row
 from benchmarks.gpu.service import service
+from benchmarks.gpu.vllm_model import vllm
 
 SECTIONS: dict[str, Callable[[Bench, Deadline], Iterator[Row]]] = {
     "padding": padding,
     "precision": precision,
     "batch sizes": batch_sizes,
     "attention": attention,
+    "vLLM": vllm,
     "service": service,
 }
 

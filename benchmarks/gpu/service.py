@@ -65,6 +65,8 @@ def export_version(bench: Bench, directory: Path) -> Path:
     )
     version = export(source, directory / "repository", target, version=1).directory
     link_configurations(version.parent)
+    # Bytecode of the product's would be run in place of the new one: it is never checked.
+    shutil.rmtree(version / "__pycache__", ignore_errors=True)
     shutil.move(version / "model.py", version / "product_model.py")
     shutil.copyfile(BACKEND, version / "model.py")
     return version

@@ -10,17 +10,24 @@ from __future__ import annotations
 import argparse
 import contextlib
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import track
 
-from benchmarks.common.models import prepared_weights
+from benchmarks.common.models import PADDINGS, prepared_weights
 from benchmarks.common.report import SPANQA, Measured, summary, table, write_result
 from benchmarks.common.workload import MIXES, make_parser, positive_count
-from benchmarks.service.contenders import enter_all
+from benchmarks.engines import packages
+from benchmarks.engines.variants import beside
+from benchmarks.engines.versions import engine_repositories
+from benchmarks.service.contenders import SERVICES, enter_all
 from benchmarks.service.mlserver import installed
+
+# For int8 by NNCF. BERT-large has random weights: only its speed counts.
+CALIBRATION_WINDOWS = {"embedded": 128, "bert-large": 8}
 
 
 def main() -> None:
@@ -30,12 +37,23 @@ def main() -> None:
     progress = Console(stderr=True)
     if not installed():
         progress.print("without MLServer: `make bench-mlserver` installs it")
+    if not packages.installed():
+        progress.print(f"without other engines: {packages.HOW_TO_INSTALL}")
     rounds: dict[tuple[str, int], list[Measured]] = defaultdict(list)
+    wanted = choice(arguments.only)
+    paddings = {padding: PADDINGS[padding] for name, padding in SERVICES.items() if wanted(name)}
     with (
-        prepared_weights(arguments.shape, arguments.dtype) as weights,
+        prepared_weights(arguments.shape, arguments.dtype, paddings) as weights,
         contextlib.ExitStack() as stack,
     ):
-        services, libraries = enter_all(stack, weights, arguments.dtype, with_mlserver=installed())
+        engines = {}
+        if packages.installed():
+            names = [name for name in beside(arguments.dtype) if wanted(name)]
+            windows = CALIBRATION_WINDOWS[arguments.shape]
+            engines = engine_repositories(weights, names, arguments.data, windows)
+        services, libraries = enter_all(
+            *(stack, weights, arguments.dtype, engines, wanted), with_mlserver=installed()
+        )
         contenders = {**services, **libraries}
         each = [(name, callers) for name in services for callers in arguments.concurrency]
         each += [(name, 1) for name in libraries]
@@ -55,6 +73,11 @@ def main() -> None:
         write_result(arguments.json, arguments, windows=windows, rows=[asdict(row) for row in rows])
 
 
+def choice(words: list[str]) -> Callable[[str], bool]:
+    """Whether somebody takes part: SpanQA does, the others if one of the words is in a name."""
+    return lambda name: not words or name == SPANQA or any(word in name for word in words)
+
+
 def parse_arguments() -> argparse.Namespace:
     parser = make_parser(__doc__)
     parser.add_argument("--shape", choices=("embedded", "bert-large"), default="embedded")
@@ -68,6 +91,9 @@ def parse_arguments() -> argparse.Namespace:
         nargs="+",
         default=[32],
         help="callers of a service, one number or several",
+    )
+    parser.add_argument(
+        "--only", nargs="+", default=[], metavar="WORD", help="contenders with it in their names"
     )
     parser.add_argument("--json", type=Path, help="write the figures there")
     return parser.parse_args()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -28,6 +28,7 @@ SERVICES = {
     "SpanQA, padded to 384": "padded to 384",
     "SpanQA, padded to the longest": "padded to the longest",
 }
+MLSERVER = "MLServer, float32"
 STAGES = ("tokenize", "queue", "infer", "decode", "total")
 
 
@@ -104,16 +105,28 @@ def pipeline(checkpoint: Path, dtype: str) -> Iterator[Contender]:
 
 
 def enter_all(
-    stack: ExitStack, weights: Weights, dtype: str, *, with_mlserver: bool
+    stack: ExitStack,
+    weights: Weights,
+    dtype: str,
+    engines: Mapping[str, Path],
+    wanted: Callable[[str], bool],
+    *,
+    with_mlserver: bool,
 ) -> tuple[dict[str, Contender], dict[str, Contender]]:
-    """Start everybody: services, which many callers ask, and the library, which knows one."""
+    """Start all who are wanted: services, which many callers ask, and libraries, which know one.
+
+    `engines` are repositories whose versions another engine runs, behind our frontend.
+    """
     services: dict[str, Contender] = {}
-    for name, padding in SERVICES.items():
-        services[name] = stack.enter_context(service(weights.repositories[padding]))
-    if with_mlserver:
-        services["MLServer, float32"] = stack.enter_context(mlserver(weights.checkpoint))
+    ours = {name: weights.repositories.get(padding) for name, padding in SERVICES.items()}
+    for name, repository in {**ours, **engines}.items():
+        if repository is not None and wanted(name):
+            services[name] = stack.enter_context(service(repository))
+    if with_mlserver and wanted(MLSERVER):
+        services[MLSERVER] = stack.enter_context(mlserver(weights.checkpoint))
     libraries = {
-        f"{PIPELINE}, {one}": stack.enter_context(pipeline(weights.checkpoint, one))
+        name: stack.enter_context(pipeline(weights.checkpoint, one))
         for one in dict.fromkeys(("float32", dtype))
+        if wanted(name := f"{PIPELINE}, {one}")
     }
     return services, libraries
