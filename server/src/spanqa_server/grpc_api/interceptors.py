@@ -169,7 +169,7 @@ def wrap(
 
 async def receive(context: Context, intake: Intake, *, prompt: bool) -> Any:
     """The bytes of a call's next message, or EOF; `prompt`: its caller need not wait to send it."""
-    reading = await intake.begin(context.peer())
+    reading = await intake.begin(context.peer(), prompt=prompt)
     size = 0
     try:
         raw = await context.read()
@@ -177,7 +177,7 @@ async def receive(context: Context, intake: Intake, *, prompt: bool) -> Any:
             size = len(raw)
         return raw
     finally:
-        intake.end(reading, size, prompt=prompt)
+        intake.end(reading, size)
 
 
 def begin(method: str, context: Context) -> Callable[[Ending], None]:

@@ -132,9 +132,12 @@ class Admission:
             del self._of_callers[caller]
 
     @asynccontextmanager
-    async def admit_pair(self, call: Call, tokens: int) -> AsyncIterator[None]:
-        """Hold room for a pair of a batch or stream, when there is some; callers share it."""
-        async with self._pairs.hold(call.caller, memory_of(tokens)):
+    async def admit_pair(self, call: Call, tokens: int, message: int = 0) -> AsyncIterator[None]:
+        """Hold room for a pair of a batch or stream, when there is some; callers share it.
+
+        Its `message` is counted where it is not part of a batch, which was counted before.
+        """
+        async with self._pairs.hold(call.caller, memory_of(tokens) + message):
             with working_for(replace(call, may_wait=True)):
                 yield
 
