@@ -34,7 +34,7 @@ async def serve(port: int, rate: float) -> None:
             await pace.turn()
             yield b""
 
-    handler = grpc.stream_stream_rpc_method_handler(answer)
+    handler: Any = grpc.stream_stream_rpc_method_handler(answer)
     methods = dict.fromkeys(SERVICE.methods_by_name, handler)
     options = [("grpc.max_receive_message_length", -1), ("grpc.http2.bdp_probe", 0)]
     server = grpc.aio.server(options=options)

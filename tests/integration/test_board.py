@@ -1,5 +1,6 @@
 """Everything that the board and the alerts look at is there, and moves when it should."""
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -135,7 +136,9 @@ def bring_a_broken_version(server: RunningServer, model: Path) -> str:
 
 
 def hold_a_version(server: RunningServer, model: Path) -> str:
-    (model.parent / "bert_qa.4.json").write_text('{"decision": "hold"}')
+    checksum = json.loads((model / "1" / "model.json").read_text())["model_sha256"]
+    notes = {"model_sha256": checksum, "decision": "hold"}
+    (model.parent / "bert_qa.4.json").write_text(json.dumps(notes))
     coming = model.parent.with_name("held")
     shutil.copytree(model / "1", coming)
     coming.rename(model / "4")

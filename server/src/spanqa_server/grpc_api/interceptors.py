@@ -17,6 +17,7 @@ from grpc_health.v1 import health
 from spanqa_server.errors import (
     InvalidRequestError,
     MalformedRequestError,
+    OverloadedError,
     ServerError,
     UnauthenticatedError,
 )
@@ -123,14 +124,18 @@ def wrap(
     async def call(_: object, context: Context) -> Any:
         raws = [await receive(context, intake, prompt=True)]
         end = begin(name, context)
-        response, ending = None, ANSWERED
+        response, ending, pause = None, ANSWERED, 0.0
         try:
-            response = await attempt(raws, context)
+            try:
+                response = await attempt(raws, context)
+            except Exception as error:
+                ending = ending_of(error, name)
+                pause = error.pause if isinstance(error, OverloadedError) else 0.0
+            if pause:
+                await asyncio.sleep(pause)
         except asyncio.CancelledError:  # the caller's doing, or its deadline passed
             end(CANCELLED)
             raise
-        except Exception as error:
-            ending = ending_of(error, name)
         end(ending)
         await ending.tell(context)
         return response

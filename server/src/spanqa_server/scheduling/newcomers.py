@@ -11,6 +11,9 @@ from collections.abc import Callable
 # In seconds of Triton's work: what is much to have under way, and how much of it those who have
 # so much may have at Triton together, while others come.
 MUCH_SECONDS, SECONDS_AT_TRITON = 0.25, 0.03
+# Those with much are told of refusals at this rate, each after no more than so many seconds:
+# whoever calls again at once would take the processor from the others.
+REFUSALS_PER_SECOND, LONGEST_PAUSE = 50.0, 10.0
 # Nobody is held back any more when none came for so long.
 EXPECTED_SECONDS = 30.0
 
@@ -32,6 +35,7 @@ class Newcomers:
         self._pieces: Counter[str] = Counter()
         self._tokens: Counter[str] = Counter()
         self._at_triton: Counter[str] = Counter()
+        self._refused_until: dict[str, float] = {}
 
     @property
     def expected(self) -> bool:
@@ -51,6 +55,7 @@ class Newcomers:
         self._tokens[caller] -= tokens
         if not self._pieces[caller]:
             del self._pieces[caller], self._tokens[caller]
+            self._refused_until.pop(caller, None)
 
     def go(self, caller: str, tokens: int) -> None:
         """It goes to Triton."""
@@ -76,6 +81,16 @@ class Newcomers:
     def yields(self, caller: str, share: float) -> bool:
         """Whether a caller has much while newcomers come: its work goes in small parts."""
         return self.expected and self._has_much(caller, share)
+
+    def pause(self, caller: str, share: float) -> float:
+        """Seconds until a refusal is told."""
+        if not self.yields(caller, share):
+            return 0.0
+        now = self._clock()
+        last = max(now, self._refused_until.get(caller, now))
+        until = min(last + 1 / REFUSALS_PER_SECOND, now + LONGEST_PAUSE)
+        self._refused_until[caller] = until
+        return until - now
 
     def _has_much(self, caller: str, share: float) -> bool:
         return self._tokens[caller] * SECONDS_AT_TRITON > share * MUCH_SECONDS
