@@ -6,7 +6,7 @@ batches are faster.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 # In seconds of Triton's work: what is much to have under way, and how much of it those who have
 # so much may have at Triton together, while others come.
@@ -19,18 +19,17 @@ EXPECTED_SECONDS = 30.0
 
 
 class Newcomers:
-    """Knows who has how much under way, waiting or at Triton, and whether newcomers come.
+    """Knows who has how much under way, waiting or at Triton, and whether newcomers come."""
 
-    `share` is, everywhere, the tokens that those with much may have at Triton together.
-    """
-
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], pace: Callable[[], float]) -> None:
         """Nobody has anything under way.
 
         Args:
             clock: in seconds.
+            pace: tells the tokens that Triton does in a second.
         """
         self._clock = clock
+        self._pace = pace
         self._expected_until = clock()
         self._pieces: Counter[str] = Counter()
         self._tokens: Counter[str] = Counter()
@@ -42,9 +41,15 @@ class Newcomers:
         """Whether one came lately, while somebody else had much under way."""
         return self._clock() < self._expected_until
 
-    def begin(self, caller: str, tokens: int, share: float) -> None:
+    @property
+    def share(self) -> float:
+        """Tokens that those with much may have at Triton together."""
+        return self._pace() * SECONDS_AT_TRITON
+
+    def begin(self, caller: str, tokens: int) -> None:
         """A piece of work comes."""
-        if not self._pieces[caller] and any(self._has_much(one, share) for one in self._pieces):
+        is_new = caller not in self._pieces
+        if is_new and next(self._with_much(), None) is not None:
             self._expected_until = self._clock() + EXPECTED_SECONDS
         self._pieces[caller] += 1
         self._tokens[caller] += tokens
@@ -71,20 +76,20 @@ class Newcomers:
         """Whether a caller's piece of work is its only one, while others come with theirs."""
         return self._pieces[caller] == 1 and len(self._pieces) > 1
 
-    def is_held_back(self, caller: str, tokens: int, share: float) -> bool:
+    def is_held_back(self, caller: str, tokens: int) -> bool:
         """Whether a piece of work has to wait although there is room for it."""
-        if not self.yields(caller, share):
+        if not self.yields(caller):
             return False
-        there = sum(n for one, n in self._at_triton.items() if self._has_much(one, share))
-        return there > 0 and there + tokens > share
+        there = sum(self._at_triton[one] for one in self._with_much())
+        return there > 0 and there + tokens > self.share
 
-    def yields(self, caller: str, share: float) -> bool:
+    def yields(self, caller: str) -> bool:
         """Whether a caller has much while newcomers come: its work goes in small parts."""
-        return self.expected and self._has_much(caller, share)
+        return self.expected and self._tokens[caller] > self._pace() * MUCH_SECONDS
 
-    def pause(self, caller: str, share: float) -> float:
+    def pause(self, caller: str) -> float:
         """Seconds until a refusal is told."""
-        if not self.yields(caller, share):
+        if not self.yields(caller):
             return 0.0
         now = self._clock()
         last = max(now, self._refused_until.get(caller, now))
@@ -92,5 +97,6 @@ class Newcomers:
         self._refused_until[caller] = until
         return until - now
 
-    def _has_much(self, caller: str, share: float) -> bool:
-        return self._tokens[caller] * SECONDS_AT_TRITON > share * MUCH_SECONDS
+    def _with_much(self) -> Iterator[str]:
+        much = self._pace() * MUCH_SECONDS
+        return (one for one, tokens in self._tokens.items() if tokens > much)

@@ -12,7 +12,7 @@ from time import monotonic
 
 from spanqa_server.scheduling.call import Call, current_call
 from spanqa_server.scheduling.in_flight import TARGET_SECONDS, InFlightLimit
-from spanqa_server.scheduling.newcomers import SECONDS_AT_TRITON, Newcomers
+from spanqa_server.scheduling.newcomers import Newcomers
 from spanqa_server.scheduling.pace import Pace
 from spanqa_server.scheduling.recent_least import RecentLeast
 from spanqa_server.scheduling.refusals import Refusals
@@ -66,7 +66,7 @@ class TokenBudget:
         self._clock = clock
         self._pace = Pace(clock)
         self._shortest_deadline = RecentLeast(clock)
-        self._newcomers = Newcomers(clock)
+        self._newcomers = Newcomers(clock, self._tokens_per_second)
         self._past_limit = 0
         """Tokens at Triton of those who went past the limit."""
         self._whole, self._chunks = Queue(clock, self._pace), Queue(clock, self._pace)
@@ -94,13 +94,10 @@ class TokenBudget:
 
     def pause(self, call: Call) -> float:
         """Seconds until a call may be told that it is refused."""
-        return self._newcomers.pause(call.caller, self._share)
+        return self._newcomers.pause(call.caller)
 
-    @property
-    def _share(self) -> float:
-        """Tokens at Triton of those who have much, while others come with little."""
-        pace = self._pace.tokens_per_second or self.limit.tokens / TARGET_SECONDS
-        return pace * SECONDS_AT_TRITON
+    def _tokens_per_second(self) -> float:
+        return self._pace.tokens_per_second or self.limit.tokens / TARGET_SECONDS
 
     @asynccontextmanager
     async def reserve(self, tokens: int, *, chunk: bool = False) -> AsyncIterator[int]:
@@ -113,11 +110,11 @@ class TokenBudget:
         """
         queue = self._chunks if chunk else self._whole
         caller = current_call().caller
-        self._newcomers.begin(caller, tokens, self._share)
+        self._newcomers.begin(caller, tokens)
         try:
             async with self._at_triton(queue, caller, tokens):
-                yields = self._newcomers.yields(caller, self._share)
-                yield round(self._share) if yields else tokens
+                yields = self._newcomers.yields(caller)
+                yield round(self._newcomers.share) if yields else tokens
         finally:
             self._newcomers.end(caller, tokens)
 
@@ -144,7 +141,7 @@ class TokenBudget:
     def _may_go_at_once(self, queue: Queue, caller: str, tokens: int) -> bool:
         if self._whole.line or self._chunks.line:
             return False
-        if self._newcomers.is_held_back(caller, tokens, self._share):
+        if self._newcomers.is_held_back(caller, tokens):
             return False
         chunk_room = queue is self._whole or self._has_chunk_room(tokens)
         return chunk_room and self._has_room(tokens)
@@ -152,7 +149,7 @@ class TokenBudget:
     def _may_go_past(self, queue: Queue, caller: str, tokens: int) -> bool:
         if queue is self._chunks or not self._newcomers.is_one(caller):
             return False
-        return not self._past_limit or self._past_limit + tokens <= self._share
+        return not self._past_limit or self._past_limit + tokens <= self._newcomers.share
 
     async def _wait(self, queue: Queue, tokens: int) -> None:
         if not queue.line:
@@ -216,10 +213,9 @@ class TokenBudget:
 
     def _choose(self) -> tuple[Queue, Waiter] | None:
         """Whose turn it is, if there is room for it."""
-        share = self._share
         for queue in sorted((self._whole, self._chunks), key=lambda queue: queue.due):
             first = queue.line.first(
-                lambda one: self._newcomers.is_held_back(one.call.caller, one.tokens, share)
+                lambda one: self._newcomers.is_held_back(one.call.caller, one.tokens)
             )
             if first and (queue is self._whole or self._has_chunk_room(first.tokens)):
                 return (queue, first) if self._has_room(first.tokens) else None

@@ -134,10 +134,10 @@ async def test_who_has_much_is_told_of_refusals_one_after_the_other() -> None:
 
 
 def test_nothing_is_kept_of_callers_who_are_gone() -> None:
-    newcomers = Newcomers(Clock())
+    newcomers = Newcomers(Clock(), lambda: 100.0)
     for number in range(100):
         name = str(number)
-        newcomers.begin(name, 10, 5.0)
+        newcomers.begin(name, 10)
         newcomers.go(name, 10)
         newcomers.come_back(name, 10)
         newcomers.end(name, 10)
