@@ -28,7 +28,7 @@ METHOD ?= answer
 RATES ?= 10,20,40,60
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-slow test-faults test-clients test-playground screenshots test-triton named-triton bench-faults bench-overload bench-waiting bench-endings soak parity data bench bench-mlserver bench-engines bench-alone bench-frontend bench-gpu ghz grpcurl load load-beside load-open-loop bench-check check proto settings digests wheels clean
+.PHONY: help setup demo serve test test-slow test-faults test-clients test-playground screenshots test-triton named-triton bench-faults bench-overload bench-waiting bench-neighbours bench-endings soak parity data bench bench-mlserver bench-engines bench-alone bench-frontend bench-gpu ghz grpcurl load load-beside load-open-loop bench-check check proto settings digests wheels clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -164,6 +164,9 @@ bench-overload: setup ## Five times as many calls as can be answered, for three 
 
 bench-waiting: setup ## Callers who wait: bursts, closed loops, a busy neighbour, an idle frontend; half an hour.
 	@$(BIN)/python -m benchmarks.production.waiting $(SQUAD) --json $(RESULTS)/waiting.json
+
+bench-neighbours: setup ## One caller beside each kind of flood: its times, and who has the processors; four minutes.
+	@$(BIN)/python -m benchmarks.production.neighbours --json $(RESULTS)/neighbours.json
 
 bench-endings: setup ## SIGTERM under load, twenty times; three minutes.
 	@$(BIN)/python -m benchmarks.production.endings $(SQUAD) --json $(RESULTS)/endings.json

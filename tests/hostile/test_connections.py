@@ -11,13 +11,23 @@ import pytest
 
 from spanqa.v1 import question_answering_pb2 as pb
 from spanqa.v1.question_answering_pb2_grpc import QuestionAnsweringServiceStub
+from support.certificates import Certificates
 from support.frames import ANSWER, CHECK, STREAM, WATCH, Frames, frames, message
-from support.processes import SERVER, RunningServer, open_channel, poll, running_server
+from support.processes import (
+    SERVER,
+    RunningServer,
+    open_channel,
+    poll,
+    running_server,
+    wait_until_serving,
+)
 
 REQUEST = pb.AnswerRequest(
     question="Where was Curie born?", context="Marie Curie was born in Warsaw in 1867."
 )
 CONNECTIONS, STREAMS, CALLS = 20, 8, 32
+# A record of a ClientHello of 512 bytes, of which no more than its beginning comes.
+TLS_HELLO_BEGUN = bytes.fromhex("1603010200010001fc0303") + bytes(16)
 LIMITS = (
     *("--max-connections", str(CONNECTIONS), "--max-calls-per-connection", str(STREAMS)),
     *("--max-open-calls", str(CALLS), "--first-message-timeout", "2"),
@@ -32,6 +42,19 @@ def narrow(
     """A server with limits that a test reaches soon."""
     log = tmp_path_factory.mktemp("narrow") / "log"
     with running_server(model_repository, log, *LIMITS) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def secured(
+    tiny_repository: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningServer]:
+    """A server that takes connections by TLS."""
+    there = tmp_path_factory.mktemp("secured")
+    certificates = Certificates.made_in(there)
+    with running_server(tiny_repository, there / "log", *certificates.flags, wait=False) as running:
+        credentials = grpc.ssl_channel_credentials((there / "ca.pem").read_bytes())
+        wait_until_serving(running, credentials=credentials)
         yield running
 
 
@@ -113,6 +136,21 @@ def test_connections_beyond_the_limit_are_closed(narrow: RunningServer) -> None:
             stack.enter_context(socket.create_connection((host, int(port)), timeout=5))
         poll(lambda: process.num_fds() <= before + CONNECTIONS + 5, 20, "few descriptors")
     poll(lambda: works(narrow), 30, "an answer")
+
+
+@pytest.mark.parametrize("said", [b"", TLS_HELLO_BEGUN], ids=["nothing", "half a hello"])
+def test_a_handshake_that_stops_half_way_is_ended(secured: RunningServer, said: bytes) -> None:
+    """All connections at once, so that the ten seconds pass once."""
+    host, _, port = secured.target.rpartition(":")
+    with contextlib.ExitStack() as stack:
+        connections = [
+            stack.enter_context(socket.create_connection((host, int(port)), timeout=30))
+            for _ in range(10)
+        ]
+        for one in connections:
+            one.sendall(said)
+        for one in connections:
+            assert one.recv(1) == b"", "the server's end"
 
 
 def test_idle_connections_do_not_use_up_the_descriptors(

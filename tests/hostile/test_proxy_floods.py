@@ -6,6 +6,7 @@ import contextlib
 import socket
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from statistics import median
 from time import monotonic
@@ -66,7 +67,7 @@ class Neighbour:
         """Ask alone, then beside a flood of resets; says what was measured."""
         assert self.ask(CALLS) == {"OK": CALLS}
         alone = median(self.seconds)
-        with beside(resets, target, ca):
+        with beside(partial(resets, ca=ca), target):
             found = self.ask(CALLS)
         assert found["OK"] >= 0.95 * CALLS
         quick = sum(one <= 5 * alone for one in self.seconds)

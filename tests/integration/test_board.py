@@ -1,5 +1,6 @@
 """Everything that the board and the alerts look at is there, and moves when it should."""
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from spanqa.v1.question_answering_pb2_grpc import QuestionAnsweringServiceStub
 from spanqa_server.qa.windows import PackedWindows
 from spanqa_server.triton.protocol import build_request
 from support.board import select, selectors
+from support.frames import ANSWER, frames
 from support.processes import RunningServer, running_server, stopped, wait_until_serving
 from support.triton import address_of, on_tcp
 
@@ -42,10 +44,12 @@ def pages(tiny_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> li
             ask_in_every_way(stub)
             found.append(server.metrics_page())
             found += overload(server, stub)
+        found.append(stay_silent(server))
         fail_at_triton(server)
         found.append(server.metrics_page())
         found.append(bring_a_version(server, directory / "repository" / "bert_qa"))
         found.append(bring_a_broken_version(server, directory / "repository" / "bert_qa"))
+        found.append(hold_a_version(server, directory / "repository" / "bert_qa"))
         found.append(kill_a_worker(server))
         found += kill_triton(server)
     return found
@@ -94,6 +98,18 @@ def overload(server: RunningServer, stub: QuestionAnsweringServiceStub) -> Itera
     yield server.metrics_page()
 
 
+def stay_silent(server: RunningServer) -> str:
+    """Calls that never send their messages, more than are waited for at a time."""
+    with frames(server.target) as [client]:
+        for _ in range(20):
+            client.open(ANSWER)
+        client.send()
+        server.wait_for_metrics(
+            lambda now: now["spanqa_messages_waiting"] > 0 and now["spanqa_messages_late_total"] > 0
+        )
+        return server.metrics_page()
+
+
 def fail_at_triton(server: RunningServer) -> None:
     """A token that no vocabulary has."""
     tokens = np.array([1 << 30], np.int32)
@@ -116,6 +132,18 @@ def bring_a_broken_version(server: RunningServer, model: Path) -> str:
     (model / "3").mkdir()
     broken = 'spanqa_version_state{state="unreadable",version="3"}'
     server.wait_for_metrics(lambda now: now.get(broken) == 1)
+    return server.metrics_page()
+
+
+def hold_a_version(server: RunningServer, model: Path) -> str:
+    checksum = json.loads((model / "1" / "model.json").read_text())["model_sha256"]
+    notes = {"model_sha256": checksum, "decision": "hold"}
+    (model.parent / "bert_qa.4.json").write_text(json.dumps(notes))
+    coming = model.parent.with_name("held")
+    shutil.copytree(model / "1", coming)
+    coming.rename(model / "4")
+    held = 'spanqa_version_state{state="held",version="4"}'
+    server.wait_for_metrics(lambda now: now.get(held) == 1)
     return server.metrics_page()
 
 

@@ -39,6 +39,7 @@ class Frames:
         self._http.initiate_connection()
         self.ended: set[int] = set()
         self.codes: dict[int, int] = {}
+        self.opened = 0
         self.closed = False
         self.send()
 
@@ -61,6 +62,7 @@ class Frames:
             ),
             *(("te", "trailers"), ("content-type", "application/grpc"), *more),
         ]
+        self.opened += 1
         self._http.send_headers(number, headers)
         if body is not None:
             self._http.send_data(number, body, end_stream=end)
@@ -81,6 +83,11 @@ class Frames:
             self._socket.sendall(self._http.data_to_send())
         except OSError:
             self.closed = True
+
+    @property
+    def open_calls(self) -> int:
+        """How many calls have neither answer nor end yet."""
+        return self.opened - len(self.ended)
 
     @property
     def streams_allowed(self) -> int:

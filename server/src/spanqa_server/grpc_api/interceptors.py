@@ -17,6 +17,7 @@ from grpc_health.v1 import health
 from spanqa_server.errors import (
     InvalidRequestError,
     MalformedRequestError,
+    OverloadedError,
     ServerError,
     UnauthenticatedError,
 )
@@ -123,14 +124,18 @@ def wrap(
     async def call(_: object, context: Context) -> Any:
         raws = [await receive(context, intake, prompt=True)]
         end = begin(name, context)
-        response, ending = None, ANSWERED
+        response, ending, pause = None, ANSWERED, 0.0
         try:
-            response = await attempt(raws, context)
+            try:
+                response = await attempt(raws, context)
+            except Exception as error:
+                ending = ending_of(error, name)
+                pause = error.pause if isinstance(error, OverloadedError) else 0.0
+            if pause:
+                await asyncio.sleep(pause)
         except asyncio.CancelledError:  # the caller's doing, or its deadline passed
             end(CANCELLED)
             raise
-        except Exception as error:
-            ending = ending_of(error, name)
         end(ending)
         await ending.tell(context)
         return response
@@ -169,7 +174,7 @@ def wrap(
 
 async def receive(context: Context, intake: Intake, *, prompt: bool) -> Any:
     """The bytes of a call's next message, or EOF; `prompt`: its caller need not wait to send it."""
-    reading = await intake.begin(context.peer())
+    reading = await intake.begin(context.peer(), prompt=prompt)
     size = 0
     try:
         raw = await context.read()
@@ -177,7 +182,7 @@ async def receive(context: Context, intake: Intake, *, prompt: bool) -> Any:
             size = len(raw)
         return raw
     finally:
-        intake.end(reading, size, prompt=prompt)
+        intake.end(reading, size)
 
 
 def begin(method: str, context: Context) -> Callable[[Ending], None]:

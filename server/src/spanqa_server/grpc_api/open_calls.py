@@ -15,6 +15,7 @@ from grpc_health.v1 import health
 from spanqa_server.errors import DeadlineError, MalformedRequestError, ServerError
 from spanqa_server.grpc_api.statuses import abort
 from spanqa_server.scheduling.refusals import refusal
+from spanqa_server.telemetry.metrics import REFUSALS
 
 if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
@@ -94,6 +95,7 @@ class OpenCalls(grpc.aio.ServerInterceptor):
             if until > loop.time():
                 self._watch = loop.call_at(until, self._end_unheard)
                 return
+            REFUSALS.labels("silent").inc()
             self._end(call, DeadlineError(f"no message came within {self._silent_seconds:g} s"))
 
     def _end(self, call: Task, why: ServerError) -> None:

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Response = TypeVar("Response")
+# Says that a pair has its room in memory.
+HasRoom = Callable[[], None]
 
 
 class HasCost(Protocol):
@@ -100,9 +102,11 @@ class QuestionAnsweringServicer(QuestionAnsweringServiceServicer):
 
         with self._admission.admit_batch(call, request.ByteSize()):
 
-            async def work(pair: tuple[pb.AnswerRequest, pb.BatchAnswerItem]) -> bool:
+            async def work(
+                pair: tuple[pb.AnswerRequest, pb.BatchAnswerItem], has_room: HasRoom
+            ) -> bool:
                 one, item = pair
-                await settle(item, self._answer_pair(one, call), "BatchAnswer")
+                await settle(item, self._answer_pair(one, call, has_room), "BatchAnswer")
                 return True
 
             async with aclosing(pipeline(pairs(), work, self._max_stream_pairs)) as done:
@@ -116,10 +120,12 @@ class QuestionAnsweringServicer(QuestionAnsweringServiceServicer):
         """Answer pairs as they come, in the order in which answers are ready."""
         under_way: set[str] = set()
 
-        async def work(request: pb.StreamAnswerRequest) -> pb.StreamAnswerResponse:
+        async def work(
+            request: pb.StreamAnswerRequest, has_room: HasRoom
+        ) -> pb.StreamAnswerResponse:
             # Of an id that is too long, as much as says which it was.
             response = pb.StreamAnswerResponse(id=request.id[: self._max_id_bytes])
-            answer = self._stream_answer(request, under_way, context)
+            answer = self._stream_answer(request, under_way, context, has_room)
             await settle(response, answer, "StreamAnswer")
             return response
 
@@ -223,21 +229,28 @@ class QuestionAnsweringServicer(QuestionAnsweringServiceServicer):
         async with deadline.bounds():
             return await self._models.run(attempt)
 
-    async def _answer_pair(self, request: pb.AnswerRequest, call: Call) -> pb.AnswerResponse:
+    async def _answer_pair(
+        self, request: pb.AnswerRequest, call: Call, has_room: HasRoom, message: int = 0
+    ) -> pb.AnswerResponse:
         question = converters.read_question(request)
         tokens = self._check(question)
         async with call.deadline.bounds():
             try:
-                async with self._admission.admit_pair(call, tokens):
+                async with self._admission.admit_pair(call, tokens, message):
+                    has_room()
                     claim = partial(check_estimate, tokens)
                     return await self._answer(question, call.deadline, claim)
             except UnderestimatedError as error:
                 counted = error.tokens
-            async with self._admission.admit_pair(call, counted):
+            async with self._admission.admit_pair(call, counted, message):
                 return await self._answer(question, call.deadline, no_claim)
 
     async def _stream_answer(
-        self, request: pb.StreamAnswerRequest, under_way: set[str], context: Context
+        self,
+        request: pb.StreamAnswerRequest,
+        under_way: set[str],
+        context: Context,
+        has_room: HasRoom,
     ) -> pb.AnswerResponse:
         if request.id in under_way:
             problem = "is in use by another pair of this stream; give each pair its own"
@@ -247,7 +260,7 @@ class QuestionAnsweringServicer(QuestionAnsweringServiceServicer):
         under_way.add(request.id)
         call = self._call(context, self._default_timeout)
         try:
-            return await self._answer_pair(request.request, call)
+            return await self._answer_pair(request.request, call, has_room, request.ByteSize())
         except InvalidRequestError as error:
             raise error.moved("", "request.") from None
         finally:

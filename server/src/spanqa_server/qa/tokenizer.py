@@ -9,7 +9,13 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
-from spanqa_server.qa.words import WORD_BYTES, WordTokenizer, takes_words_apart
+from spanqa_server.qa.cutting import cut
+from spanqa_server.qa.words import (
+    WORD_BYTES,
+    WordTokenizer,
+    takes_han_apart,
+    takes_words_apart,
+)
 
 # Texts over this many characters are tokenized in a thread, with the interpreter free.
 LONG_TEXT = 20_000
@@ -55,6 +61,7 @@ class TextTokenizer:
         tokenizer.encode_special_tokens = True
         self._tokenizer = tokenizer
         self._takes_words_apart = takes_words_apart(tokenizer)
+        self._takes_han_apart = takes_han_apart(tokenizer)
         self.limit_words(WORD_BYTES)
         self._pieces = {number: piece for piece, number in tokenizer.get_vocab().items()}
         self.vocabulary = max(self._pieces, default=0) + 1
@@ -71,11 +78,21 @@ class TextTokenizer:
         """Tokenize a whole text."""
         if self._words and len(text) <= LONG_TEXT:
             ids, starts, ends = self._words.encode(text)
+        elif self._takes_words_apart:
+            ids, starts, ends = self._encode_in_parts(text)
         else:
             ids, starts, ends = self._encode_whole(text)
         if not text.isascii():
             cover_marks(text, starts, ends)
         return TokenizedText(ids, starts, ends)
+
+    def _encode_in_parts(self, text: str) -> Arrays:
+        parts = []
+        for begin, part in cut(text, LONG_TEXT, in_han=self._takes_han_apart):
+            ids, starts, ends = self._encode_whole(part)
+            parts.append((ids, starts + begin, ends + begin))
+        ids, starts, ends = map(np.concatenate, zip(*parts, strict=True))
+        return ids, starts, ends
 
     def _encode_whole(self, text: str) -> Arrays:
         # encode_batch, unlike encode, lets other threads run meanwhile.

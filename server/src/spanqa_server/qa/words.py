@@ -134,3 +134,9 @@ def takes_words_apart(tokenizer: Tokenizer) -> bool:
         and normalizer["clean_text"]
         and all(token["special"] for token in parts["added_tokens"])
     )
+
+
+def takes_han_apart(tokenizer: Tokenizer) -> bool:
+    """Whether each Chinese character is a word to it."""
+    normalizer = json.loads(tokenizer.to_str())["normalizer"] or {}
+    return bool(normalizer.get("handle_chinese_chars"))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from prometheus_client import Gauge
 
+from spanqa_server.errors import OverloadedError
 from spanqa_server.scheduling.call import Call, working_for
 from spanqa_server.scheduling.refusals import refusal
 from spanqa_server.scheduling.shared_room import SharedRoom
@@ -110,9 +111,13 @@ class Admission:
         with working_for(call):
             # What is estimated at more is refused once it is counted, or less.
             size = min(size, int(self._calls.capacity))
-            if not self._fits(call.caller, size):
-                raise refusal("memory", self._budget.delay or FULL_DELAY)
-            self._budget.check(tokens, long=tokens > self._long_from)
+            try:
+                if not self._fits(call.caller, size):
+                    raise refusal("memory", self._budget.delay or FULL_DELAY)
+                self._budget.check(tokens, long=tokens > self._long_from)
+            except OverloadedError as error:
+                error.pause = self._budget.pause(call)
+                raise
             self._count(call.caller, size)
             try:
                 yield
@@ -132,9 +137,12 @@ class Admission:
             del self._of_callers[caller]
 
     @asynccontextmanager
-    async def admit_pair(self, call: Call, tokens: int) -> AsyncIterator[None]:
-        """Hold room for a pair of a batch or stream, when there is some; callers share it."""
-        async with self._pairs.hold(call.caller, memory_of(tokens)):
+    async def admit_pair(self, call: Call, tokens: int, message: int = 0) -> AsyncIterator[None]:
+        """Hold room for a pair of a batch or stream, when there is some; callers share it.
+
+        Its `message` is counted where it is not part of a batch, which was counted before.
+        """
+        async with self._pairs.hold(call.caller, memory_of(tokens) + message):
             with working_for(replace(call, may_wait=True)):
                 yield
 

@@ -44,8 +44,20 @@ ADMITTED_BYTES = Gauge(
 REFUSALS = Counter(
     "spanqa_refusals",
     "Calls and pairs refused, by reason: deadline (they would have waited too long), memory, "
-    "invalid, unauthenticated.",
+    "calls (too many were open), silent (no message came in time), invalid, unauthenticated.",
     ["reason"],
+)
+MESSAGES_WAITING = Gauge(
+    "spanqa_messages_waiting",
+    "Calls that wait until their next message is received.",
+    multiprocess_mode="livesum",
+)
+MESSAGES_LATE = Counter(
+    "spanqa_messages_late",
+    "First messages that had not come when others could wait for them no longer.",
+)
+MESSAGE_BYTES = Counter(
+    "spanqa_message_bytes", "Bytes of the messages that were received, after decompression."
 )
 REPEATED_CALLS = Counter(
     "spanqa_repeated_calls", "Calls that their client sent again after a refusal or a failure."

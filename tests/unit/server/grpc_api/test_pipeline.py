@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 
@@ -24,6 +24,7 @@ class World:
     cancelled: list[int] = field(default_factory=list)
     broken: dict[int, Exception] = field(default_factory=dict)
     futures: dict[int, asyncio.Future[int]] = field(default_factory=dict)
+    without_room: set[int] = field(default_factory=set)
 
     async def source(self) -> AsyncIterator[int]:
         for number in range(self.pairs):
@@ -32,8 +33,10 @@ class World:
                 raise error
             yield number
 
-    async def work(self, number: int) -> int:
+    async def work(self, number: int, has_room: Callable[[], None]) -> int:
         self.begun.append(number)
+        if number not in self.without_room:
+            has_room()
         future = self.futures.setdefault(number, asyncio.get_running_loop().create_future())
         try:
             return await future
@@ -57,7 +60,7 @@ def others() -> set[asyncio.Task[object]]:
     return {task for task in asyncio.all_tasks() if task is not current}
 
 
-async def at_once(number: int) -> int:
+async def at_once(number: int, has_room: Callable[[], None]) -> int:
     return number
 
 
@@ -85,6 +88,18 @@ async def test_so_many_pairs_are_read_at_once_and_no_more() -> None:
     assert sorted(world.cancelled) == [0, 3]
 
 
+async def test_nothing_is_read_while_a_pair_waits_for_room() -> None:
+    world = World(10, without_room={1})
+    async with aclosing(pipeline(world.source(), world.work, 5)) as results:
+        first = asyncio.ensure_future(anext(results))
+        await settle()
+        assert (world.read, world.begun) == (2, [0, 1])
+        world.finish(1)  # it is refused, say
+        await settle()
+        assert first.result() == 1
+        assert world.read == 5
+
+
 async def test_a_large_batch_lets_others_have_their_turn() -> None:
     turns = 0
 
@@ -109,7 +124,7 @@ def test_every_pair_gives_one_result_whatever_the_order(
 ) -> None:
     dice = random.Random(seed)
 
-    async def work(number: int) -> int:
+    async def work(number: int, has_room: Callable[[], None]) -> int:
         for _ in range(dice.randrange(6)):
             await asyncio.sleep(0)
         return number

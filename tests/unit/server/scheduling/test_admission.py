@@ -13,6 +13,7 @@ from spanqa_server.scheduling.admission import (
     Admission,
     UnderestimatedError,
     check_estimate,
+    memory_of,
     most_tokens,
 )
 from spanqa_server.scheduling.call import Call, current_call, working_for
@@ -176,6 +177,12 @@ async def test_pairs_wait_in_order() -> None:
         assert began == [0, 1, 2, 3]
         ends[3].set()
     assert made._pairs.taken == 0
+
+
+async def test_the_message_of_a_pair_of_a_stream_counts() -> None:
+    made = admission()
+    async with made.admit_pair(CALL, 10, 5000):
+        assert made._pairs.taken == memory_of(10) + 5000
 
 
 async def test_a_pair_that_gives_up_lets_others_pass() -> None:
