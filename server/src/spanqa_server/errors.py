@@ -98,8 +98,6 @@ class OverloadedError(ServerError):
 
     def __init__(self, text: str, retry_seconds: float = 1.0) -> None:
         self.retry_seconds = retry_seconds
-        self.pause = 0.0
-        """Seconds to wait before it is told."""
         super().__init__(text)
 
 

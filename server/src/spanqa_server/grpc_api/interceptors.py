@@ -17,7 +17,6 @@ from grpc_health.v1 import health
 from spanqa_server.errors import (
     InvalidRequestError,
     MalformedRequestError,
-    OverloadedError,
     ServerError,
     UnauthenticatedError,
 )
@@ -124,18 +123,14 @@ def wrap(
     async def call(_: object, context: Context) -> Any:
         raws = [await receive(context, intake, prompt=True)]
         end = begin(name, context)
-        response, ending, pause = None, ANSWERED, 0.0
+        response, ending = None, ANSWERED
         try:
-            try:
-                response = await attempt(raws, context)
-            except Exception as error:
-                ending = ending_of(error, name)
-                pause = error.pause if isinstance(error, OverloadedError) else 0.0
-            if pause:
-                await asyncio.sleep(pause)
+            response = await attempt(raws, context)
         except asyncio.CancelledError:  # the caller's doing, or its deadline passed
             end(CANCELLED)
             raise
+        except Exception as error:
+            ending = ending_of(error, name)
         end(ending)
         await ending.tell(context)
         return response

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 
 from prometheus_client import Gauge
 
-from spanqa_server.errors import OverloadedError
 from spanqa_server.scheduling.call import Call, working_for
 from spanqa_server.scheduling.refusals import refusal
 from spanqa_server.scheduling.shared_room import SharedRoom
@@ -111,13 +110,9 @@ class Admission:
         with working_for(call):
             # What is estimated at more is refused once it is counted, or less.
             size = min(size, int(self._calls.capacity))
-            try:
-                if not self._fits(call.caller, size):
-                    raise refusal("memory", self._budget.delay or FULL_DELAY)
-                self._budget.check(tokens, long=tokens > self._long_from)
-            except OverloadedError as error:
-                error.pause = self._budget.pause(call)
-                raise
+            if not self._fits(call.caller, size):
+                raise refusal("memory", self._budget.delay or FULL_DELAY)
+            self._budget.check(tokens, long=tokens > self._long_from)
             self._count(call.caller, size)
             try:
                 yield

@@ -11,9 +11,6 @@ from collections.abc import Callable, Iterator
 # In seconds of Triton's work: what is much to have under way, and how much of it those who have
 # so much may have at Triton together, while others come.
 MUCH_SECONDS, SECONDS_AT_TRITON = 0.25, 0.03
-# Those with much are told of refusals at this rate, each after no more than so many seconds:
-# whoever calls again at once would take the processor from the others.
-REFUSALS_PER_SECOND, LONGEST_PAUSE = 50.0, 10.0
 # Nobody is held back any more when none came for so long.
 EXPECTED_SECONDS = 30.0
 
@@ -34,7 +31,6 @@ class Newcomers:
         self._pieces: Counter[str] = Counter()
         self._tokens: Counter[str] = Counter()
         self._at_triton: Counter[str] = Counter()
-        self._refused_until: dict[str, float] = {}
 
     @property
     def expected(self) -> bool:
@@ -60,7 +56,6 @@ class Newcomers:
         self._tokens[caller] -= tokens
         if not self._pieces[caller]:
             del self._pieces[caller], self._tokens[caller]
-            self._refused_until.pop(caller, None)
 
     def go(self, caller: str, tokens: int) -> None:
         """It goes to Triton."""
@@ -86,16 +81,6 @@ class Newcomers:
     def yields(self, caller: str) -> bool:
         """Whether a caller has much while newcomers come: its work goes in small parts."""
         return self.expected and self._tokens[caller] > self._pace() * MUCH_SECONDS
-
-    def pause(self, caller: str) -> float:
-        """Seconds until a refusal is told."""
-        if not self.yields(caller):
-            return 0.0
-        now = self._clock()
-        last = max(now, self._refused_until.get(caller, now))
-        until = min(last + 1 / REFUSALS_PER_SECOND, now + LONGEST_PAUSE)
-        self._refused_until[caller] = until
-        return until - now
 
     def _with_much(self) -> Iterator[str]:
         much = self._pace() * MUCH_SECONDS

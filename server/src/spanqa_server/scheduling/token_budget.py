@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from time import monotonic
 
-from spanqa_server.scheduling.call import Call, current_call
+from spanqa_server.scheduling.call import current_call
 from spanqa_server.scheduling.in_flight import TARGET_SECONDS, InFlightLimit
 from spanqa_server.scheduling.newcomers import Newcomers
 from spanqa_server.scheduling.pace import Pace
@@ -91,10 +91,6 @@ class TokenBudget:
         """Refuse work of the current call that would wait too long; raises OverloadedError."""
         queue, other = (self._chunks, self._whole) if long else (self._whole, self._chunks)
         queue.refusals.check(tokens, current_call(), other.line.tokens, self.in_flight)
-
-    def pause(self, call: Call) -> float:
-        """Seconds until a call may be told that it is refused."""
-        return self._newcomers.pause(call.caller)
 
     def _tokens_per_second(self) -> float:
         return self._pace.tokens_per_second or self.limit.tokens / TARGET_SECONDS

@@ -3,11 +3,9 @@
 import asyncio
 from typing import Any
 
-import pytest
 from google.rpc import code_pb2
 
 from spanqa.v1 import question_answering_pb2 as pb
-from spanqa_server.scheduling.token_budget import TokenBudget
 from unit.server.grpc_api.stage import Service, pair, serving
 
 MEMORY = 130_000
@@ -47,19 +45,6 @@ async def test_a_full_server_refuses_at_once_and_says_when_to_come_again() -> No
         gate.set()
         await call
         assert (await service.stub.Answer(pair(context=HELD))).answers
-
-
-async def test_a_refusal_is_told_after_its_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with serving(memory=MEMORY) as service:
-        gate, call = await hold_one(service)
-        for pause, code in ((0.01, "RESOURCE_EXHAUSTED"), (60.0, "DEADLINE_EXCEEDED")):
-            monkeypatch.setattr(TokenBudget, "pause", lambda *_, pause=pause: pause)
-            refusal = await service.refusal(service.stub.Answer(pair(context=HELD), timeout=0.5))
-            assert refusal.code == code
-        gate.set()
-        await call
-    codes = ("OK", "RESOURCE_EXHAUSTED", "CANCELLED")
-    assert service.counters.calls == {("Answer", code): 1 for code in codes}
 
 
 async def test_what_can_never_succeed_is_not_told_to_come_again() -> None:

@@ -4,15 +4,8 @@ import random
 
 import pytest
 
-from spanqa_server.scheduling.call import Call
-from spanqa_server.scheduling.deadline import Deadline
 from spanqa_server.scheduling.in_flight import FEWEST_TOKENS
-from spanqa_server.scheduling.newcomers import (
-    EXPECTED_SECONDS,
-    LONGEST_PAUSE,
-    REFUSALS_PER_SECOND,
-    Newcomers,
-)
+from spanqa_server.scheduling.newcomers import EXPECTED_SECONDS, Newcomers
 from unit.server.scheduling.clock import Clock
 from unit.server.scheduling.crowd import Crowd, Work, settle
 
@@ -117,20 +110,6 @@ async def move_on_any(crowd: Crowd, pieces: int) -> None:
     for _ in range(pieces):
         crowd.clock.now += 0.05
         await crowd.finish(crowd.running()[0])
-
-
-async def test_who_has_much_is_told_of_refusals_one_after_the_other() -> None:
-    crowd = await crowded()
-    far = Deadline.never()
-    many, one = Call("many", far), Call("one", far)
-    assert crowd.budget.pause(many) == 0, "nobody else comes"
-    await another(crowd)
-    pauses = [crowd.budget.pause(many) for _ in range(1000)]
-    assert pauses[:3] == pytest.approx([1 / REFUSALS_PER_SECOND * n for n in (1, 2, 3)])
-    assert pauses[-1] == LONGEST_PAUSE
-    assert crowd.budget.pause(one) == 0
-    await crowd.drain()
-    assert crowd.budget.pause(many) == 0, "it has nothing any more"
 
 
 def test_nothing_is_kept_of_callers_who_are_gone() -> None:
