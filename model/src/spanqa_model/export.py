@@ -24,7 +24,7 @@ from spanqa_model.packed_bert.forms import FORMS, Attention, check_form
 from spanqa_model.packed_bert.model import PackedBertForQuestionAnswering
 from spanqa_model.packed_bert.parity import ParityReport, check_agreement, compare, sample_windows
 from spanqa_model.packed_bert.synchronization import check_waits
-from spanqa_model.packed_bert.torchscript import load_torchscript, to_torchscript
+from spanqa_model.packed_bert.torchscript import DTYPES, load_torchscript, to_torchscript
 from spanqa_model.repository.staging import staged_version, write_manifest
 from spanqa_model.repository.versions import MODEL_NAME, next_version
 
@@ -128,7 +128,7 @@ def save_module(
     Raises:
         ExportError: a weight is too large for the target's dtype.
     """
-    largest = torch.finfo(getattr(torch, target.dtype)).max
+    largest = torch.finfo(DTYPES[target.dtype]).max
     for name, tensor in module.state_dict().items():
         if not name.startswith("qa_outputs.") and tensor.abs().max() > largest:
             raise ExportError(

@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 
 Device = Literal["cpu", "cuda"]
-Dtype = Literal["float32", "bfloat16", "float16"]
+Dtype = Literal["float32", "bfloat16", "float16", "int8"]
 
 
 def default_device() -> Device:
