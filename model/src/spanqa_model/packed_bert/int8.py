@@ -1,18 +1,20 @@
 """Linear layers for a CPU in 8 bits: weights quantized at export, activations window by window.
 
-A weight has one scale for each output. The activations of a window have one scale and zero point,
-from their own least and largest value, so that a window's logits do not depend on the others of its
+A weight has one scale for each output. The activations of a window have a scale and zero point from
+their own least and largest value, so that a window's logits do not depend on the others of its
 batch. Products are summed exactly, in 32 bits; everything else is float32. The operator is
 libtorch's own dynamically quantized linear layer. The arithmetic is that of Jacob et al.,
 "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference",
 2018, section 2.
 """
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from spanqa_model.packed_bert.model import BertEncoder
+from spanqa_model.packed_bert.model import BertEncoder, BertLayer
 from spanqa_model.packed_bert.plan import Plan
 
 
@@ -30,7 +32,9 @@ class Int8Linear(nn.Module):
         self.weight: Tensor = (weight / self.scale.unsqueeze(1)).round().to(torch.int8)
         self.bias: Tensor = linear.bias.detach()
         self.gelu: str = gelu
-        self.packed = pack(self.weight, self.scale, self.bias)
+        self.packed = torch.ops.quantized.linear_prepack(
+            quantized(self.weight, self.scale), self.bias
+        )
         self.reduce_range: bool = saturates()
 
     def forward(self, hidden: Tensor) -> Tensor:
@@ -45,15 +49,16 @@ class Int8Linear(nn.Module):
     @torch.jit.export
     def __setstate__(self, state: tuple[Tensor, Tensor, Tensor, str, bool]) -> None:
         self.weight, self.scale, self.bias, self.gelu, self.training = state
-        self.packed = pack(self.weight, self.scale, self.bias)
+        self.packed = torch.ops.quantized.linear_prepack(
+            quantized(self.weight, self.scale), self.bias
+        )
         self.reduce_range = saturates()
 
 
-def pack(weight: Tensor, scale: Tensor, bias: Tensor):  # type: ignore[no-untyped-def]  # noqa: ANN201
-    """The weights as the operator takes them: int8 [out, in], float32 [out], float32 [out]."""
+def quantized(weight: Tensor, scale: Tensor) -> Tensor:
+    """int8 [out, in] and float32 [out] as one tensor of libtorch's kind."""
     zero_point = torch.zeros_like(scale, dtype=torch.int64)
-    quantized = torch._make_per_channel_quantized_tensor(weight, scale, zero_point, 0)
-    return torch.ops.quantized.linear_prepack(quantized, bias)
+    return torch._make_per_channel_quantized_tensor(weight, scale, zero_point, 0)
 
 
 def saturates() -> bool:
@@ -63,9 +68,31 @@ def saturates() -> bool:
     """
     ones = torch.ones([64], dtype=torch.float32)
     weight = torch.full([64, 64], 127, dtype=torch.int8)
-    packed = pack(weight, ones / 127, torch.zeros_like(ones))
+    packed = torch.ops.quantized.linear_prepack(
+        quantized(weight, ones / 127), torch.zeros_like(ones)
+    )
     output: Tensor = torch.ops.quantized.linear_dynamic(ones.unsqueeze(0), packed, False)
     return bool((output - 64).abs().max() > 1)
+
+
+class Int8Layer(nn.Module):
+    """A layer of an encoder, for one window.
+
+    The feed-forward part has steps for [CLS] alone and others for the rest: in trained models
+    activations of [CLS] are several times as large as all others, whose steps would be as coarse.
+    """
+
+    def __init__(self, layer: BertLayer) -> None:
+        super().__init__()
+        self.attention = layer.attention
+        self.intermediate = layer.intermediate
+        self.output = layer.output
+
+    def forward(self, hidden: Tensor, plan: Plan) -> Tensor:
+        """`hidden` [L, hidden]; returns [L, hidden]."""
+        attended: Tensor = self.attention(hidden, plan)
+        parts = [attended[:1], attended[1:]] if hidden.size(0) > 1 else [attended]
+        return torch.cat([self.output(self.intermediate(part), part) for part in parts])
 
 
 class WindowByWindowEncoder(nn.Module):
@@ -73,7 +100,7 @@ class WindowByWindowEncoder(nn.Module):
 
     def __init__(self, encoder: BertEncoder) -> None:
         super().__init__()
-        self.layer = encoder.layer
+        self.layer = nn.ModuleList(Int8Layer(cast(BertLayer, layer)) for layer in encoder.layer)
 
     def forward(self, hidden: Tensor, plan: Plan) -> Tensor:
         """`hidden` [T, hidden]; returns [T, hidden]."""
