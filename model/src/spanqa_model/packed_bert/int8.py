@@ -76,10 +76,12 @@ def saturates() -> bool:
 
 
 class Int8Layer(nn.Module):
-    """A layer of an encoder, for one window.
+    """A layer of an encoder, for one window; its linear layers are still to be replaced.
 
-    The feed-forward part has steps for [CLS] alone and others for the rest: in trained models
-    activations of [CLS] are several times as large as all others, whose steps would be as coarse.
+    What the feed-forward part reads would have coarse steps for two reasons. Activations of [CLS]
+    are several times as large as all others, so it has steps of its own. And some channels are
+    larger than others by their LayerNorm, so all are scaled to the same range, and the weights
+    the other way round (Xiao et al. 2023, "SmoothQuant", section 4, where data give the range).
     """
 
     def __init__(self, layer: BertLayer) -> None:
@@ -87,12 +89,19 @@ class Int8Layer(nn.Module):
         self.attention = layer.attention
         self.intermediate = layer.intermediate
         self.output = layer.output
+        normalized = layer.attention.output.LayerNorm
+        reach = normalized.bias.abs() + 4 * normalized.weight.abs()
+        reach = (reach / reach.mean()).clamp(min=1e-3)
+        layer.intermediate.dense.weight.data.mul_(reach)
+        self.shrink = nn.Parameter(1 / reach, requires_grad=False)
 
     def forward(self, hidden: Tensor, plan: Plan) -> Tensor:
         """`hidden` [L, hidden]; returns [L, hidden]."""
         attended: Tensor = self.attention(hidden, plan)
         parts = [attended[:1], attended[1:]] if hidden.size(0) > 1 else [attended]
-        return torch.cat([self.output(self.intermediate(part), part) for part in parts])
+        return torch.cat(
+            [self.output(self.intermediate(part * self.shrink), part) for part in parts]
+        )
 
 
 class WindowByWindowEncoder(nn.Module):
