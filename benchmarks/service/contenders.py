@@ -126,7 +126,7 @@ def enter_all(
         services[MLSERVER] = stack.enter_context(mlserver(weights.checkpoint))
     libraries = {
         name: stack.enter_context(pipeline(weights.checkpoint, one))
-        for one in dict.fromkeys(("float32", dtype))
+        for one in dict.fromkeys(("float32", "bfloat16" if dtype == "bfloat16" else "float32"))
         if wanted(name := f"{PIPELINE}, {one}")
     }
     return services, libraries

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -23,12 +23,15 @@ from spanqa_model.packed_bert.devices import Device, Dtype
 from spanqa_model.packed_bert.forms import FORMS, Attention, check_form
 from spanqa_model.packed_bert.model import PackedBertForQuestionAnswering
 from spanqa_model.packed_bert.parity import ParityReport, check_agreement, compare, sample_windows
+from spanqa_model.packed_bert.rates import measure_rates
 from spanqa_model.packed_bert.synchronization import check_waits
-from spanqa_model.packed_bert.torchscript import load_torchscript, to_torchscript
+from spanqa_model.packed_bert.torchscript import DTYPES, load_torchscript, to_torchscript
 from spanqa_model.repository.staging import staged_version, write_manifest
 from spanqa_model.repository.versions import MODEL_NAME, next_version
 
 STEPS = 7
+# Of the 100 points of F1.
+MAX_F1_LOSS = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,9 @@ class Exported:
     version: int
     directory: Path
     parity: ParityReport
+    target: Target
+    rates: dict[Dtype, float]
+    """What was measured to choose the dtype; see `measure_rates`."""
 
 
 def export(
@@ -55,6 +61,7 @@ def export(
     target: Target,
     *,
     version: int | None = None,
+    choose_dtype: bool = False,
     hold: bool = False,
     on_step: Callable[[str], None] = lambda _: None,
     on_notice: Say = say_nothing,
@@ -66,6 +73,8 @@ def export(
         repository: Triton's model repository.
         target: what the version is for.
         version: the number of the version; None means the next free one.
+        choose_dtype: measure which dtype is the fastest on this CPU, and take it instead of the
+            target's if it is as exact: int8 only for presets whose F1 in int8 is known.
         hold: no server uses the version until it is promoted.
         on_step: called at the start of each of `STEPS` steps, with its name.
         on_notice: called with a sentence where something was chosen that may not be meant.
@@ -92,6 +101,9 @@ def export(
             weights = merge_adapter(weights, source.adapter)
         check_finite(weights, source.adapter or fetched.directory)
         module = build_module(checkpoint.config, weights)
+        rates = measure_rates(checkpoint.config, weights) if choose_dtype else {}
+        if rates:
+            target = replace(target, dtype=choose(rates, source))
         on_step(f"scripting and saving as {target.dtype}")
         model_file = staging / "model.pt"
         save_module(checkpoint.config, module, target, model_file)
@@ -114,10 +126,18 @@ def export(
                 "max_position_embeddings": checkpoint.config.max_position_embeddings,
                 "vocab_size": checkpoint.config.vocab_size,
                 "license": source.license,
-                **asdict(settle_figures(source, fetched.directory)),
+                **asdict(settle_figures(source, fetched.directory, target.dtype)),
             },
         )
-    return Exported(number, repository / MODEL_NAME / str(number), parity)
+    return Exported(number, repository / MODEL_NAME / str(number), parity, target, rates)
+
+
+def choose(rates: dict[Dtype, float], source: Source) -> Dtype:
+    """The fastest dtype that loses at most `MAX_F1_LOSS`; int8 only if that is known."""
+    in_int8, f1 = source.in_int8.f1, source.f1
+    int8_is_exact = in_int8 is not None and f1 is not None and f1 - in_int8 <= MAX_F1_LOSS
+    exact = [dtype for dtype in rates if dtype != "int8" or int8_is_exact]
+    return max(exact, key=rates.__getitem__)
 
 
 def save_module(
@@ -128,7 +148,7 @@ def save_module(
     Raises:
         ExportError: a weight is too large for the target's dtype.
     """
-    largest = torch.finfo(getattr(torch, target.dtype)).max
+    largest = torch.finfo(DTYPES[target.dtype]).max
     for name, tensor in module.state_dict().items():
         if not name.startswith("qa_outputs.") and tensor.abs().max() > largest:
             raise ExportError(

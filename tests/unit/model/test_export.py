@@ -11,12 +11,16 @@ from torch import Tensor
 from transformers import BertForQuestionAnswering
 
 from spanqa_model.checkpoints.fetching import sha256_of
+from spanqa_model.checkpoints.presets import Source
 from spanqa_model.errors import ExportError, ModelError
-from spanqa_model.export import Exported
+from spanqa_model.export import Exported, Target, choose
+from spanqa_model.export import export as export_version
+from spanqa_model.figures import Figures
 from spanqa_model.packed_bert.devices import Device, Dtype
 from spanqa_model.packed_bert.forms import FORMS, Attention, Form
 from spanqa_model.packed_bert.parity import WINDOWS, sample_windows
 from spanqa_model.packed_bert.plan import Group, Plan, WindowedPlanner
+from spanqa_model.packed_bert.torchscript import DTYPES
 from spanqa_model.repository.configurations import CONFIGURATION_FILES
 from spanqa_model.repository.staging import BACKEND
 from spanqa_model.repository.versions import MODEL_NAME
@@ -28,10 +32,11 @@ VARIANTS: list[tuple[Dtype, Device, Attention]] = [
     ("float32", "cpu", "windowed"),
     ("bfloat16", "cpu", "windowed"),
     ("float16", "cpu", "windowed"),
+    ("int8", "cpu", "windowed"),
     ("float16", "cuda", "grouped"),
 ]
 # Largest |Δ logit| against the reference; the logits spread over about ±5.
-TOLERANCE = {"float32": 1e-4, "float16": 0.05, "bfloat16": 0.5}
+TOLERANCE = {"float32": 1e-4, "float16": 0.05, "bfloat16": 0.5, "int8": 1.0}
 
 
 @pytest.fixture(scope="module", params=VARIANTS, ids="-".join)
@@ -80,7 +85,7 @@ def test_the_manifest(
         "has_no_answer": False,
         "license": "Apache-2.0",
         "exact_match": None,
-        "f1": 12.5,
+        "f1": None if dtype == "int8" else 12.5,
     }
 
 
@@ -95,7 +100,7 @@ def test_the_reloaded_model_gives_the_references_logits_as_float32(
     assert want.std() > 1, "small logits would hide a difference"
     types = {name: tensor.dtype for name, tensor in module.named_parameters()}
     assert {types.pop("qa_outputs.weight"), types.pop("qa_outputs.bias")} == {torch.float32}
-    assert set(types.values()) == {getattr(torch, dtype)}
+    assert set(types.values()) == {DTYPES[dtype]}
 
 
 def test_the_parity_report_says_how_far_it_is(
@@ -169,3 +174,37 @@ def test_a_file_that_would_wait_for_a_gpu_leaves_no_version(
         export(source, tmp_path, device="cuda", attention="grouped")
     assert versions_in(tmp_path) == set()
     assert export(source, tmp_path, device="cpu", attention="grouped").version == 1
+
+
+@pytest.mark.parametrize(
+    ("rates", "in_int8", "chosen"),
+    [
+        ({"float32": 1.0, "bfloat16": 2.0, "int8": 3.0}, Figures(69, 80.0), "int8"),
+        ({"float32": 1.0, "bfloat16": 2.0, "int8": 3.0}, Figures(69, 79.6), "bfloat16"),
+        ({"float32": 1.0, "bfloat16": 2.0, "int8": 3.0}, Figures(), "bfloat16"),
+        ({"float32": 1.0, "bfloat16": 2.0, "int8": 1.5}, Figures(69, 80.0), "bfloat16"),
+        ({"float32": 1.0, "int8": 0.9}, Figures(69, 80.0), "float32"),
+    ],
+)
+def test_the_fastest_dtype_is_chosen_that_is_known_to_be_exact(
+    rates: dict[Dtype, float], in_int8: Figures, chosen: Dtype
+) -> None:
+    source = Source(name="mine", repository="", f1=80.0, in_int8=in_int8)
+    assert choose(rates, source) == chosen
+    assert choose(rates, replace(source, f1=None)) != "int8"
+
+
+@pytest.mark.parametrize("in_int8", [Figures(12, 12.4), Figures()])
+def test_the_chosen_dtype_and_its_figures_are_written_down(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_int8: Figures
+) -> None:
+    rates: dict[Dtype, float] = {"float32": 1.0, "int8": 2.0}
+    monkeypatch.setattr("spanqa_model.export.measure_rates", lambda *_: rates)
+    source = replace(tiny_source(tiny_checkpoint), in_int8=in_int8)
+    target = Target("float32", "cpu", "windowed")
+    made = export_version(source, tmp_path, target, choose_dtype=True)
+    chosen = "int8" if in_int8.known else "float32"
+    assert (made.target.dtype, made.rates) == (chosen, rates)
+    manifest = manifest_of(made.directory)
+    assert manifest["dtype"] == chosen
+    assert manifest["f1"] == (in_int8.f1 or source.f1)

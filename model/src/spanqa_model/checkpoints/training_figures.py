@@ -10,13 +10,18 @@ from spanqa_model.figures import Figures
 METRICS = "metrics.json"
 
 
-def settle_figures(source: Source, checkpoint: Path) -> Figures:
+def settle_figures(source: Source, checkpoint: Path, dtype: str) -> Figures:
     """The source's figures, or else those that the fine-tuning run measured.
+
+    Those hold for all dtypes but int8, which rounds more.
 
     Args:
         source: where the checkpoint comes from. If it has an adapter, the adapter's figures count.
         checkpoint: the directory of the base.
+        dtype: of the version.
     """
+    if dtype == "int8":
+        return source.in_int8
     given = Figures(source.exact_match, source.f1)
     return given if given.known else read_figures(source.adapter or checkpoint)
 

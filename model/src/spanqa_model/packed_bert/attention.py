@@ -20,6 +20,13 @@ class SelfAttention(nn.Module):
 class WindowedSelfAttention(SelfAttention):
     """Attends window by window: no padding, no mask."""
 
+    # TorchScript leaves out the branch that a constant rules out.
+    __constants__ = ("on_cpu",)
+
+    def __init__(self, hidden_size: int, num_attention_heads: int, *, on_cpu: bool = False) -> None:
+        super().__init__(hidden_size, num_attention_heads)
+        self.on_cpu = on_cpu
+
     def forward(self, hidden: Tensor, plan: Plan) -> Tensor:
         """`hidden` [T, hidden]; returns [T, hidden]."""
         qkv = self.qkv(hidden).view(-1, 3, self.num_attention_heads, self.head_size)
@@ -29,7 +36,10 @@ class WindowedSelfAttention(SelfAttention):
         begin = 0
         for length in plan.lengths:
             window = qkv[:, :, begin : begin + length]
-            attended = attend(window[0], window[1], window[2])
+            if self.on_cpu:
+                attended = attend_on_cpu(window[0], window[1], window[2])
+            else:
+                attended = attend(window[0], window[1], window[2])
             context.append(attended.transpose(0, 1).flatten(1))
             begin += length
         return torch.cat(context)
@@ -40,11 +50,30 @@ def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
     On a CPU and for windows this short, `scaled_dot_product_attention` is slower than these steps.
     """
+    return torch.bmm(scaled_scores(query, key).softmax(-1), value)
+
+
+def attend_on_cpu(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """The same, in float32 with fewer passes over the scores.
+
+    The largest score is not subtracted first, and the quotient is taken at the end. That is as
+    precise while the sums are far from the limits of float32; it has to look at them for that.
+    """
+    if query.dtype == torch.float32:
+        weights = scaled_scores(query, key).exp_()
+        total = weights.sum(-1, keepdim=True)
+        least, most = torch.aminmax(total)
+        if bool(least > 1e-30) and bool(most < 1e30):
+            return torch.bmm(weights, value) / total
+    return attend(query, key, value)
+
+
+def scaled_scores(query: Tensor, key: Tensor) -> Tensor:
+    """QKᵀ/√d, [heads, L, L]."""
     # With beta=0 the first argument is not read; only its shape has to fit.
-    scores = torch.baddbmm(
+    return torch.baddbmm(
         query[:, :, :1], query, key.transpose(1, 2), beta=0.0, alpha=query.size(2) ** -0.5
     )
-    return torch.bmm(scores.softmax(-1), value)
 
 
 class GroupedSelfAttention(SelfAttention):

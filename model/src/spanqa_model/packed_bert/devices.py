@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 
 Device = Literal["cpu", "cuda"]
-Dtype = Literal["float32", "bfloat16", "float16"]
+Dtype = Literal["float32", "bfloat16", "float16", "int8"]
 
 
 def default_device() -> Device:
@@ -17,6 +17,15 @@ def default_dtype(device: Device) -> Dtype:
     """float16 on a GPU; on a CPU bfloat16 if it multiplies that natively, otherwise float32."""
     if device == "cuda":
         return "float16"
+    return "bfloat16" if "bfloat16" in native_dtypes() else "float32"
+
+
+def native_dtypes() -> list[Dtype]:
+    """What this CPU multiplies with instructions of its own."""
     capabilities = torch.cpu.get_capabilities()
-    native = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
-    return "bfloat16" if native else "float32"
+    native: list[Dtype] = ["float32"]
+    if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"):
+        native.append("bfloat16")
+    if capabilities.get("avx512_vnni") or capabilities.get("amx_int8"):
+        native.append("int8")
+    return native

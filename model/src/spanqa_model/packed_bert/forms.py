@@ -47,6 +47,10 @@ def check_form(attention: Attention, device: str, dtype: str) -> None:
     Raises:
         ExportError: names the reason and the remedy.
     """
+    if dtype == "int8" and (device, attention) != ("cpu", "windowed"):
+        raise ExportError(
+            "--dtype int8 is for --device cpu and --attention windowed; on cuda use --dtype float16"
+        )
     form = FORMS[attention]
     if not form.ragged:
         return

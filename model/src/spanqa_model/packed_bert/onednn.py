@@ -10,8 +10,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from spanqa_model.packed_bert.model import PackedBertForQuestionAnswering
-
 
 class OneDnnLinear(nn.Module):
     """A linear layer, followed by GELU if `gelu` names its form ("none" is the exact erf form).
@@ -52,15 +50,3 @@ class OneDnnLinear(nn.Module):
             # The layout is chosen for this number of tokens, and works for any number.
             weight = torch.ops.mkldnn._reorder_linear_weight(weight, 1024)
         self.weight = weight
-
-
-def use_onednn(module: PackedBertForQuestionAnswering) -> None:
-    """Replace the linear layers of the encoder, in place."""
-    for part in list(module.bert.encoder.modules()):
-        children = dict(part.named_children())
-        gelu = next((one.approximate for one in children.values() if isinstance(one, nn.GELU)), "")
-        for name, child in children.items():
-            if isinstance(child, nn.Linear):
-                setattr(part, name, OneDnnLinear(child, gelu))
-            elif isinstance(child, nn.GELU):
-                setattr(part, name, nn.Identity())

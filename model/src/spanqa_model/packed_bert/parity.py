@@ -91,7 +91,7 @@ def check_agreement(
 def logits_of(
     module: PackedBertForQuestionAnswering | torch.jit.ScriptModule,
     windows: Windows,
-    device: torch.device,
+    device: torch.device = CPU,
 ) -> Tensor:
     """Start and end logits, [2, T] float32, on the CPU."""
     optimized = torch.jit.optimized_execution(False)  # type: ignore[attr-defined]

@@ -7,11 +7,20 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from torch import nn
 
+from spanqa_model.packed_bert.attention import WindowedSelfAttention
+from spanqa_model.packed_bert.int8 import Int8Linear, RowByRowLinear, WindowByWindowEncoder
 from spanqa_model.packed_bert.model import PackedBertForQuestionAnswering
-from spanqa_model.packed_bert.onednn import use_onednn
+from spanqa_model.packed_bert.onednn import OneDnnLinear
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+# Of the weights outside the encoder's linear layers, and of all that is not a linear layer.
+DTYPES = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+    "int8": torch.float32,
+}
 
 
 def to_torchscript(
@@ -19,16 +28,39 @@ def to_torchscript(
 ) -> torch.jit.ScriptModule:
     """Script a copy of the module with its weights in `dtype`.
 
-    With `onednn`, the linear layers use oneDNN once the script has been saved and loaded on a CPU.
+    With `onednn`, it is for a CPU only: the linear layers use oneDNN once the script has been saved
+    and loaded. "int8" is for a CPU in any case.
     """
     converted = copy.deepcopy(module).to(DTYPES[dtype])
     # A bfloat16 logit near 8 has steps of 1/32, so spans would tie. A float32 head costs nothing.
     converted.qa_outputs.float()
-    if onednn:
-        use_onednn(converted)
+    if dtype == "int8":
+        encoder = WindowByWindowEncoder(converted.bert.encoder)
+        with torchscript_deprecation_accepted():
+            replace_linear_layers(encoder, Int8Linear)
+        converted.bert.add_module("encoder", encoder)
+        converted.add_module("qa_outputs", RowByRowLinear(converted.qa_outputs))
+    elif onednn:
+        replace_linear_layers(converted.bert.encoder, OneDnnLinear)
+    if onednn or dtype == "int8":
+        for part in converted.modules():
+            if isinstance(part, WindowedSelfAttention):
+                part.on_cpu = True
     with torchscript_deprecation_accepted():
         scripted: torch.jit.ScriptModule = torch.jit.script(converted)
     return scripted
+
+
+def replace_linear_layers(encoder: nn.Module, layer: type[OneDnnLinear] | type[Int8Linear]) -> None:
+    """Replace the linear layers of the encoder, in place, each with the GELU that follows it."""
+    for part in list(encoder.modules()):
+        children = dict(part.named_children())
+        gelu = next((one.approximate for one in children.values() if isinstance(one, nn.GELU)), "")
+        for name, child in children.items():
+            if isinstance(child, nn.Linear):
+                setattr(part, name, layer(child, gelu))
+            elif isinstance(child, nn.GELU):
+                setattr(part, name, nn.Identity())
 
 
 def load_torchscript(file: Path, device: torch.device) -> torch.jit.ScriptModule:
@@ -40,8 +72,10 @@ def load_torchscript(file: Path, device: torch.device) -> torch.jit.ScriptModule
 
 @contextmanager
 def torchscript_deprecation_accepted() -> Iterator[None]:
-    """Silence the deprecation warnings of `torch.jit`."""
-    # Triton cannot batch the successor (PT2 archives) yet, so TorchScript stays.
+    """Silence the deprecation warnings of `torch.jit`, and of quantized weights."""
+    # Triton cannot batch the successor (PT2 archives) yet, so TorchScript stays. The successor of
+    # the quantized linear layer (`onednn.qlinear_pointwise`) is slower for windows of all lengths.
     with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"torch\.quantize_per_tensor.*deprecated.*")
         warnings.filterwarnings("ignore", message=r".*torch\.jit.*deprecated.*")
         yield

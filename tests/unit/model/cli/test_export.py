@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from spanqa_model.export import STEPS
+from spanqa_model.packed_bert.devices import native_dtypes
 from spanqa_model.repository.versions import MODEL_NAME
 from unit.model.exporting import load, manifest_of
 from unit.model.finetune.runs import Shell
@@ -43,6 +44,19 @@ def test_name_version_repository_and_attention_are_obeyed(
     assert (manifest["name"], manifest["attention"]) == ("other", "grouped")
     assert manifest["has_no_answer"] is False
     assert "scaled_dot_product_attention" in str(load(version).inlined_graph)
+
+
+def test_without_a_dtype_the_fastest_is_chosen_and_the_others_rates_are_said(
+    shell: Shell, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    files = ("--checkpoint", tiny_checkpoint, "--repository", tmp_path)
+    done = shell("export", *files, "--device", "cpu", *LIMITS)
+    _, choice, last = done.out.splitlines()
+    chosen = manifest_of(tmp_path / MODEL_NAME / "1")["dtype"]
+    assert chosen != "int8"
+    assert f"tiny-bert ({chosen}, cpu)" in last
+    assert choice.startswith(f"{chosen} was chosen; tokens/s of two layers on one core: float32 ")
+    assert [dtype for dtype in native_dtypes() if f"{dtype} " not in choice] == []
 
 
 def break_nothing(_: Path) -> None:

@@ -45,3 +45,10 @@ def test_ragged_kernels_are_refused_where_they_cannot_be_tried(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
     with pytest.raises(ExportError, match=f"--attention {attention}: .*{message}"):
         check_form(attention, device, dtype)
+
+
+@pytest.mark.parametrize(("device", "attention"), [("cuda", "grouped"), ("cpu", "grouped")])
+def test_int8_is_refused_where_it_has_no_kernels(device: Device, attention: Attention) -> None:
+    check_form("windowed", "cpu", "int8")
+    with pytest.raises(ExportError, match="--dtype int8 is for --device cpu and --attention win"):
+        check_form(attention, device, "int8")

@@ -4,7 +4,10 @@ from pathlib import Path
 
 from spanqa_server.versions.host import Machine
 
-BFLOAT16 = {"avx512_bf16", "amx_bf16"}
+INSTRUCTIONS = {
+    "bfloat16": {"avx512_bf16", "amx_bf16"},
+    "int8": {"avx512_vnni", "avx_vnni", "amx_int8"},
+}
 
 
 def this_cpu(information: Path = Path("/proc/cpuinfo")) -> Machine:
@@ -16,5 +19,5 @@ def this_cpu(information: Path = Path("/proc/cpuinfo")) -> Machine:
     flags = next((line.split() for line in lines if line.startswith("flags")), None)
     if flags is None:
         return Machine("cpu")
-    native = ["bfloat16"] if BFLOAT16.intersection(flags) else []
+    native = [dtype for dtype, names in INSTRUCTIONS.items() if names.intersection(flags)]
     return Machine("cpu", frozenset(["float32", *native]))

@@ -1,0 +1,29 @@
+"""Attention of one window, also where exponentials leave the range of float32."""
+
+import pytest
+import torch
+
+from spanqa_model.packed_bert.attention import attend, attend_on_cpu
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("length", [1, 2, 60])
+@pytest.mark.parametrize("size", [0.1, 1, 10, 100, 1e4])
+@pytest.mark.parametrize("shift", [0.0, -300.0, 300.0])
+def test_it_is_softmax_of_any_scores(
+    dtype: torch.dtype, length: int, size: float, shift: float
+) -> None:
+    torch.manual_seed(0)
+    query, key, value = torch.randn(3, 2, length, 8, dtype=torch.float64)
+    query = query * size
+    # Moves all scores of a row by about as much.
+    query[..., 0], key[..., 0] = shift, 8**0.5
+    query, key, value = (part.to(dtype) for part in (query, key, value))
+    exact = [part.double() for part in (query, key, value)]
+    want = (exact[0] @ exact[1].transpose(1, 2) / 8**0.5).softmax(-1) @ exact[2]
+    # A score has the rounding of its dtype, which the exponential magnifies.
+    scores = float((exact[0] @ exact[1].transpose(1, 2)).abs().max())
+    error = 8 * torch.finfo(dtype).eps * (1 + scores)
+    for got in (attend(query, key, value), attend_on_cpu(query, key, value)):
+        assert got.dtype == dtype
+        torch.testing.assert_close(got.double(), want, rtol=0, atol=min(error, 1) * 4)

@@ -1,0 +1,120 @@
+"""Linear layers in 8 bits: how far they may be off, and that windows do not depend on others."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from spanqa_model.packed_bert.int8 import Int8Linear, RowByRowLinear
+from spanqa_model.packed_bert.torchscript import to_torchscript, torchscript_deprecation_accepted
+from unit.model.packed_bert.test_onednn import saved_and_loaded
+from unit.model.tiny import packed_model, random_windows, reference_logits, reference_model
+
+LENGTHS = [17, 40, 1, 64, 5, 33, 2, 64] * 4
+
+
+def largest_error(linear: nn.Linear, hidden: Tensor, bits: int) -> Tensor:
+    """What rounding may do to each output: half a step of a weight and of an activation.
+
+    [L, in] → [L, out]. An activation may be two halves off, as its zero point is rounded, too.
+    """
+    weight_step = linear.weight.abs().amax(1) / 127
+    low, high = hidden.min().clamp(max=0), hidden.max().clamp(min=0)
+    step = (high - low) / (2**bits - 1)
+    of_weights = (hidden.abs() + step).sum(1, keepdim=True) * weight_step / 2
+    of_activations = step * linear.weight.abs().sum(1)
+    error: Tensor = of_weights + of_activations + 1e-5
+    return error
+
+
+@pytest.mark.parametrize("rows", [1, 3, 500])
+@pytest.mark.parametrize("gelu", ["", "none", "tanh"])
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+def test_a_layer_is_off_by_no_more_than_rounding(scale: float, gelu: str, rows: int) -> None:
+    torch.manual_seed(0)
+    linear = nn.Linear(48, 80)
+    hidden = torch.randn(rows, 48) * scale
+    hidden[0, 0] *= 10
+    want = linear(hidden)
+    bits = 7 if int8(linear).reduce_range else 8
+    error = largest_error(linear, hidden, bits) * (1.2 if gelu else 1)  # the slope of GELU
+    if gelu:
+        want = nn.functional.gelu(want, approximate=gelu)
+    with torchscript_deprecation_accepted(), torch.inference_mode():
+        scripted = torch.jit.script(int8(linear, gelu))
+        results = [saved_and_loaded(scripted, times)(hidden) for times in (0, 1, 2)]
+    for got in results:
+        assert got.dtype == torch.float32
+        assert ((got - want).abs() <= error).all()
+        assert torch.equal(got, results[0])
+
+
+def test_a_layer_of_zeros_has_its_bias() -> None:
+    linear = nn.Linear(8, 4)
+    linear.weight.data[1] = 0
+    layer = int8(linear)
+    torch.testing.assert_close(layer(torch.zeros(3, 8)), linear.bias.expand(3, 4))
+    torch.testing.assert_close(layer(torch.randn(3, 8))[:, 1], linear.bias[1].expand(3))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_windows_logits_are_the_same_alone_and_in_a_batch_of_32(threads: int) -> None:
+    module = saved_int8(hidden_size=64)
+    ids, types, lengths = random_windows(LENGTHS)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with torch.inference_mode():
+            batch = torch.stack(module(ids, types, lengths)).split(LENGTHS, 1)
+            for window in range(len(LENGTHS)):
+                begin = sum(LENGTHS[:window])
+                own = slice(begin, begin + LENGTHS[window])
+                alone = torch.stack(module(ids[own], types[own], lengths[window : window + 1]))
+                assert torch.equal(alone, batch[window])
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_loaded_model_is_near_the_reference() -> None:
+    reference = reference_model(hidden_size=64)
+    windows = random_windows(LENGTHS)
+    module = saved_int8(hidden_size=64)
+    with torch.inference_mode():
+        got = torch.stack(module(*windows))
+    want = torch.stack(reference_logits(reference, *windows))
+    assert 0 < (got - want).abs().mean() < 0.05 * want.abs().max()
+
+
+@settings(max_examples=30, deadline=None)
+@given(rows=st.integers(1, 70), columns=st.integers(1, 40))
+def test_a_row_of_the_head_does_not_depend_on_the_others(rows: int, columns: int) -> None:
+    linear = nn.Linear(columns, 2)
+    head = RowByRowLinear(linear)
+    hidden = torch.randn(rows, columns)
+    whole = head(hidden)
+    torch.testing.assert_close(whole, linear(hidden))
+    assert all(torch.equal(head(hidden[row : row + 1])[0], whole[row]) for row in range(rows))
+
+
+def test_the_largest_products_do_not_overflow() -> None:
+    """Without VNNI, CPUs add pairs of products in 16 bits."""
+    linear = nn.Linear(64, 8)
+    linear.weight.data.fill_(1.0)
+    layer = int8(linear)
+    torch.testing.assert_close(
+        layer(torch.ones(2, 64)), 64 + linear.bias.expand(2, 8), rtol=0.02, atol=0
+    )
+    if torch.cpu.get_capabilities().get("avx512_vnni"):
+        assert not layer.reduce_range
+
+
+def int8(linear: nn.Linear, gelu: str = "") -> Int8Linear:
+    with torchscript_deprecation_accepted(), torch.inference_mode():
+        return Int8Linear(linear, gelu)
+
+
+def saved_int8(*, hidden_size: int) -> torch.jit.ScriptModule:
+    model = packed_model(reference_model(hidden_size=hidden_size))
+    with torchscript_deprecation_accepted():
+        return saved_and_loaded(to_torchscript(model, "int8"))
