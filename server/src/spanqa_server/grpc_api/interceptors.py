@@ -121,7 +121,7 @@ def wrap(
         return await answer(parse(raws.pop()), context)
 
     async def call(_: object, context: Context) -> Any:
-        raws = [await receive(context, intake, prompt=True)]
+        raws = [await receive(context, context.peer(), intake, prompt=True)]
         end = begin(name, context)
         response, ending = None, ANSWERED
         try:
@@ -135,9 +135,9 @@ def wrap(
         await ending.tell(context)
         return response
 
-    async def requests(context: Context) -> AsyncIterator[Any]:
+    async def requests(context: Context, peer: str) -> AsyncIterator[Any]:
         prompt = True
-        while (raw := await receive(context, intake, prompt=prompt)) is not grpc.aio.EOF:
+        while (raw := await receive(context, peer, intake, prompt=prompt)) is not grpc.aio.EOF:
             request, prompt = parse(raw), False
             del raw
             yield request
@@ -147,7 +147,10 @@ def wrap(
         end = begin(name, context)
         ending = ANSWERED
         try:
-            async with aclosing(stream(requests(context), context)) as responses:
+            # A stream that is given up may read on for a moment. Its peer is known from here on:
+            # of a call that has ended, gRPC crashes when it is asked.
+            messages = requests(context, context.peer())
+            async with aclosing(stream(messages, context)) as responses:
                 async for response in responses:
                     yield response
         except (asyncio.CancelledError, GeneratorExit):
@@ -167,9 +170,9 @@ def wrap(
     )
 
 
-async def receive(context: Context, intake: Intake, *, prompt: bool) -> Any:
+async def receive(context: Context, peer: str, intake: Intake, *, prompt: bool) -> Any:
     """The bytes of a call's next message, or EOF; `prompt`: its caller need not wait to send it."""
-    reading = await intake.begin(context.peer(), prompt=prompt)
+    reading = await intake.begin(peer, prompt=prompt)
     size = 0
     try:
         raw = await context.read()

@@ -119,13 +119,17 @@ class QuestionAnsweringServicer(QuestionAnsweringServiceServicer):
     ) -> AsyncIterator[pb.StreamAnswerResponse]:
         """Answer pairs as they come, in the order in which answers are ready."""
         under_way: set[str] = set()
+        # Of a call that has ended, gRPC crashes when it is asked for the peer.
+        call_of_a_pair = partial(
+            self._call, context, self._default_timeout, self._callers.name(context)
+        )
 
         async def work(
             request: pb.StreamAnswerRequest, has_room: HasRoom
         ) -> pb.StreamAnswerResponse:
             # Of an id that is too long, as much as says which it was.
             response = pb.StreamAnswerResponse(id=request.id[: self._max_id_bytes])
-            answer = self._stream_answer(request, under_way, context, has_room)
+            answer = self._stream_answer(request, under_way, call_of_a_pair, has_room)
             await settle(response, answer, "StreamAnswer")
             return response
 
@@ -173,11 +177,13 @@ class QuestionAnsweringServicer(QuestionAnsweringServiceServicer):
         """Describe the model version that serves, and the limits."""
         return self._models.current().describe()
 
-    def _call(self, context: Context, most_seconds: float = math.inf) -> Call:
+    def _call(
+        self, context: Context, most_seconds: float = math.inf, caller: str | None = None
+    ) -> Call:
         remaining = context.time_remaining()
         seconds = self._default_timeout if remaining is None else remaining
         seconds = min(seconds, most_seconds, self._max_timeout)
-        return Call(self._callers.name(context), Deadline.after(seconds))
+        return Call(caller or self._callers.name(context), Deadline.after(seconds))
 
     async def _take(
         self,
@@ -249,7 +255,7 @@ class QuestionAnsweringServicer(QuestionAnsweringServiceServicer):
         self,
         request: pb.StreamAnswerRequest,
         under_way: set[str],
-        context: Context,
+        call_of_a_pair: Callable[[], Call],
         has_room: HasRoom,
     ) -> pb.AnswerResponse:
         if request.id in under_way:
@@ -258,7 +264,7 @@ class QuestionAnsweringServicer(QuestionAnsweringServiceServicer):
         if (size := len(request.id.encode())) > self._max_id_bytes:
             raise InvalidRequestError(too_long("id", size, self._max_id_bytes))
         under_way.add(request.id)
-        call = self._call(context, self._default_timeout)
+        call = call_of_a_pair()
         try:
             return await self._answer_pair(request.request, call, has_room, request.ByteSize())
         except InvalidRequestError as error:
