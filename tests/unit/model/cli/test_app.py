@@ -112,7 +112,7 @@ def test_the_version(shell: Shell) -> None:
         ("export --preset minilm-squad --checkpoint x", "not both"),
         ("export --version 0", "--version"),
         ("export --if-missing", "--if-missing needs --version"),
-        ("export --dtype int8", "float32"),
+        ("export --dtype int4", "float32"),
         ("export --device tpu", "cuda"),
         ("finetune --output run", "Missing option '--train'"),
         ("finetune --train x --output run --epochs 0", "--epochs"),
