@@ -30,7 +30,7 @@ EXAMPLES = (
     Example("Which ship struck West Calf Island?", ("Stephen Whitney",)),
     Example("Who designed the first lighthouse?", ("George Halpin",)),
     Example("Where was the granite of the second tower quarried?", ("Cornwall",)),
-    Example("When did the new light enter service?", ("27 June 1904",)),
+    Example("On what day did the new light enter service?", ("27 June 1904",)),
     Example("How often does the light flash?", ("once every five seconds", "every five seconds")),
     Example("Which boat won the first Fastnet Race?", ("Jolie Brise",)),
 )
