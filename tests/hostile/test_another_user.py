@@ -81,7 +81,8 @@ def test_nothing_of_a_request_is_found(
             needles = CONTEXT.encode(), ids, token.encode(), password.encode()
             found = spy(since, processes, *needles)
             environments = [one.environ() for one in processes if "triton" in one.name()]
-        assert pending.result(60).answers
+        # If looking took long, Triton has given the stopped model up meanwhile.
+        assert pending.exception(60) is None or pending.code() is grpc.StatusCode.INTERNAL
         page = server.metrics_page()
     assert found == {f"found in {in_the_open}"}
     assert "Ljubljana" not in page

@@ -30,8 +30,6 @@ from spanqa_model.repository.staging import staged_version, write_manifest
 from spanqa_model.repository.versions import MODEL_NAME, next_version
 
 STEPS = 7
-# Of the 100 points of F1.
-MAX_F1_LOSS = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +72,7 @@ def export(
         target: what the version is for.
         version: the number of the version; None means the next free one.
         choose_dtype: measure which dtype is the fastest on this CPU, and take it instead of the
-            target's if it is as exact: int8 only for presets whose F1 in int8 is known.
+            target's; int8 is measured, and never taken.
         hold: no server uses the version until it is promoted.
         on_step: called at the start of each of `STEPS` steps, with its name.
         on_notice: called with a sentence where something was chosen that may not be meant.
@@ -103,7 +101,7 @@ def export(
         module = build_module(checkpoint.config, weights)
         rates = measure_rates(checkpoint.config, weights) if choose_dtype else {}
         if rates:
-            target = replace(target, dtype=choose(rates, source))
+            target = replace(target, dtype=choose(rates))
         on_step(f"scripting and saving as {target.dtype}")
         model_file = staging / "model.pt"
         save_module(checkpoint.config, module, target, model_file)
@@ -132,12 +130,9 @@ def export(
     return Exported(number, repository / MODEL_NAME / str(number), parity, target, rates)
 
 
-def choose(rates: dict[Dtype, float], source: Source) -> Dtype:
-    """The fastest dtype that loses at most `MAX_F1_LOSS`; int8 only if that is known."""
-    in_int8, f1 = source.in_int8.f1, source.f1
-    int8_is_exact = in_int8 is not None and f1 is not None and f1 - in_int8 <= MAX_F1_LOSS
-    exact = [dtype for dtype in rates if dtype != "int8" or int8_is_exact]
-    return max(exact, key=rates.__getitem__)
+def choose(rates: dict[Dtype, float]) -> Dtype:
+    """The fastest dtype that is as exact as the checkpoint: int8 is only ever asked for."""
+    return max((dtype for dtype in rates if dtype != "int8"), key=rates.__getitem__)
 
 
 def save_module(

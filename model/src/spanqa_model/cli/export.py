@@ -63,9 +63,9 @@ def export_command(
     dtype: Annotated[
         Dtype | None,
         Option(
-            help="The type of the weights. Default: float16 on cuda; on CPUs the fastest of "
-            "float32 and bfloat16, and for presets int8, which the export measures. int8 rounds "
-            "more: measure your own checkpoint with spanqa evaluate."
+            help="The type of the weights. Default: float16 on cuda; on CPUs the faster of float32 "
+            "and bfloat16, which the export measures. It says how fast int8 would be, which rounds "
+            "more: measure it with spanqa evaluate."
         ),
     ] = None,
     attention: Annotated[
