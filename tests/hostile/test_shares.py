@@ -16,14 +16,13 @@ import pytest
 
 from spanqa.v1 import question_answering_pb2 as pb
 from support.floods import BATCH, CALLS, FLOODS, STREAMS, beside
-from support.processes import RunningServer, poll
+from support.processes import RunningServer
 from support.steady import connected
 
 REQUEST = pb.AnswerRequest(
     question="Where was Curie born?", context="Marie Curie was born in Warsaw in 1867."
 )
 ASKED, TIMEOUT = 20, 20.0
-AT_TRITON, LIMIT = "spanqa_triton_tokens_in_flight", "spanqa_triton_tokens_in_flight_limit"
 
 Ask = Callable[[Any], Awaitable[None]]
 
@@ -82,22 +81,3 @@ async def test_one_client_does_not_starve_another(
     )
     assert codes.count("OK") >= 0.95 * ASKED, codes
     await asyncio.to_thread(server.wait_until_idle, 60)
-
-
-@pytest.mark.parametrize("flood", [f"{CALLS} calls", f"{BATCH}-pair batches", f"{STREAMS} streams"])
-async def test_beside_others_a_flood_has_little_at_triton(
-    flood: str, server: RunningServer
-) -> None:
-    with beside(FLOODS[flood], server.target):
-        await asyncio.to_thread(poll, lambda: has_much_at_triton(server), 30, "it fills Triton")
-        await one_by_one(ask_call, server.target)
-        await asyncio.to_thread(poll, lambda: not has_much_at_triton(server), 30, "it yields")
-        for _ in range(20):
-            assert not await asyncio.to_thread(has_much_at_triton, server)
-    await asyncio.to_thread(server.wait_until_idle, 60)
-
-
-def has_much_at_triton(server: RunningServer) -> bool:
-    """More than a quarter of what may be there; one piece has fewer tokens."""
-    metrics = server.metrics()
-    return metrics[AT_TRITON] > max(metrics[LIMIT], 2048) / 4

@@ -20,15 +20,13 @@ class Work:
     chunk: bool
     call: Call
     admitted: bool = False
-    at_a_time: int = 0
     end: asyncio.Event = field(default_factory=asyncio.Event)
     error: Exception | None = None
     task: asyncio.Task[None] = field(init=False)
 
     async def run(self, budget: TokenBudget, log: list[int]) -> None:
         with working_for(self.call):
-            async with budget.reserve(self.tokens, chunk=self.chunk) as at_a_time:
-                self.at_a_time = at_a_time
+            async with budget.reserve(self.tokens, chunk=self.chunk):
                 self.admitted = True
                 log.append(self.number)
                 await self.end.wait()
