@@ -17,12 +17,13 @@ import pytest
 from spanqa.v1 import question_answering_pb2 as pb
 from spanqa.v1.question_answering_pb2_grpc import QuestionAnsweringServiceStub
 from spanqa_server.versions.repository import load_version
-from support.processes import RunningServer, running_server, stopped
+from support.processes import RunningServer, running_server, stopped, wait_until_serving
 
 SPY = Path(__file__).with_name("spy.py")
 # Another in each process: tests that run beside this one have files that everyone may read, too.
 CONTEXT = f"The heir hid crown {secrets.randbits(64)} in Ljubljana, under a willow."
 REQUEST = pb.AnswerRequest(question="Where did the heir hide the crown?", context=CONTEXT)
+LOOKS = 3
 ONLY_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
 
@@ -73,16 +74,20 @@ def test_nothing_of_a_request_is_found(
         stub = QuestionAnsweringServiceStub(channel)
         metadata = (("authorization", f"Bearer {token}"),)
         assert stub.Answer(REQUEST, timeout=60, metadata=metadata).answers
-        with stopped(model_of(server)):
-            pending = stub.Answer.future(REQUEST, timeout=120, metadata=metadata)
-            server.wait_for_metrics(lambda now: now["spanqa_triton_tokens_in_flight"] > 0)
-            in_the_open.write_bytes(b"..." + ids)
-            processes = [psutil.Process(server.process.pid), *server.children()]
-            needles = CONTEXT.encode(), ids, token.encode(), password.encode()
-            found = spy(since, processes, *needles)
-            environments = [one.environ() for one in processes if "triton" in one.name()]
-        # If looking took long, Triton has given the stopped model up meanwhile.
-        assert pending.exception(60) is None or pending.code() is grpc.StatusCode.INTERNAL
+        # Triton gives up a model that is stopped for long: then what was seen may be too little.
+        for _ in range(LOOKS):
+            wait_until_serving(server)
+            with stopped(model_of(server)):
+                pending = stub.Answer.future(REQUEST, timeout=120, metadata=metadata)
+                server.wait_for_metrics(lambda now: now["spanqa_triton_tokens_in_flight"] > 0)
+                in_the_open.write_bytes(b"..." + ids)
+                processes = [psutil.Process(server.process.pid), *server.children()]
+                needles = CONTEXT.encode(), ids, token.encode(), password.encode()
+                found = spy(since, processes, *needles)
+                environments = [one.environ() for one in processes if "triton" in one.name()]
+            if pending.exception(60) is None:
+                break
+        assert pending.result().answers
         page = server.metrics_page()
     assert found == {f"found in {in_the_open}"}
     assert "Ljubljana" not in page

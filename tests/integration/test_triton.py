@@ -89,7 +89,7 @@ def test_batches_form_at_concurrency_32(server: RunningServer, tmp_path: Path) -
     rain = "The rain fell all day. Nobody spoke. "
     contexts = (f"{rain * (number % 12)}Curie." for number in range(320 - len(CITIES)))
     data = write_squad(tmp_path / "data.json", *(("Where was she born?", one) for one in contexts))
-    before = executed_requests(server), *batch_statistics(address_of(server))
+    before = executed_requests(server), *batch_statistics(address_of(server)), calls(server)
     finished = subprocess.run(
         [
             *(str(BIN / "spanqa"), "evaluate", str(data), "--target", server.target),
@@ -100,10 +100,18 @@ def test_batches_form_at_concurrency_32(server: RunningServer, tmp_path: Path) -
         timeout=120,
         check=True,
     )
-    after = executed_requests(server), *batch_statistics(address_of(server))
-    asked, requests, batches = (now - then for now, then in zip(after, before, strict=True))
+    after = executed_requests(server), *batch_statistics(address_of(server)), calls(server)
+    asked, requests, batches, attempts = (
+        now - then for now, then in zip(after, before, strict=True)
+    )
     report = json.loads(finished.stdout)
-    # An attempt that runs out of time on a busy machine is done at Triton, and repeated.
-    assert report["answered"] == 320 <= asked
+    # On a busy machine an attempt may run out of time, and is repeated.
+    assert report["answered"] == 320 <= asked <= attempts
     print(f"mean batch size {requests / batches:.1f}")
     assert requests / batches >= 6
+
+
+def calls(server: RunningServer) -> int:
+    """Calls that have ended, however."""
+    metrics = server.metrics().items()
+    return int(sum(count for name, count in metrics if name.startswith("spanqa_calls_total")))

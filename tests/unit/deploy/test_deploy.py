@@ -1,21 +1,25 @@
-"""The files under docker/ agree with the server: its settings, its metrics, its ports and times."""
+"""The files under docker/ name settings, metrics and times that the server has, and images."""
 
 import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
 from spanqa_server.settings import Settings
 from spanqa_server.triton_settings import GateSettings
 from spanqa_server.workers.parent import END_SECONDS
-from support.board import BOARD, DOCKER, ROOT, RULES, board_expressions, declared, load
-
-KUBERNETES = DOCKER / "kubernetes"
-GUIDE = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
+from support.board import DOCKER, ROOT, board_expressions, declared, load
+from unit.deploy.manifests import (
+    FRONTENDS,
+    KUSTOMIZATION,
+    MANIFESTS,
+    PODS,
+    SERVICES,
+    containers,
+    environments,
+)
 
 # https://docs.nvidia.com/deeplearning/triton-inference-server/user-guide/docs/user_guide/metrics.html
 TRITON_METRICS = {
@@ -26,38 +30,6 @@ TRITON_METRICS = {
     *("nv_gpu_utilization", "nv_gpu_memory_total_bytes", "nv_gpu_memory_used_bytes"),
 }
 SUFFIXES = {"Counter": ("_total",), "Gauge": ("",), "Histogram": ("_bucket", "_sum", "_count")}
-
-COMPOSE = load(DOCKER / "compose.yaml")
-SERVICES: dict[str, Any] = COMPOSE["services"]
-FRONTENDS = ("frontend", "frontend-cpu", "frontend-behind", "frontend-cpu-behind")
-KUSTOMIZATION = load(KUBERNETES / "kustomization.yaml")
-ENVOY = load(DOCKER / "envoy" / "envoy.yaml")
-LISTENERS = ENVOY["static_resources"]["listeners"]
-MANIFESTS = [
-    document
-    for name in KUSTOMIZATION["resources"]
-    for document in yaml.safe_load_all((KUBERNETES / name).read_text(encoding="utf-8"))
-]
-PODS = {
-    manifest["metadata"]["name"]: manifest["spec"]["template"]["spec"]
-    for manifest in MANIFESTS
-    if manifest["kind"] in ("Deployment", "Job")
-}
-
-
-def containers(pod: dict[str, Any]) -> list[dict[str, Any]]:
-    return [*pod.get("initContainers", ()), *pod["containers"]]
-
-
-def environments() -> Iterator[tuple[str, dict[str, str]]]:
-    for name, service in SERVICES.items():
-        values = service.get("environment", {})
-        # Those without a value come from the shell.
-        yield f"compose {name}", {k: value for k, value in values.items() if value is not None}
-    for name, pod in PODS.items():
-        for container in pod["containers"]:
-            values = {one["name"]: one.get("value", "") for one in container.get("env", ())}
-            yield f"kubernetes {name} {container['name']}", values
 
 
 def texts() -> list[Path]:
@@ -101,49 +73,6 @@ def test_every_setting_has_a_value_that_is_taken(
 @pytest.mark.parametrize(("where", "expression"), [*expressions()])
 def test_every_metric_that_is_asked_for_exists(where: str, expression: str) -> None:
     assert set(re.findall(r"\b(?:spanqa|nv)_\w+", expression)) <= known_series()
-
-
-def test_every_alert_says_what_to_do() -> None:
-    for rule in RULES:
-        assert rule["annotations"]["summary"]
-        assert f"`{rule['alert']}`" in GUIDE, "not in docs/deployment.md"
-
-
-def test_the_board_is_sound() -> None:
-    numbers = [panel["id"] for panel in BOARD["panels"]]
-    places = [tuple(panel["gridPos"].values()) for panel in BOARD["panels"]]
-    assert len(set(numbers)) == len(set(places)) == len(numbers)
-    datasource = load(DOCKER / "grafana" / "provisioning" / "datasources" / "prometheus.yaml")
-    assert datasource["datasources"][0]["type"] == BOARD["templating"]["list"][0]["query"]
-
-
-def test_every_panel_says_what_it_shows() -> None:
-    for panel in BOARD["panels"]:
-        assert panel["type"] == "row" or panel["description"].endswith("."), panel["title"]
-
-
-def test_the_first_row_is_what_matters_most() -> None:
-    kinds = [panel["type"] for panel in BOARD["panels"]]
-    second_row = kinds.index("row", 1)
-    first = BOARD["panels"][1:second_row]
-    assert [panel["title"] for panel in first] == [
-        *("Serving", "Answered per second", "Refused share"),
-        *("Latency of answers, p99", "Wait for Triton, p95", "Saturation"),
-    ]
-    assert all(panel["fieldConfig"]["defaults"]["thresholds"]["steps"] for panel in first)
-
-
-def test_thresholds_are_those_of_the_alerts() -> None:
-    """A number behind "alert ... fires above" is in that alert's expression."""
-    expressions = {rule["alert"]: rule["expr"] for rule in RULES}
-    found = 0
-    for panel in BOARD["panels"]:
-        said = re.search(r"alert (\w+) fires (?:above|when more than) ([\d.]+)( %)?", str(panel))
-        if said:
-            limit = float(said[2]) / (100 if said[3] else 1)
-            assert f"> {limit:g}" in expressions[said[1]]
-            found += 1
-    assert found == 5
 
 
 def default(value: str) -> str:
@@ -223,161 +152,3 @@ def test_a_stop_waits_for_calls_to_end() -> None:
     for values, seconds in times:
         calls = float(values["SPANQA_DRAIN_SECONDS"]) + float(values["SPANQA_SHUTDOWN_GRACE"])
         assert seconds > calls + END_SECONDS
-
-
-@pytest.mark.parametrize("name", [*SERVICES])
-def test_compose_gives_no_more_rights_than_needed(name: str) -> None:
-    service = SERVICES[name]
-    assert service["read_only"]
-    assert service["cap_drop"] == ["ALL"]
-    assert "cap_add" not in service
-    assert service["security_opt"] == ["no-new-privileges:true"]
-    assert service["profiles"], "would start with any profile"
-
-
-def test_compose_keeps_triton_to_itself() -> None:
-    triton = SERVICES["triton"]
-    assert "ports" not in triton
-    assert all(COMPOSE["networks"][name]["internal"] for name in triton["networks"])
-
-
-def test_with_a_proxy_frontends_are_reached_through_it_alone() -> None:
-    proxy = SERVICES["proxy"]
-    for name in ("frontend-behind", "frontend-cpu-behind"):
-        service = SERVICES[name]
-        assert "ports" not in service
-        assert all(COMPOSE["networks"][network]["internal"] for network in service["networks"])
-        assert set(service["profiles"]) <= set(proxy["profiles"])
-    [address] = endpoints("frontends")
-    assert address["address"] in SERVICES["frontend-behind"]["networks"]["frontends"]["aliases"]
-    assert address["port_value"] == Settings.model_fields["port"].default
-    published = {listener["address"]["socket_address"]["port_value"] for listener in LISTENERS}
-    [port] = [int(port.rpartition(":")[2]) for port in proxy["ports"]]
-    assert published == {port, 9902}, "and what Prometheus reads"
-
-
-def test_nobody_else_reaches_what_changes_the_proxy() -> None:
-    assert ENVOY["admin"]["address"]["socket_address"]["address"] == "127.0.0.1"
-
-
-def test_the_proxy_lets_in_no_more_connections_than_a_frontend() -> None:
-    [layer] = ENVOY["layered_runtime"]["layers"]
-    limit = layer["static_layer"]["envoy.resource_limits.listener.grpc.connection_limit"]
-    assert limit < Settings.model_fields["max_connections"].default
-
-
-def endpoints(name: str) -> list[dict[str, Any]]:
-    """The addresses of a cluster of the proxy."""
-    [cluster] = [one for one in ENVOY["static_resources"]["clusters"] if one["name"] == name]
-    [local] = cluster["load_assignment"]["endpoints"]
-    return [one["endpoint"]["address"]["socket_address"] for one in local["lb_endpoints"]]
-
-
-@pytest.mark.parametrize("name", [*SERVICES])
-def test_what_a_container_writes_has_a_bound(name: str) -> None:
-    service = SERVICES[name]
-    assert {"max-size", "max-file"} <= set(service["logging"]["options"])
-    assert all("size=" in one for one in service.get("tmpfs", ()))
-
-
-@pytest.mark.parametrize("pod", [*PODS.values()], ids=[*PODS])
-def test_kubernetes_gives_no_more_rights_than_needed(pod: dict[str, Any]) -> None:
-    assert pod["automountServiceAccountToken"] is False
-    assert pod["securityContext"]["runAsNonRoot"]
-    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-    for container in containers(pod):
-        assert container["securityContext"] == {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        }
-
-
-@pytest.mark.parametrize("pod", [*PODS.values()], ids=[*PODS])
-def test_what_a_pod_writes_has_a_bound(pod: dict[str, Any]) -> None:
-    for volume in pod["volumes"]:
-        assert "emptyDir" not in volume or volume["emptyDir"]["sizeLimit"]
-
-
-def test_kubernetes_applies_every_manifest() -> None:
-    there = {path.name for path in KUBERNETES.glob("*.yaml")} - {"kustomization.yaml"}
-    assert set(KUSTOMIZATION["resources"]) == there
-
-
-def repositories() -> Iterator[tuple[str, str]]:
-    """Where each part looks for the model repository."""
-    for path in sorted(DOCKER.glob("*.Dockerfile")):
-        text = path.read_text(encoding="utf-8")
-        for value in re.findall(r"(?:SPANQA_MODEL_REPOSITORY=|--repository )(\S+)", text):
-            yield path.name, value
-    for name, pod in PODS.items():
-        for container in pod.get("initContainers", ()):
-            [value] = re.findall(r"ls (\S+)/bert_qa/", container["command"][-1])
-            yield f"kubernetes {name}", value
-
-
-def test_all_look_for_the_same_repository() -> None:
-    found = [*repositories()]
-    assert {where for where, _ in found} == {
-        *("cpu.Dockerfile", "exporter.Dockerfile", "frontend.Dockerfile"),
-        "kubernetes frontend",
-    }
-    assert len({value for _, value in found}) == 1, found
-
-
-def mounted(service: dict[str, Any]) -> list[str]:
-    """Its volumes, but for the certificates, which are the operator's."""
-    volumes = service.get("volumes", ())
-    return [volume for volume in volumes if isinstance(volume, str)]
-
-
-def volumes_of_models() -> Iterator[tuple[str, str]]:
-    """Where the volume with the repository is mounted."""
-    for name, service in SERVICES.items():
-        for volume in mounted(service):
-            if volume.startswith("models:"):
-                yield f"compose {name}", volume.split(":")[1]
-    for name, pod in PODS.items():
-        for container in containers(pod):
-            for mount in container["volumeMounts"]:
-                if mount["name"] == "models":
-                    assert "subPath" not in mount, "a mount of its own: nothing can be renamed"
-                    yield f"kubernetes {name} {container['name']}", mount["mountPath"]
-
-
-def test_the_volume_is_mounted_one_level_above_the_repository() -> None:
-    """Versions are made and withdrawn beside it, by renames, which stay on one filesystem."""
-    [repository] = {value for _, value in repositories()}
-    found = [*volumes_of_models()]
-    assert {where.split()[1] for where, _ in found} == {
-        *("exporter", "triton", "gate", "frontend", "frontend-behind")
-    }
-    assert {value for _, value in found} == {str(Path(repository).parent)}
-
-
-def test_triton_sees_the_view_that_its_gate_writes() -> None:
-    script = (KUBERNETES / "triton.sh").read_text(encoding="utf-8")
-    [view] = re.findall(r"\$\{MODEL_REPOSITORY:-(.*?)\}", script)
-    environment = {where: values.get("SPANQA_VIEW") for where, values in environments()}
-    assert environment["compose gate"] == environment["kubernetes triton gate"] == view
-    assert f"view:{view}" in SERVICES["gate"]["volumes"]
-    assert f"view:{view}:ro" in SERVICES["triton"]["volumes"]
-    mounts = {
-        container["name"]: [one for one in container["volumeMounts"] if one["name"] == "view"]
-        for container in PODS["triton"]["containers"]
-    }
-    assert mounts == {
-        "triton": [{"name": "view", "mountPath": view, "readOnly": True}],
-        "gate": [{"name": "view", "mountPath": view}],
-    }
-
-
-def test_every_file_that_compose_mounts_is_there() -> None:
-    for service in SERVICES.values():
-        for volume in mounted(service):
-            source = volume.split(":")[0]
-            assert (
-                (DOCKER / source).exists()
-                if source.startswith(".")
-                else (source in COMPOSE["volumes"])
-            )

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from typer import Option
 
 from spanqa_model.checkpoints.adapter import base_of, is_adapter
-from spanqa_model.checkpoints.presets import PRESETS, Source
+from spanqa_model.checkpoints.presets import NOTHING_MEASURED, PRESETS, Source
 from spanqa_model.cli.versions import (
     DEFAULT_REPOSITORY,
     MaxF1Drop,
@@ -149,7 +149,9 @@ def choose_source(
         raise typer.BadParameter(f"{chosen!r}: the presets are {', '.join(PRESETS)}")
     source = PRESETS[chosen]
     if adapter is not None:  # the preset's scores belong to its own adapter
-        source = replace(source, adapter=adapter, exact_match=None, f1=None)
+        source = replace(
+            source, adapter=adapter, exact_match=None, f1=None, in_int8=NOTHING_MEASURED
+        )
     return source
 
 

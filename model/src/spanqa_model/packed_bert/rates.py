@@ -1,18 +1,16 @@
 """How fast this CPU computes a model in each dtype, measured with its first layers."""
 
-import io
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-import torch
 from torch import Tensor
 
 from spanqa_model.checkpoints.config import BertConfig
 from spanqa_model.packed_bert.build import build_module
 from spanqa_model.packed_bert.devices import Dtype, native_dtypes
 from spanqa_model.packed_bert.parity import logits_of, sample_windows
-from spanqa_model.packed_bert.torchscript import to_torchscript, torchscript_deprecation_accepted
+from spanqa_model.packed_bert.torchscript import saved_and_loaded, to_torchscript
 
 LAYERS = 2
 TURNS = 3
@@ -40,7 +38,7 @@ def measure_rates(
     windows = sample_windows(config.vocab_size, min(LONGEST, config.max_position_embeddings))
     loaded = {}
     for dtype in dtypes or native_dtypes():
-        loaded[dtype] = as_served(to_torchscript(module, dtype, onednn=True))
+        loaded[dtype] = saved_and_loaded(to_torchscript(module, dtype, onednn=True))
         logits_of(loaded[dtype], windows)
     seconds = dict.fromkeys(loaded, float("inf"))
     for dtype, served in list(loaded.items()) * TURNS:
@@ -49,13 +47,3 @@ def measure_rates(
         seconds[dtype] = min(seconds[dtype], time.process_time() - started)
     tokens = len(windows[0])
     return {dtype: tokens / took for dtype, took in seconds.items()}
-
-
-def as_served(module: torch.jit.ScriptModule) -> torch.jit.ScriptModule:
-    """Saved and loaded, when weights are laid out."""
-    buffer = io.BytesIO()
-    with torchscript_deprecation_accepted():
-        torch.jit.save(module, buffer)
-        buffer.seek(0)
-        loaded: torch.jit.ScriptModule = torch.jit.load(buffer)
-    return loaded.eval()

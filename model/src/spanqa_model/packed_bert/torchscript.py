@@ -1,6 +1,7 @@
 """The packed module as TorchScript, the form that Triton loads."""
 
 import copy
+import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -68,6 +69,16 @@ def load_torchscript(file: Path, device: torch.device) -> torch.jit.ScriptModule
     with torchscript_deprecation_accepted():
         module: torch.jit.ScriptModule = torch.jit.load(str(file), map_location=device)
     return module.eval()
+
+
+def saved_and_loaded(module: torch.jit.ScriptModule) -> torch.jit.ScriptModule:
+    """The module as a file gives it back, with its weights laid out for this machine."""
+    buffer = io.BytesIO()
+    with torchscript_deprecation_accepted():
+        torch.jit.save(module, buffer)
+        buffer.seek(0)
+        loaded: torch.jit.ScriptModule = torch.jit.load(buffer)
+    return loaded.eval()
 
 
 @contextmanager

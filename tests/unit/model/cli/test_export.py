@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from spanqa_model.cli.export import choose_source
 from spanqa_model.export import STEPS
+from spanqa_model.figures import Figures
 from spanqa_model.packed_bert.devices import native_dtypes
 from spanqa_model.repository.versions import MODEL_NAME
 from unit.model.exporting import load, manifest_of
@@ -57,6 +59,14 @@ def test_without_a_dtype_the_fastest_is_chosen_and_the_others_rates_are_said(
     assert f"tiny-bert ({chosen}, cpu)" in last
     assert choice.startswith(f"{chosen} was chosen; tokens/s of two layers on one core: float32 ")
     assert [dtype for dtype in native_dtypes() if f"{dtype} " not in choice] == []
+
+
+def test_a_presets_figures_are_none_of_another_adapters(tmp_path: Path) -> None:
+    own = choose_source("minilm-squad", None, "", None)
+    other = choose_source("minilm-squad", None, "", tmp_path)
+    assert own.f1 is not None
+    assert own.in_int8.known
+    assert (other.exact_match, other.f1, other.in_int8) == (None, None, Figures())
 
 
 def break_nothing(_: Path) -> None:

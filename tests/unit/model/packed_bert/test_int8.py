@@ -7,8 +7,12 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from spanqa_model.packed_bert.int8 import Int8Linear, RowByRowLinear
-from spanqa_model.packed_bert.torchscript import to_torchscript, torchscript_deprecation_accepted
-from unit.model.packed_bert.test_onednn import saved_and_loaded
+from spanqa_model.packed_bert.torchscript import (
+    saved_and_loaded,
+    to_torchscript,
+    torchscript_deprecation_accepted,
+)
+from unit.model.packed_bert.test_onednn import saved_and_loaded_times
 from unit.model.tiny import packed_model, random_windows, reference_logits, reference_model
 
 LENGTHS = [17, 40, 1, 64, 5, 33, 2, 64] * 4
@@ -43,7 +47,7 @@ def test_a_layer_is_off_by_no_more_than_rounding(scale: float, gelu: str, rows: 
         want = nn.functional.gelu(want, approximate=gelu)
     with torchscript_deprecation_accepted(), torch.inference_mode():
         scripted = torch.jit.script(int8(linear, gelu))
-        results = [saved_and_loaded(scripted, times)(hidden) for times in (0, 1, 2)]
+        results = [saved_and_loaded_times(scripted, times)(hidden) for times in (0, 1, 2)]
     for got in results:
         assert got.dtype == torch.float32
         assert ((got - want).abs() <= error).all()

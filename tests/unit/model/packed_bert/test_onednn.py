@@ -1,25 +1,24 @@
 """Linear layers on oneDNN: saved with ordinary weights, loaded with weights laid out for it."""
 
-import io
-
 import pytest
 import torch
 from torch import nn
 from transformers import BertForQuestionAnswering
 
 from spanqa_model.packed_bert.onednn import OneDnnLinear
-from spanqa_model.packed_bert.torchscript import to_torchscript, torchscript_deprecation_accepted
+from spanqa_model.packed_bert.torchscript import (
+    saved_and_loaded,
+    to_torchscript,
+    torchscript_deprecation_accepted,
+)
 from unit.model.tiny import packed_model, random_windows, reference_logits, reference_model
 
 ERROR = {torch.float32: 2e-5, torch.bfloat16: 3e-2}
 
 
-def saved_and_loaded(module: torch.jit.ScriptModule, times: int = 1) -> torch.jit.ScriptModule:
+def saved_and_loaded_times(module: torch.jit.ScriptModule, times: int) -> torch.jit.ScriptModule:
     for _ in range(times):
-        buffer = io.BytesIO()
-        torch.jit.save(module, buffer)
-        buffer.seek(0)
-        module = torch.jit.load(buffer)
+        module = saved_and_loaded(module)
     return module
 
 
@@ -36,7 +35,7 @@ def test_a_layer_computes_what_linear_and_gelu_do(dtype: torch.dtype, gelu: str,
     with torchscript_deprecation_accepted(), torch.inference_mode():
         scripted = torch.jit.script(OneDnnLinear(linear, gelu))
         for times in (0, 1, 2):  # what is saved once more has ordinary weights again
-            got = saved_and_loaded(scripted, times)(hidden)
+            got = saved_and_loaded_times(scripted, times)(hidden)
             assert got.dtype == dtype
             torch.testing.assert_close(got, want, rtol=ERROR[dtype], atol=ERROR[dtype])
 

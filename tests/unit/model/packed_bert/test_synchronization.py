@@ -1,6 +1,5 @@
 """Waits for the device and fixed devices, found in files as they are served."""
 
-import io
 from collections.abc import Callable
 
 import pytest
@@ -15,21 +14,16 @@ from spanqa_model.packed_bert.synchronization import (
     find_waits,
     waits_in_graph,
 )
-from spanqa_model.packed_bert.torchscript import to_torchscript, torchscript_deprecation_accepted
+from spanqa_model.packed_bert.torchscript import (
+    saved_and_loaded,
+    to_torchscript,
+    torchscript_deprecation_accepted,
+)
 from unit.model.tiny import packed_model, random_windows, reference_model
 
 LAYERS = 4
 ONES = torch.ones(6)
 INPUT = (torch.arange(6.0),)
-
-
-def saved_and_loaded(module: torch.jit.ScriptModule) -> torch.jit.ScriptModule:
-    buffer = io.BytesIO()
-    with torchscript_deprecation_accepted():
-        torch.jit.save(module, buffer)
-        buffer.seek(0)
-        loaded: torch.jit.ScriptModule = torch.jit.load(buffer)
-    return loaded
 
 
 def scripted(*lines: str) -> torch.jit.ScriptModule:
