@@ -5,6 +5,7 @@ import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from time import monotonic
 
 import grpc
 import psutil
@@ -14,10 +15,12 @@ from spanqa.v1 import question_answering_pb2 as pb
 from support.fake_triton import FakeTriton, Fault, fake_triton
 from support.health import told, tritons_out
 from support.processes import RunningServer, poll, running_server, stopped, wait_until_serving
-from support.steady import HUNG, OK, WRONG, Steady, connected, learn
+from support.steady import HUNG, OK, WRONG, Known, Steady, connected, learn
 from support.triton import address_of, on_tcp
 
-RATE, TIMEOUT = 20.0, 10.0
+# Calls a second, at most; and what part of the time one caller alone would be served for them, so
+# that the rest of the machine has room for what piles up while a part is away.
+RATE, SHARE, TIMEOUT = 20.0, 0.3, 10.0
 REQUESTS = [
     pb.AnswerRequest(
         question=question, context=f"Marie Curie was born in Warsaw in 1867. {rain}" * times
@@ -35,9 +38,9 @@ ONE_WINDOW = ("--first-batch-tokens", "0")
 @asynccontextmanager
 async def load(server: RunningServer) -> AsyncIterator[Steady]:
     """Calls all through the block, some of them before it; at its end all have ended."""
-    known = await learn(server.target, REQUESTS)
+    known, rate = await learn_with_rate(server)
     async with connected(server.target, 4) as stubs:
-        calls = Steady(stubs, known, RATE, TIMEOUT)
+        calls = Steady(stubs, known, rate, TIMEOUT)
         running = asyncio.create_task(calls.run())
         try:
             await answered(calls, 5)
@@ -46,6 +49,13 @@ async def load(server: RunningServer) -> AsyncIterator[Steady]:
             calls.stop()
             await running
     assert not {HUNG, WRONG} & calls.codes().keys(), calls.codes()
+
+
+async def learn_with_rate(server: RunningServer) -> tuple[list[Known], float]:
+    begin = monotonic()
+    known = await learn(server.target, REQUESTS)
+    seconds = (monotonic() - begin) / len(REQUESTS)
+    return known, min(RATE, SHARE / seconds)
 
 
 async def answered(calls: Steady, more: int) -> None:
@@ -119,9 +129,9 @@ async def test_a_triton_that_computes_nonsense_is_out_of_a_busy_and_of_an_idle_f
     flags = ("--triton", triton.address, *ONE_WINDOW)
     with running_server(model_repository, tmp_path / "idle", *flags, wait=False) as idle:
         await told(idle, serving=True)
-        known = await learn(busy.target, REQUESTS)
+        known, rate = await learn_with_rate(busy)
         async with connected(busy.target, 4) as stubs:
-            calls = Steady(stubs, known, RATE, TIMEOUT)
+            calls = Steady(stubs, known, rate, TIMEOUT)
             running = asyncio.create_task(calls.run())
             try:
                 await answered(calls, 5)
@@ -193,14 +203,14 @@ async def test_a_worker_and_its_parent_are_killed(model_repository: Path, tmp_pa
 
 
 async def test_the_end_under_load(model_repository: Path, tmp_path: Path) -> None:
-    drain = ("--drain-seconds", "1")
+    drain = ("--drain-seconds", "3")
     with running_server(model_repository, tmp_path / "log", *drain) as server:
         processes = server.children()
         async with load(server) as calls:
             server.process.send_signal(signal.SIGTERM)
             await told(server, serving=False)
             await answered(calls, 5)
-        assert await asyncio.to_thread(server.process.wait, 6) == 0
+        assert await asyncio.to_thread(server.process.wait, 8) == 0
     assert calls.codes().keys() == {OK}
     assert [one for one in processes if one.is_running()] == []
 
