@@ -1,14 +1,15 @@
 """The best spans that do not overlap: greedily, the best one first, over all windows.
 
 After a span is chosen, every span that shares a character with it is out, in whichever window.
-The rows (a row: one start in one window) wait in a heap, by the best span that each may still
-have. If the first one's span overlaps a chosen one, the row goes back with the best of its shorter
-spans, or is done. A first span without an overlap is the best of all that are left.
+The rows (a row: one start in one window) come in the order of their best spans. If a row's span
+overlaps a chosen one, the row waits in a heap with the best of its shorter spans, or is done. The
+first of both without an overlap is the best of all that are left.
 """
 
 from bisect import bisect_right
 from collections import Counter
-from heapq import heapify, heappop, heapreplace
+from collections.abc import Iterator
+from heapq import heappop, heappush
 
 import numpy as np
 
@@ -18,94 +19,9 @@ from spanqa_server.qa.ranking import Span, Total, span_of
 # Rows that are read at first, for each span that is asked for; and at most at a time.
 ROWS_A_SPAN, MOST_ROWS = 4, 8192
 
-# A row's best span: -score, start, end, the row's window and column, and which of its ends it is.
+# A row's best span: -score, start, end, the row's window and first token, and how many more it has.
 Candidate = tuple[float, int, int, int, int, int]
-
-
-class Rows:
-    """The rows that have been read, in a heap, and a bound of those that have not."""
-
-    def __init__(
-        self, table: BandTable, row_best: Floats, token_starts: Integers, token_ends: Integers
-    ) -> None:
-        self.heap: list[Candidate] = []
-        # No row that has not been read goes before this, where its score is equal.
-        self.bound = -np.inf
-        # Of each window: its first token, and its logits.
-        self.firsts: list[int] = table.plan.starts.tolist()
-        self._starts, self._ends = list(table.starts), list(table.ends)
-        self._table = table
-        windows, self._columns = table.starts.shape
-        # [W, R, width], a view: the ends that each row can go with.
-        self._bands: Floats = np.ndarray(
-            (windows, self._columns, table.width),
-            np.float64,
-            table.ends,
-            strides=(table.ends.strides[0], 8, 8),
-        )
-        self._left = row_best.ravel().copy()
-        self._token_starts, self._token_ends = token_starts, token_ends
-
-    def read_until_first(self, count: int) -> None:
-        """Read on, some `count` rows at first, until what is first in the heap is first of all."""
-        while (not self.heap or self.heap[0][0] >= self.bound) and self.bound < np.inf:
-            if self.heap and self.heap[0][:2] < (self.bound, self._first_start()):
-                return
-            self._read(count)
-            count = min(2 * count, MOST_ROWS)
-
-    def shorten(self, token: int, limit: int) -> None:
-        """Let the first row go on with its best span before a token, which starts at `limit`."""
-        _, start, _, window, column, _ = self.heap[0]
-        first = self.firsts[window] + column
-        in_time = min(token - first, self._table.width)
-        while in_time and self._token_ends[first + in_time - 1] > limit:  # the same characters
-            in_time -= 1
-        if in_time:
-            logits = self._ends[window][column : column + in_time]
-            offset = int(logits.argmax())
-            score = float(self._starts[window][column] + logits[offset])
-            if score > -np.inf:
-                end = int(self._token_ends[first + offset])
-                heapreplace(self.heap, (-score, start, end, window, column, offset))
-                return
-        heappop(self.heap)
-
-    def logits(
-        self, windows: list[int], columns: list[int], offsets: list[int]
-    ) -> tuple[list[float], list[float]]:
-        """Start logits and end logits of spans."""
-        starts = self._table.starts[windows, columns]
-        return starts.tolist(), self._bands[windows, columns, offsets].tolist()
-
-    def _read(self, count: int) -> None:
-        """Read the next rows in order: some `count`, or fewer if there are no more."""
-        left = self._left
-        if len(left) > count:
-            least = np.partition(left, len(left) - count)[len(left) - count]
-            rows = np.flatnonzero(left >= least if least > -np.inf else left > least)
-        else:
-            rows = np.flatnonzero(left > -np.inf)
-        if len(rows) > 2 * count:  # many are equal
-            rows = rows[np.lexsort((self._starts_of(rows), -left[rows]))[:count]]
-        windows, columns = np.divmod(rows, self._columns)
-        offsets = self._bands[windows, columns].argmax(axis=1)
-        firsts = self._table.plan.starts[windows] + columns
-        starts, ends = self._token_starts[firsts], self._token_ends[firsts + offsets]
-        read = (-left[rows], starts, ends, windows, columns, offsets)
-        self.heap += zip(*(values.tolist() for values in read), strict=True)
-        heapify(self.heap)
-        left[rows] = -np.inf
-        self.bound = -float(left.max())
-
-    def _first_start(self) -> int:
-        """The least start of the rows that come next."""
-        return int(self._starts_of(np.flatnonzero(self._left == -self.bound)).min())
-
-    def _starts_of(self, rows: Integers) -> Integers:
-        windows, columns = np.divmod(rows, self._columns)
-        starts: Integers = self._token_starts[self._table.plan.starts[windows] + columns]
-        return starts
+NO_MORE: Candidate = (np.inf, 0, 0, 0, 0, 0)
 
 
 def disjoint_spans(
@@ -128,37 +44,110 @@ def disjoint_spans(
         first_windows: [D], the first window of each document.
         most_of_one: how many spans of a document at most, ≥ 1.
     """
-    rows = Rows(table, row_best, token_starts, token_ends)
-    heap, documents = rows.heap, first_windows.tolist()
-    limited = most_of_one < top_k
-    chosen: list[Candidate] = []
-    # Of those chosen, in the order of the text.
-    starts: list[int] = []
-    ends: list[int] = []
-    tokens: list[int] = []
-    counts: Counter[int] = Counter()
-    while len(chosen) < top_k:
-        if not heap or heap[0][0] >= rows.bound:
-            rows.read_until_first(ROWS_A_SPAN * top_k)
-            if not heap:
-                break
-        candidate = heap[0]
-        _, start, end, window, column, _ = candidate
-        after = bisect_right(starts, start)
-        document = bisect_right(documents, window) if limited else 0
-        if (after and ends[after - 1] > start) or (limited and counts[document] == most_of_one):
-            heappop(heap)
-        elif after < len(starts) and starts[after] < end:
-            rows.shorten(tokens[after], starts[after])
+    rows = rows_in_order(table, row_best, token_starts, token_ends, ROWS_A_SPAN * top_k)
+    next_row = next(rows, NO_MORE)
+    shortened: list[Candidate] = []
+    reader = SpanReader(table, token_ends)
+    taken = TakenTokens(token_starts, token_ends)
+    documents, counts = first_windows.tolist(), Counter[int]()
+    is_limited = most_of_one < top_k
+    spans: list[Span] = []
+    while len(spans) < top_k:
+        if shortened and shortened[0] < next_row:
+            candidate = heappop(shortened)
+        elif next_row is NO_MORE:
+            break
         else:
-            chosen.append(candidate)
-            starts.insert(after, start)
-            ends.insert(after, end)
-            tokens.insert(after, rows.firsts[window] + column)
-            counts[document] += 1
-            heappop(heap)
-    if not chosen:
-        return []
-    _, span_starts, span_ends, *places = map(list, zip(*chosen, strict=True))
-    logits = rows.logits(*places)
-    return [span_of(total, *span) for span in zip(span_starts, span_ends, *logits, strict=True)]
+            candidate, next_row = next_row, next(rows, NO_MORE)
+        _, _, _, window, first, more = candidate
+        if is_limited and counts[bisect_right(documents, window)] == most_of_one:
+            continue
+        overlap = taken.flags.find(1, first, first + more + 1)
+        if overlap < 0:
+            taken.add(candidate)
+            counts[bisect_right(documents, window)] += 1
+            spans.append(reader.span(candidate, total))
+        elif overlap > first and (shorter := reader.shortened(candidate, overlap - first)):
+            heappush(shortened, shorter)
+    return spans
+
+
+def rows_in_order(
+    table: BandTable, row_best: Floats, token_starts: Integers, token_ends: Integers, count: int
+) -> Iterator[Candidate]:
+    """Each row's best span, in order; some `count` rows are read at first, later ever more."""
+    left = row_best.ravel().copy()
+    least = np.inf
+    while least > -np.inf:
+        least = np.partition(left, -count)[-count] if len(left) > count else -np.inf
+        # With all that are equal to the last one, so that none of the next goes before it.
+        rows = np.flatnonzero(left >= least if least > -np.inf else left > least)
+        windows, columns = np.divmod(rows, table.starts.shape[1])
+        offsets = best_ends(table, windows, columns)
+        firsts = table.plan.starts[windows] + columns
+        starts, ends = token_starts[firsts], token_ends[firsts + offsets]
+        columns_of = (-left[rows], starts, ends, windows, firsts, offsets)
+        order = np.lexsort(columns_of[2::-1])
+        for begin in range(0, len(order), MOST_ROWS):
+            some = order[begin : begin + MOST_ROWS]
+            yield from zip(*(values[some].tolist() for values in columns_of), strict=True)
+        left[rows] = -np.inf
+        count = min(2 * count, MOST_ROWS)
+
+
+def best_ends(table: BandTable, windows: Integers, columns: Integers) -> Integers:
+    """Which of the ends that each row can go with is its best, the first one of equal ones."""
+    shape, step = (*table.starts.shape, table.width), table.ends.strides[0]
+    bands: Floats = np.ndarray(shape, np.float64, table.ends, strides=(step, 8, 8))
+    parts = [slice(at, at + MOST_ROWS) for at in range(0, len(windows), MOST_ROWS)]
+    best = [bands[windows[part], columns[part]].argmax(axis=1) for part in parts]
+    return best[0] if len(best) == 1 else np.concatenate(best or [windows])
+
+
+class TakenTokens:
+    """The tokens that share a character with a chosen span."""
+
+    def __init__(self, token_starts: Integers, token_ends: Integers) -> None:
+        # 1 where a token is taken.
+        self.flags = bytearray(len(token_starts))
+        self._starts, self._ends = token_starts, token_ends
+
+    def add(self, candidate: Candidate) -> None:
+        _, start, end, _, first, more = candidate
+        after = first + more + 1
+        while first and self._ends.item(first - 1) > start:
+            first -= 1
+        while after < len(self.flags) and self._starts.item(after) < end:
+            after += 1
+        self.flags[first:after] = b"\1" * (after - first)
+
+
+class SpanReader:
+    """Reads spans off the logits."""
+
+    def __init__(self, table: BandTable, token_ends: Integers) -> None:
+        self._table, self._token_ends = table, token_ends
+        self._window_starts: list[int] = table.plan.starts.tolist()
+        # The end logits of windows, once a row of theirs is shortened.
+        self._ends: dict[int, list[float]] = {}
+
+    def span(self, candidate: Candidate, total: Total) -> Span:
+        _, start, end, window, first, more = candidate
+        column = first - self._window_starts[window]
+        start_logit = self._table.starts.item(window, column)
+        return span_of(total, start, end, start_logit, self._table.ends.item(window, column + more))
+
+    def shortened(self, candidate: Candidate, length: int) -> Candidate | None:
+        """The best of the row's spans of at most `length` tokens; None where it has none."""
+        _, start, _, window, first, _ = candidate
+        if window not in self._ends:
+            self._ends[window] = self._table.ends[window].tolist()
+        column = first - self._window_starts[window]
+        logits = self._ends[window][column : column + length]
+        # Of so few floats Python finds the largest sooner than numpy does.
+        largest = max(logits)
+        score = self._table.starts.item(window, column) + largest
+        if score == -np.inf:
+            return None
+        more = logits.index(largest)
+        return -score, start, self._token_ends.item(first + more), window, first, more
