@@ -44,7 +44,7 @@ def main() -> None:
     arguments = parse_arguments()
     if not installed():
         sys.exit(HOW_TO_INSTALL)
-    as_in_the_embedded_triton()
+    as_in_the_embedded_triton("benchmarks.engines.alone")
     progress = Console(stderr=True)
     with prepared(arguments) as (runners, asked), Progress(console=progress) as bar:
         windows = asked.inputs[: arguments.windows]
@@ -69,12 +69,12 @@ def main() -> None:
         write_result(arguments.json, arguments, **figures, rows=rows_written)
 
 
-def as_in_the_embedded_triton() -> None:
-    """Start again with the settings of allocator and threads that the server gives its Triton."""
+def as_in_the_embedded_triton(program: str) -> None:
+    """Start a module again, with the allocator and threads that the server gives its Triton."""
     wanted = triton_environment(Path(sys.executable), threads=0)
     early = {name: value for name, value in wanted.items() if name.startswith(EARLY)}
     if any(os.environ.get(name) != value for name, value in early.items()):
-        command = [sys.executable, "-m", "benchmarks.engines.alone", *sys.argv[1:]]
+        command = [sys.executable, "-m", program, *sys.argv[1:]]
         os.execve(sys.executable, command, os.environ | early)
 
 

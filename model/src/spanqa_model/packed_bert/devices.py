@@ -29,3 +29,8 @@ def native_dtypes() -> list[Dtype]:
     if capabilities.get("avx512_vnni") or capabilities.get("amx_int8"):
         native.append("int8")
     return native
+
+
+def multiplies_in_tiles() -> bool:
+    """Whether this CPU multiplies bfloat16 in tiles (AMX)."""
+    return bool(torch.cpu.get_capabilities().get("amx_bf16"))

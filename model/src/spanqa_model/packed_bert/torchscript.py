@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from spanqa_model.packed_bert.attention import WindowedSelfAttention
+from spanqa_model.packed_bert.devices import multiplies_in_tiles
 from spanqa_model.packed_bert.int8 import Int8Linear, RowByRowLinear, WindowByWindowEncoder
 from spanqa_model.packed_bert.model import PackedBertForQuestionAnswering
 from spanqa_model.packed_bert.onednn import OneDnnLinear
@@ -47,6 +48,7 @@ def to_torchscript(
         for part in converted.modules():
             if isinstance(part, WindowedSelfAttention):
                 part.on_cpu = True
+                part.in_tiles = dtype == "bfloat16" and multiplies_in_tiles()
     with torchscript_deprecation_accepted():
         scripted: torch.jit.ScriptModule = torch.jit.script(converted)
     return scripted
