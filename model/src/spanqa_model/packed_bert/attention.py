@@ -36,15 +36,24 @@ class WindowedSelfAttention(SelfAttention):
         self.in_tiles = in_tiles
 
     def forward(self, hidden: Tensor, plan: Plan) -> Tensor:
-        """`hidden` [T, hidden]; returns [T, hidden]."""
+        """`hidden` [≥ T, hidden]; returns as many rows, those after T without a meaning."""
         qkv = self.qkv(hidden).view(-1, 3, self.num_attention_heads, self.head_size)
         # [3, heads, T, head_size]: a window is a slice of the token axis
         qkv = qkv.permute(1, 2, 0, 3)
         if self.in_tiles:
-            return attend_in_tiles(qkv, plan.lengths)
+            context = attend_in_tiles(qkv, plan.lengths)
+        else:
+            context = self.attend_to_each(qkv, plan.lengths)
+        tokens = sum(plan.lengths)
+        if tokens < hidden.size(0):
+            context.append(hidden[tokens:])
+        return torch.cat(context)
+
+    def attend_to_each(self, qkv: Tensor, lengths: list[int]) -> list[Tensor]:
+        """`qkv` [3, heads, ≥ T, head_size]; returns [L, hidden] for each window."""
         context: list[Tensor] = []
         begin = 0
-        for length in plan.lengths:
+        for length in lengths:
             window = qkv[:, :, begin : begin + length]
             if self.on_cpu:
                 attended = attend_on_cpu(window[0], window[1], window[2])
@@ -52,7 +61,7 @@ class WindowedSelfAttention(SelfAttention):
                 attended = attend(window[0], window[1], window[2])
             context.append(attended.transpose(0, 1).flatten(1))
             begin += length
-        return torch.cat(context)
+        return context
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -79,19 +88,19 @@ def attend_on_cpu(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     return attend(query, key, value)
 
 
-def attend_in_tiles(qkv: Tensor, lengths: list[int], tile: int = 16) -> Tensor:
+def attend_in_tiles(qkv: Tensor, lengths: list[int], tile: int = 16) -> list[Tensor]:
     """Attention of windows end to end, by libtorch's kernel that keeps the scores in the cache.
 
     In bfloat16, on a CPU that multiplies it in tiles (AMX), the kernel is twice as fast with keys
     in whole tiles. So the keys of a window go on into the next one, whose weights are exactly 0.
 
     Args:
-        qkv: [3, heads, T, head_size].
+        qkv: [3, heads, ≥ T, head_size].
         lengths: of the windows, with the sum T.
         tile: keys of one.
 
     Returns:
-        [T, heads · head_size].
+        [L, heads · head_size] for each window.
     """
     longest = max(lengths)
     beyond = torch.zeros([longest + tile], dtype=qkv.dtype, device=qkv.device)
@@ -99,18 +108,17 @@ def attend_in_tiles(qkv: Tensor, lengths: list[int], tile: int = 16) -> Tensor:
     context: list[Tensor] = []
     begin = 0
     for length in lengths:
-        keys = (length + tile - 1) // tile * tile
-        query = qkv[:1, :, begin : begin + length]
-        rest = qkv[1:, :, begin : begin + keys]
-        if rest.size(2) < keys:
-            rest = functional.pad(rest, [0, 0, 0, keys - rest.size(2)])
-        mask = beyond[longest - length : longest - length + keys].expand(1, 1, length, keys)
+        padded = (length + tile - 1) // tile * tile
+        window = qkv[:, :, begin : begin + padded]
+        if window.size(2) < padded:
+            window = functional.pad(window, [0, 0, 0, padded - window.size(2)])
+        mask = beyond[longest - length : longest - length + padded].expand(1, 1, padded, padded)
         attended = functional.scaled_dot_product_attention(
-            query, rest[:1], rest[1:], attn_mask=mask
+            window[:1], window[1:2], window[2:], attn_mask=mask
         )
-        context.append(attended[0].transpose(0, 1).flatten(1))
+        context.append(attended[0].transpose(0, 1)[:length].flatten(1))
         begin += length
-    return torch.cat(context)
+    return context
 
 
 def scaled_scores(query: Tensor, key: Tensor) -> Tensor:

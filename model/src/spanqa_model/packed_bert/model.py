@@ -9,6 +9,7 @@ query, key and value are one matrix, `attention.self.qkv`.
 """
 
 from torch import Tensor, nn
+from torch.nn import functional
 
 from spanqa_model.checkpoints.config import GELU_APPROXIMATION, BertConfig
 from spanqa_model.packed_bert.forms import FORMS
@@ -85,16 +86,38 @@ class BertLayer(nn.Module):
 
 
 class BertEncoder(nn.Module):
+    """All layers; `few_shapes`, see `padded_rows`."""
+
+    # TorchScript leaves out the branch that a constant rules out.
+    __constants__ = ("few_shapes",)
+
     def __init__(self, config: BertConfig, attention: str) -> None:
         super().__init__()
         self.layer = nn.ModuleList(
             BertLayer(config, attention) for _ in range(config.num_hidden_layers)
         )
+        self.few_shapes = False
 
     def forward(self, hidden: Tensor, plan: Plan) -> Tensor:
+        """`hidden` [T, hidden]; returns [T, hidden]."""
+        tokens = hidden.size(0)
+        if self.few_shapes:
+            hidden = functional.pad(hidden, [0, 0, 0, padded_rows(tokens) - tokens])
         for layer in self.layer:
             hidden = layer(hidden, plan)
-        return hidden
+        return hidden[:tokens]
+
+
+def padded_rows(tokens: int) -> int:
+    """How many rows the linear layers are given for so many tokens: up to a sixteenth more.
+
+    oneDNN makes a program for each number of rows, which takes as long as the rows of some
+    windows; so there are few numbers, 8 for each power of two.
+    """
+    step = 16
+    while 16 * step < tokens:
+        step *= 2
+    return (tokens + step - 1) // step * step
 
 
 class PackedBertModel(nn.Module):

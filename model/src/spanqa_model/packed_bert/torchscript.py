@@ -44,6 +44,7 @@ def to_torchscript(
         converted.add_module("qa_outputs", RowByRowLinear(converted.qa_outputs))
     elif onednn:
         replace_linear_layers(converted.bert.encoder, OneDnnLinear)
+        converted.bert.encoder.few_shapes = True
     if onednn or dtype == "int8":
         for part in converted.modules():
             if isinstance(part, WindowedSelfAttention):

@@ -34,9 +34,9 @@ def test_in_tiles_each_window_is_computed_by_itself(dtype: torch.dtype) -> None:
     torch.manual_seed(0)
     lengths = [1, 15, 16, 17, 60, 33, 2]
     qkv = torch.randn(sum(lengths), 3, 2, 8).to(dtype).permute(1, 2, 0, 3)
-    together = attend_in_tiles(qkv, lengths).split(lengths)
+    together = attend_in_tiles(qkv, lengths)
     for window, got in zip(qkv.split(lengths, dim=2), together, strict=True):
         length = window.size(2)
-        assert got.equal(attend_in_tiles(window, [length]))
+        assert got.equal(*attend_in_tiles(window, [length]))
         want = attend(*window.double()).transpose(0, 1).flatten(1)
         torch.testing.assert_close(got.double(), want, rtol=0, atol=8 * torch.finfo(dtype).eps)
