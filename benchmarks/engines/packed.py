@@ -40,7 +40,7 @@ class Packed:
             lengths,
         )
         model = self._model
-        logits = self._backend.infer(flat, model.compute, model.pool, model.threads)
+        logits = self._backend.infer(flat, model.compute, model.pool, model.threads, model.pace)
         starts, ends = (np.split(one, np.cumsum(lengths)[:-1]) for one in logits)
         return [Logits(*pair) for pair in zip(starts, ends, strict=True)]
 

@@ -27,24 +27,45 @@ def backend() -> dict[str, Any]:
 lengths_of_windows = st.lists(st.integers(1, 384), min_size=1, max_size=64)
 
 
-@given(lengths=lengths_of_windows, threads=st.integers(1, 8))
+seconds = st.floats(0, 1e3)
+
+
+@given(
+    lengths=lengths_of_windows,
+    threads=st.integers(1, 8),
+    pace=st.tuples(seconds, seconds, seconds),
+)
 def test_each_window_is_in_one_share(
-    backend: dict[str, Any], lengths: list[int], threads: int
-) -> None:
-    shares = backend["share_out"](np.array(lengths, np.int32), threads)
-    assert sorted(itertools.chain(*shares)) == list(range(len(lengths)))
-    assert len(shares) in (1, threads)
-    if len(shares) > 1:
-        loads = [sum(lengths[window] for window in share) for share in shares]
-        assert max(loads) <= backend["MAX_IMBALANCE"] * sum(lengths) / threads
-
-
-def test_the_longest_goes_where_there_is_least_unless_a_thread_would_wait_for_the_others(
     backend: dict[str, Any],
+    lengths: list[int],
+    threads: int,
+    pace: tuple[float, float, float],
 ) -> None:
-    share_out = backend["share_out"]
-    assert share_out(np.array([100, 300, 200, 20], np.int32), 2) == [[1, 3], [2, 0]]
-    assert share_out(np.array([384, 60], np.int32), 2) == [[0, 1]]
+    pace = backend["Pace"](*pace)
+    shares = backend["share_out"](np.array(lengths, np.int32), threads, pace)
+    if shares:
+        assert sorted(itertools.chain(*shares)) == list(range(len(lengths)))
+        assert len(shares) == min(threads, len(lengths))
+        most = max(sum(lengths[window] for window in share) for share in shares)
+        assert most <= max(lengths) + sum(lengths) / threads
+        assert pace.alone * most <= pace.together_at_least + pace.together * sum(lengths)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "shares"),
+    [
+        ([100, 300, 200, 20], [[1, 3], [2, 0]]),
+        ([384, 60], []),
+        ([384], []),
+        ([60], [[0]]),
+        ([60, 30, 20], [[0], [1, 2]]),
+    ],
+)
+def test_threads_share_operations_where_one_would_get_much_more_than_the_others(
+    backend: dict[str, Any], lengths: list[int], shares: list[list[int]]
+) -> None:
+    pace = backend["Pace"](alone=1, together_at_least=40, together=0.6)
+    assert backend["share_out"](np.array(lengths, np.int32), 2, pace) == shares
 
 
 @given(lengths=lengths_of_windows, threads=st.integers(1, 4))
@@ -60,7 +81,8 @@ def test_logits_come_back_in_their_places(
         return [ids.astype(np.float32), (np.repeat(windows, windows) + types).astype(np.float32)]
 
     with ThreadPoolExecutor(threads) as pool:
-        start, end = backend["infer"]((ids, ids % 2, windows), compute, pool, threads)
+        pace = backend["Pace"](alone=1, together_at_least=40, together=0.6)
+        start, end = backend["infer"]((ids, ids % 2, windows), compute, pool, threads, pace)
     assert start.dtype == end.dtype == np.float32
     assert np.array_equal(start, ids)
     assert np.array_equal(end, np.repeat(windows, windows) + ids % 2)
@@ -104,7 +126,7 @@ class FakeTriton(ModuleType):
 @pytest.fixture
 def model(backend: dict[str, Any]) -> Any:
     made = backend["TritonPythonModel"]()
-    made.pool, made.threads = None, 1
+    made.pool, made.threads, made.pace = None, 1, backend["Pace"](1, 0, 0)
     made.computed = []
 
     def compute(flat: tuple[npt.NDArray[np.int32], ...]) -> list[npt.NDArray[np.float32]]:

@@ -4,11 +4,13 @@ The exporter copies this file into each version. The backend gets the requests o
 joins their windows end to end, runs the packed module once, and returns to each request its part.
 """
 
+import timeit
 import warnings
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,13 +19,23 @@ import triton_python_backend_utils as pb_utils
 
 INPUTS = ("input_ids", "token_type_ids", "window_lengths")
 OUTPUTS = ("start_logits__0", "end_logits__1")
-# Threads that share an operation wait for each other at its end, so each thread takes windows of
-# its own. They share operations only where one thread would get more than this many times the mean.
-# The narrower the model, the higher this limit could be.
-MAX_IMBALANCE = 1.3
+# Tokens of the windows that the pace is measured with, and how often.
+SHORT, LONG, TIMES = 64, 192, 3
 CANCELLED = "the caller has cancelled the request"
 Arrays = tuple[npt.NDArray[np.int32], ...]
 Logits = list[npt.NDArray[np.float32]]
+
+
+class Pace(NamedTuple):
+    """Seconds of one thread for a token, and of all that share each operation.
+
+    Those wait for each other at the end of each operation. So a batch takes them some time
+    whatever its size, and then each token of it.
+    """
+
+    alone: float
+    together_at_least: float
+    together: float
 
 
 class TritonPythonModel:
@@ -39,6 +51,7 @@ class TritonPythonModel:
         self.pool = ThreadPoolExecutor(
             self.threads, initializer=torch.set_num_threads, initargs=(1,)
         )
+        self.pace = self.measure()
 
     def finalize(self) -> None:
         """Stop the threads when Triton unloads the version."""
@@ -67,7 +80,7 @@ class TritonPythonModel:
     def run(self, parts: list[Arrays]) -> list[Any]:
         """Run the packed module once over all parts, and return a response for each."""
         flat = tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-        logits = infer(flat, self.compute, self.pool, self.threads)
+        logits = infer(flat, self.compute, self.pool, self.threads, self.pace)
         responses, begin = [], 0
         for input_ids, _, _ in parts:
             end = begin + len(input_ids)
@@ -79,6 +92,23 @@ class TritonPythonModel:
             begin = end
         return responses
 
+    def measure(self) -> Pace:
+        """Time one window, computed by one thread and by all."""
+
+        def seconds(tokens: int, compute: Callable[[Arrays], Any]) -> float:
+            ids = np.zeros(tokens, np.int32)
+            window = ids, ids, np.array([tokens], np.int32)
+            compute(window)
+            return min(timeit.repeat(partial(compute, window), number=1, repeat=TIMES))
+
+        long = min(LONG, self.module.bert.planner.max_position_embeddings)
+        short = min(SHORT, long // 2)
+        alone = seconds(long, lambda window: self.pool.submit(self.compute, window).result()) / long
+        both = seconds(long, self.compute)
+        together = (both - seconds(short, self.compute)) / (long - short)
+        together = max(together, alone / self.threads)  # if something else took the time
+        return Pace(alone, max(0.0, both - together * long), together)
+
     @torch.inference_mode()
     def compute(self, flat: Arrays) -> Logits:
         """Start and end logits, with as many threads as torch allows the calling thread."""
@@ -89,12 +119,12 @@ class TritonPythonModel:
 
 
 def infer(
-    flat: Arrays, compute: Callable[[Arrays], Logits], pool: Executor, threads: int
+    flat: Arrays, compute: Callable[[Arrays], Logits], pool: Executor, threads: int, pace: Pace
 ) -> Logits:
     """Start and end logits of a batch, computed as a whole or in parts by threads of the pool."""
     input_ids, token_type_ids, window_lengths = flat
-    shares = share_out(window_lengths, threads)
-    if len(shares) == 1:
+    shares = share_out(window_lengths, threads, pace)
+    if not shares:
         return compute(flat)
     tokens = np.split(np.arange(len(input_ids)), np.cumsum(window_lengths)[:-1])
     places = [np.concatenate([tokens[window] for window in share]) for share in shares]
@@ -109,8 +139,8 @@ def infer(
     return logits
 
 
-def share_out(window_lengths: npt.NDArray[np.int32], threads: int) -> list[list[int]]:
-    """The windows of each thread, or a single list if all threads should share each operation.
+def share_out(window_lengths: npt.NDArray[np.int32], threads: int, pace: Pace) -> list[list[int]]:
+    """The windows of each thread that gets any; none if all threads should share each operation.
 
     The longest window is assigned first, each to the thread with the fewest tokens so far.
     """
@@ -120,8 +150,8 @@ def share_out(window_lengths: npt.NDArray[np.int32], threads: int) -> list[list[
         least = loads.index(min(loads))
         shares[least].append(window)
         loads[least] += int(window_lengths[window])
-    even = max(loads) * threads <= MAX_IMBALANCE * sum(loads)
-    return shares if even else [list(range(len(window_lengths)))]
+    together = pace.together_at_least + pace.together * sum(loads)
+    return [share for share in shares if share] if pace.alone * max(loads) <= together else []
 
 
 def read(request: Any) -> Arrays | str:

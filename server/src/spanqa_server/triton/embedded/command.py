@@ -106,10 +106,10 @@ def triton_environment(
     # Threads that spin for each other stall when another process wants their core. Beside one
     # busy process, on two cores, this is 5 times faster (docs/architecture.md).
     environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # oneDNN keeps what it makes for each number of tokens. They hardly repeat: its default of
-    # 1,024 takes 2 GB and is no faster (docs/benchmarks.md).
+    # oneDNN keeps the programs that it makes for each number of rows. The exported module has few
+    # of those; in 128 they do not all find room, and more than 512 are no faster.
     for cache in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
-        environment.setdefault(cache, "128")
+        environment.setdefault(cache, "512")
     if threads:
         environment["OMP_NUM_THREADS"] = str(threads)
     return environment
