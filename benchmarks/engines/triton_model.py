@@ -27,10 +27,13 @@ def product_backend() -> Any:
     assert specification.loader is not None
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
-    return module.TritonPythonModel
+    return module
 
 
-class TritonPythonModel(product_backend()):  # type: ignore[misc]
+PRODUCT = product_backend()
+
+
+class TritonPythonModel(PRODUCT.TritonPythonModel):  # type: ignore[misc, name-defined]
     """The product's, which gives each batch whole to the engine, and the engine to all cores."""
 
     def initialize(self, args: dict[str, str]) -> None:
@@ -38,8 +41,10 @@ class TritonPythonModel(product_backend()):  # type: ignore[misc]
         from benchmarks.engines.variants import VARIANTS
 
         self.engine = make_runner(VARIANTS[GIVEN["variant"]], Path(GIVEN["graphs"]))
-        self.threads = 1  # the product then divides no batch
+        self.threads = 1
         self.pool = ThreadPoolExecutor(1)
+        # The product then divides no batch.
+        self.pace = PRODUCT.Pace(alone=1.0, together_at_least=0.0, together=0.0)
 
     def compute(self, flat: tuple[npt.NDArray[np.int32], ...]) -> list[npt.NDArray[np.float32]]:
         """Start and end logits, each window at its own length."""

@@ -4,6 +4,7 @@ The exporter copies this file into each version. The backend gets the requests o
 joins their windows end to end, runs the packed module once, and returns to each request its part.
 """
 
+import json
 import timeit
 import warnings
 from collections.abc import Callable
@@ -51,7 +52,8 @@ class TritonPythonModel:
         self.pool = ThreadPoolExecutor(
             self.threads, initializer=torch.set_num_threads, initargs=(1,)
         )
-        self.pace = self.measure()
+        manifest = json.loads((directory / "model.json").read_text(encoding="utf-8"))
+        self.pace = self.measure(manifest["max_position_embeddings"])
 
     def finalize(self) -> None:
         """Stop the threads when Triton unloads the version."""
@@ -92,8 +94,8 @@ class TritonPythonModel:
             begin = end
         return responses
 
-    def measure(self) -> Pace:
-        """Time one window, computed by one thread and by all."""
+    def measure(self, longest: int) -> Pace:
+        """Time a window of at most `longest` tokens, computed by one thread and by all."""
 
         def seconds(tokens: int, compute: Callable[[Arrays], Any]) -> float:
             ids = np.zeros(tokens, np.int32)
@@ -101,7 +103,7 @@ class TritonPythonModel:
             compute(window)
             return min(timeit.repeat(partial(compute, window), number=1, repeat=TIMES))
 
-        long = min(LONG, self.module.bert.planner.max_position_embeddings)
+        long = min(LONG, longest)
         short = min(SHORT, long // 2)
         alone = seconds(long, lambda window: self.pool.submit(self.compute, window).result()) / long
         both = seconds(long, self.compute)
