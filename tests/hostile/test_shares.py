@@ -16,13 +16,14 @@ import pytest
 
 from spanqa.v1 import question_answering_pb2 as pb
 from support.floods import BATCH, CALLS, FLOODS, STREAMS, beside
-from support.processes import RunningServer
+from support.processes import RunningServer, poll
 from support.steady import connected
 
 REQUEST = pb.AnswerRequest(
     question="Where was Curie born?", context="Marie Curie was born in Warsaw in 1867."
 )
 ASKED, TIMEOUT = 20, 20.0
+AT_TRITON = "spanqa_triton_tokens_in_flight"
 
 Ask = Callable[[Any], Awaitable[None]]
 
@@ -81,3 +82,31 @@ async def test_one_client_does_not_starve_another(
     )
     assert codes.count("OK") >= 0.95 * ASKED, codes
     await asyncio.to_thread(server.wait_until_idle, 60)
+
+
+@pytest.mark.parametrize("flood", [f"{CALLS} calls", f"{BATCH}-pair batches"])
+async def test_beside_others_a_flood_has_little_at_triton(
+    flood: str, server: RunningServer
+) -> None:
+    with beside(FLOODS[flood], server.target):
+        await asyncio.to_thread(poll, lambda: has_much_at_triton(server), 30, "it fills Triton")
+        one = asyncio.create_task(one_after_the_other(server.target))
+        try:
+            await asyncio.to_thread(poll, lambda: not has_much_at_triton(server), 30, "it yields")
+            for _ in range(20):
+                assert not await asyncio.to_thread(has_much_at_triton, server)
+        finally:
+            one.cancel()
+        await asyncio.to_thread(poll, lambda: has_much_at_triton(server), 30, "it fills it again")
+    await asyncio.to_thread(server.wait_until_idle, 60)
+
+
+async def one_after_the_other(target: str) -> None:
+    async with connected(target, 1) as (stub,):
+        while True:
+            await stub.Answer(REQUEST, timeout=TIMEOUT)
+
+
+def has_much_at_triton(server: RunningServer) -> bool:
+    """More than the longest window, and the one caller's."""
+    return server.metrics()[AT_TRITON] > 512

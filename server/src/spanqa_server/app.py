@@ -138,10 +138,12 @@ async def open_backend(
                 otlp_endpoint=settings.otlp_endpoint,
             )
             stack.push_async_callback(embedded.stop)
-        budget = TokenBudget(
-            settings.max_tokens_in_flight, settings.max_chunks_in_flight * settings.max_chunk_tokens
-        )
         addresses = [embedded.address] if embedded else settings.triton
+        budget = TokenBudget(
+            settings.max_tokens_in_flight,
+            settings.max_chunks_in_flight * settings.max_chunk_tokens,
+            prefers_newcomers=len(addresses) == 1,
+        )
         triton = open_triton(settings, addresses, budget)
         stack.push_async_callback(triton.close)
         threads = ThreadPoolExecutor(LONG_TEXT_THREADS, "long-text")

@@ -11,11 +11,12 @@ from contextlib import asynccontextmanager
 from time import monotonic
 
 from spanqa_server.scheduling.call import current_call
-from spanqa_server.scheduling.in_flight import InFlightLimit
+from spanqa_server.scheduling.in_flight import TARGET_SECONDS, InFlightLimit
+from spanqa_server.scheduling.newcomers import Newcomers
 from spanqa_server.scheduling.pace import Pace
 from spanqa_server.scheduling.recent_least import RecentLeast
 from spanqa_server.scheduling.refusals import Refusals
-from spanqa_server.scheduling.waiting_line import WaitingLine
+from spanqa_server.scheduling.waiting_line import Waiter, WaitingLine
 from spanqa_server.telemetry import metrics
 
 # Beside other work, chunks may have this share of what is in flight.
@@ -41,6 +42,9 @@ class TokenBudget:
     Chunks take at most `chunk_capacity` tokens together, or their share where much else is in
     flight: what comes after them must not find Triton full of them. Work larger than its capacity
     goes when nothing of its kind is in flight.
+
+    Beside callers with much work, one with a single piece goes past the limit, and from then on
+    finds little of theirs at Triton (`newcomers.py`).
     """
 
     def __init__(
@@ -48,6 +52,8 @@ class TokenBudget:
         capacity: int,
         chunk_capacity: int | None = None,
         clock: Callable[[], float] = monotonic,
+        *,
+        prefers_newcomers: bool = True,
     ) -> None:
         """Nothing is in flight.
 
@@ -55,6 +61,8 @@ class TokenBudget:
             capacity: the most tokens that may be in flight, however fast Triton is.
             chunk_capacity: of chunks; None: as for all.
             clock: in seconds; the event loop's.
+            prefers_newcomers: not where there are several Tritons: one that hangs would keep from
+                the others all that those with much may have.
         """
         self.limit = InFlightLimit(capacity)
         metrics.IN_FLIGHT_LIMIT.set(self.limit.tokens)
@@ -62,6 +70,9 @@ class TokenBudget:
         self._clock = clock
         self._pace = Pace(clock)
         self._shortest_deadline = RecentLeast(clock)
+        self._newcomers = Newcomers(clock, self._tokens_per_second, preferred=prefers_newcomers)
+        self._past_limit = 0
+        """Tokens at Triton of those who went past the limit."""
         self._whole, self._chunks = Queue(clock, self._pace), Queue(clock, self._pace)
 
     @property
@@ -85,16 +96,37 @@ class TokenBudget:
         queue, other = (self._chunks, self._whole) if long else (self._whole, self._chunks)
         queue.refusals.check(tokens, current_call(), other.line.tokens, self.in_flight)
 
+    def _tokens_per_second(self) -> float:
+        return self._pace.tokens_per_second or self.limit.tokens / TARGET_SECONDS
+
     @asynccontextmanager
-    async def reserve(self, tokens: int, *, chunk: bool = False) -> AsyncIterator[None]:
+    async def reserve(self, tokens: int, *, chunk: bool = False) -> AsyncIterator[int]:
         """Hold tokens of the budget for the current call, when its turn has come.
+
+        Yields how many of them may go to Triton at a time.
 
         Raises:
             DeadlineError: its turn came so late that no answer would come in time.
         """
         queue = self._chunks if chunk else self._whole
-        if self._may_go_at_once(queue, tokens):
-            self._take(queue, tokens)
+        caller = current_call().caller
+        self._newcomers.begin(caller, tokens)
+        try:
+            async with self._at_triton(queue, caller, tokens):
+                yields = self._newcomers.yields(caller)
+                yield round(self._newcomers.share) if yields else tokens
+        finally:
+            self._newcomers.end(caller, tokens)
+
+    @asynccontextmanager
+    async def _at_triton(self, queue: Queue, caller: str, tokens: int) -> AsyncIterator[None]:
+        past_limit = 0
+        if self._may_go_at_once(queue, caller, tokens):
+            self._take(queue, caller, tokens)
+        elif self._may_go_past(queue, caller, tokens):
+            past_limit = tokens
+            self._past_limit += past_limit
+            self._take(queue, caller, tokens)
         else:
             await self._wait(queue, tokens)
         begin = self._clock()
@@ -102,23 +134,32 @@ class TokenBudget:
             yield
             self._note_answer(queue, tokens, self._clock() - begin)
         finally:
+            self._past_limit -= past_limit
             self._pace.went(tokens)
-            self._release(queue, tokens)
+            self._release(queue, caller, tokens)
 
-    def _may_go_at_once(self, queue: Queue, tokens: int) -> bool:
+    def _may_go_at_once(self, queue: Queue, caller: str, tokens: int) -> bool:
         if self._whole.line or self._chunks.line:
+            return False
+        if self._newcomers.is_held_back(caller, tokens):
             return False
         chunk_room = queue is self._whole or self._has_chunk_room(tokens)
         return chunk_room and self._has_room(tokens)
+
+    def _may_go_past(self, queue: Queue, caller: str, tokens: int) -> bool:
+        if queue is self._chunks or not self._newcomers.is_one(caller):
+            return False
+        return not self._past_limit or self._past_limit + tokens <= self._newcomers.share
 
     async def _wait(self, queue: Queue, tokens: int) -> None:
         if not queue.line:
             other = self._whole if queue is self._chunks else self._chunks
             queue.due = max(queue.due, other.due)
         call = current_call()
-        self._shortest_deadline.note(call.deadline.seconds)
         waiter = queue.line.join(tokens, call)
         self._let_go()
+        if not waiter.turn.done():
+            self._shortest_deadline.note(call.deadline.seconds)
         metrics.REQUESTS_WAITING.inc()
         try:
             await waiter.turn
@@ -127,7 +168,7 @@ class TokenBudget:
                 queue.line.leave(waiter)
                 self._let_go()
             elif not waiter.turn.exception():  # its turn had come already
-                self._release(queue, tokens)
+                self._release(queue, call.caller, tokens)
             raise
         finally:
             metrics.REQUESTS_WAITING.dec()
@@ -135,21 +176,24 @@ class TokenBudget:
     def _note_answer(self, queue: Queue, tokens: int, seconds: float) -> None:
         metrics.TRITON_TOKENS.inc(tokens)
         queue.quickest_answer.note(seconds)
-        if self._whole.line or self._chunks.line:
+        if (self._whole.line or self._chunks.line) and not self._newcomers.expected:
             self.limit.answered(tokens, seconds, self._shortest_deadline.seconds)
             metrics.IN_FLIGHT_LIMIT.set(self.limit.tokens)
 
-    def _take(self, queue: Queue, tokens: int) -> None:
+    def _take(self, queue: Queue, caller: str, tokens: int) -> None:
+        self._newcomers.go(caller, tokens)
         queue.in_flight += tokens
         metrics.TOKENS_IN_FLIGHT.inc(tokens)
 
-    def _release(self, queue: Queue, tokens: int) -> None:
+    def _release(self, queue: Queue, caller: str, tokens: int) -> None:
+        self._newcomers.come_back(caller, tokens)
         queue.in_flight -= tokens
         metrics.TOKENS_IN_FLIGHT.dec(tokens)
         self._let_go()
 
     def _has_room(self, tokens: int) -> bool:
-        return not self.in_flight or self.in_flight + tokens <= self.limit.tokens
+        there = self.in_flight - self._past_limit
+        return not there or there + tokens <= self.limit.tokens
 
     def _has_chunk_room(self, tokens: int) -> bool:
         chunks = self._chunks.in_flight
@@ -158,19 +202,21 @@ class TokenBudget:
 
     def _let_go(self) -> None:
         while chosen := self._choose():
-            waiter = chosen.line.go()
-            chosen.due += waiter.tokens
-            if waiter.call.deadline.at - self._clock() < chosen.quickest_answer.seconds:
+            queue, waiter = chosen
+            queue.line.go(waiter)
+            queue.due += waiter.tokens
+            if waiter.call.deadline.at - self._clock() < queue.quickest_answer.seconds:
                 waiter.turn.set_exception(waiter.call.deadline.error())
                 continue
-            self._take(chosen, waiter.tokens)
+            self._take(queue, waiter.call.caller, waiter.tokens)
             waiter.turn.set_result(None)
 
-    def _choose(self) -> Queue | None:
-        """The queue whose turn it is, if there is room for its first."""
-        firsts = {queue: queue.line.first() for queue in (self._whole, self._chunks)}
-        ready = {queue: first.tokens for queue, first in firsts.items() if first}
-        if self._chunks in ready and not self._has_chunk_room(ready[self._chunks]):
-            del ready[self._chunks]
-        chosen = min(ready, key=lambda queue: queue.due, default=None)
-        return chosen if chosen and self._has_room(ready[chosen]) else None
+    def _choose(self) -> tuple[Queue, Waiter] | None:
+        """Whose turn it is, if there is room for it."""
+        for queue in sorted((self._whole, self._chunks), key=lambda queue: queue.due):
+            first = queue.line.first(
+                lambda one: self._newcomers.is_held_back(one.call.caller, one.tokens)
+            )
+            if first and (queue is self._whole or self._has_chunk_room(first.tokens)):
+                return (queue, first) if self._has_room(first.tokens) else None
+        return None

@@ -128,24 +128,27 @@ class WaitingLine:
             self._list(caller)
         return waiter
 
-    def first(self) -> Waiter | None:
-        """The one whose turn it is."""
-        while self._due:
-            caller = self._due[0][2]
-            if first := caller.first():
-                return first
-            heapq.heappop(self._due)
-            caller.listed = False
-        return None
-
-    def go(self) -> Waiter:
-        """Let the first one go."""
-        first = self.first()
+    def first(self, passes: Callable[[Waiter], bool] = lambda waiter: False) -> Waiter | None:
+        """The one whose turn it is, of those that do not pass; of a caller, the first may go."""
+        while self._due and not self._due[0][2].first():
+            heapq.heappop(self._due)[2].listed = False
+        if not self._due:
+            return None
+        first = self._due[0][2].first()
         assert first
-        due, _, caller = heapq.heappop(self._due)
+        if not passes(first):
+            return first
+        firsts = (caller.first() for _, _, caller in sorted(self._due)[1:])
+        return next((one for one in firsts if one and not passes(one)), None)
+
+    def go(self, waiter: Waiter | None = None) -> Waiter:
+        """Let the first one go, or the first of its caller."""
+        first = waiter or self.first()
+        assert first
+        caller = self._callers[first.call.caller]
+        due = self._unlist(caller)
         self._virtual += first.tokens / self._waiting_callers
         caller.due = due + first.tokens
-        caller.listed = False
         heapq.heappop(caller.waiters)
         self._own_pace.went(first.tokens)
         caller.pace.went(first.tokens)
@@ -188,6 +191,16 @@ class WaitingLine:
     def _list(self, caller: Caller) -> None:
         caller.listed = True
         heapq.heappush(self._due, (caller.due, next(self._order), caller))
+
+    def _unlist(self, caller: Caller) -> float:
+        """Take a caller off the list; from when it was due."""
+        caller.listed = False
+        if self._due[0][2] is caller:
+            return heapq.heappop(self._due)[0]
+        [entry] = [one for one in self._due if one[2] is caller]
+        self._due.remove(entry)
+        heapq.heapify(self._due)
+        return entry[0]
 
     def _remove(self, caller: Caller, waiter: Waiter) -> None:
         caller.remove(waiter)

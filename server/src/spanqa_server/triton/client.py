@@ -87,13 +87,22 @@ class Triton:
         async with AsyncExitStack() as held:
             with tracing.stage("queue"):
                 room = self._budget.reserve(len(packed.input_ids), chunk=chunk)
-                await held.enter_async_context(room)
+                at_a_time = await held.enter_async_context(room)
             admitted = perf_counter()
             with tracing.stage("infer", SpanKind.CLIENT) as span:
                 describe(span, packed, version)
-                starts, ends = await self._ask(packed, version)
+                starts, ends = await self._ask_in_parts(packed, version, at_a_time)
         self.answered_at[version] = asyncio.get_running_loop().time()
         return Logits(starts, ends, admitted - begin, perf_counter() - admitted)
+
+    async def _ask_in_parts(
+        self, packed: PackedWindows, version: str, most_tokens: int
+    ) -> tuple[FloatArray, ...]:
+        """Ask for windows, at most so many tokens at a time: others' work goes in between."""
+        if len(packed.input_ids) <= most_tokens or len(packed.window_lengths) == 1:
+            return await self._ask(packed, version)
+        parts = [await self._ask(part, version) for part in split_windows(packed, most_tokens)]
+        return tuple(np.concatenate(outputs) for outputs in zip(*parts, strict=True))
 
     async def _ask(
         self, packed: PackedWindows, version: str, address: str | None = None

@@ -20,13 +20,15 @@ class Work:
     chunk: bool
     call: Call
     admitted: bool = False
+    at_a_time: int = 0
     end: asyncio.Event = field(default_factory=asyncio.Event)
     error: Exception | None = None
     task: asyncio.Task[None] = field(init=False)
 
     async def run(self, budget: TokenBudget, log: list[int]) -> None:
         with working_for(self.call):
-            async with budget.reserve(self.tokens, chunk=self.chunk):
+            async with budget.reserve(self.tokens, chunk=self.chunk) as at_a_time:
+                self.at_a_time = at_a_time
                 self.admitted = True
                 log.append(self.number)
                 await self.end.wait()
@@ -37,9 +39,17 @@ class Work:
 class Crowd:
     """Work on one budget, in the order in which it came."""
 
-    def __init__(self, capacity: int, chunk_capacity: int | None = None) -> None:
+    def __init__(
+        self,
+        capacity: int,
+        chunk_capacity: int | None = None,
+        *,
+        prefers_newcomers: bool = True,
+    ) -> None:
         self.clock = Clock()
-        self.budget = TokenBudget(capacity, chunk_capacity, self.clock)
+        self.budget = TokenBudget(
+            capacity, chunk_capacity, self.clock, prefers_newcomers=prefers_newcomers
+        )
         self.works: list[Work] = []
         self.log: list[int] = []
 

@@ -1,6 +1,7 @@
 """Inference: what goes to Triton, what comes back, and what each of its faults is to a caller."""
 
 import asyncio
+from contextlib import AsyncExitStack
 from typing import Any
 
 import grpc
@@ -16,6 +17,8 @@ from spanqa_server.errors import (
     VersionGoneError,
 )
 from spanqa_server.qa.windows import PackedWindows
+from spanqa_server.scheduling.call import Call, working_for
+from spanqa_server.scheduling.deadline import Deadline
 from spanqa_server.scheduling.token_budget import TokenBudget
 from spanqa_server.triton.protocol import MOST_CHARACTERS, gist, map_error
 from support.fake_triton import FakeTriton, echo, fake_triton, give, refuse, reply
@@ -187,3 +190,20 @@ async def test_a_probe_goes_past_the_budget_all_at_once(triton: FakeTriton) -> N
             await model.triton.probe(packed, "1", triton.address)
     assert logits.starts.tolist() == packed.input_ids.tolist()
     assert logits.ends.tolist() == (packed.input_ids - 0.5).tolist()
+
+
+async def test_beside_others_work_goes_window_by_window(triton: FakeTriton) -> None:
+    budget = TokenBudget(2048)
+    far = Deadline.after(1000.0)
+    async with AsyncExitStack() as held, inference(triton.address, budget=budget) as model:
+        with working_for(Call("many", far)):
+            await held.enter_async_context(budget.reserve(2048))
+        with working_for(Call("one", far)):
+            await model.infer(make_windows(1, [9]))
+        await held.aclose()
+        packed = make_windows(2, [300] * 4)
+        with working_for(Call("many", far)):
+            logits = await model.infer(packed)
+    sent = [len(triton.inputs(at)["window_lengths"]) for at in range(len(triton.requests))]
+    assert sent == [1] * 5
+    assert logits.starts.tolist() == packed.input_ids.tolist()
