@@ -86,35 +86,34 @@ class BertLayer(nn.Module):
 
 
 class BertEncoder(nn.Module):
-    """All layers; `few_shapes`, see `padded_rows`."""
+    """All layers; where `step` is not 0, they compute a number of rows that occurs often."""
 
     # TorchScript leaves out the branch that a constant rules out.
-    __constants__ = ("few_shapes",)
+    __constants__ = ("step",)
 
     def __init__(self, config: BertConfig, attention: str) -> None:
         super().__init__()
         self.layer = nn.ModuleList(
             BertLayer(config, attention) for _ in range(config.num_hidden_layers)
         )
-        self.few_shapes = False
+        self.step = 0
 
     def forward(self, hidden: Tensor, plan: Plan) -> Tensor:
-        """`hidden` [T, hidden]; returns [T, hidden]."""
+        """`hidden` [T, hidden]; returns [≥ T, hidden], rows after T without a meaning."""
         tokens = hidden.size(0)
-        if self.few_shapes:
-            hidden = functional.pad(hidden, [0, 0, 0, padded_rows(tokens) - tokens])
+        if self.step > 0:
+            hidden = functional.pad(hidden, [0, 0, 0, padded_rows(tokens, self.step) - tokens])
         for layer in self.layer:
             hidden = layer(hidden, plan)
-        return hidden[:tokens]
+        return hidden
 
 
-def padded_rows(tokens: int) -> int:
-    """How many rows the linear layers are given for so many tokens: up to a sixteenth more.
+def padded_rows(tokens: int, step: int) -> int:
+    """How many rows linear layers are given for so many tokens: a multiple of `step`.
 
-    oneDNN makes a program for each number of rows, which takes as long as the rows of some
-    windows; so there are few numbers, 8 for each power of two.
+    oneDNN makes a program for each number of rows, which takes as long as the rows of some windows.
+    So there are few: from 16 times the step on, 8 for each power of two.
     """
-    step = 16
     while 16 * step < tokens:
         step *= 2
     return (tokens + step - 1) // step * step
@@ -174,5 +173,5 @@ class PackedBertForQuestionAnswering(nn.Module):
         ids = input_ids.flatten()
         lengths = window_lengths.flatten().long()
         hidden = self.bert(ids, token_type_ids.flatten(), lengths)
-        logits = self.qa_outputs(hidden.float())
+        logits = self.qa_outputs(hidden.float())[: ids.size(0)]
         return logits[:, 0].contiguous(), logits[:, 1].contiguous()

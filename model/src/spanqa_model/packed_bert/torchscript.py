@@ -13,8 +13,8 @@ from torch import nn
 from spanqa_model.packed_bert.attention import WindowedSelfAttention
 from spanqa_model.packed_bert.devices import multiplies_in_tiles
 from spanqa_model.packed_bert.int8 import Int8Linear, RowByRowLinear, WindowByWindowEncoder
-from spanqa_model.packed_bert.model import PackedBertForQuestionAnswering
-from spanqa_model.packed_bert.onednn import OneDnnLinear
+from spanqa_model.packed_bert.model import BertEncoder, PackedBertForQuestionAnswering
+from spanqa_model.packed_bert.onednn import LONGEST_UNCUT_SUM, SMALLEST_PART, OneDnnLinear
 
 # Of the weights outside the encoder's linear layers, and of all that is not a linear layer.
 DTYPES = {
@@ -44,15 +44,26 @@ def to_torchscript(
         converted.add_module("qa_outputs", RowByRowLinear(converted.qa_outputs))
     elif onednn:
         replace_linear_layers(converted.bert.encoder, OneDnnLinear)
-        converted.bert.encoder.few_shapes = True
+        converted.bert.encoder.step = 16
     if onednn or dtype == "int8":
         for part in converted.modules():
             if isinstance(part, WindowedSelfAttention):
                 part.on_cpu = True
-                part.in_tiles = dtype == "bfloat16" and multiplies_in_tiles()
+    if onednn and dtype == "bfloat16" and multiplies_in_tiles():
+        compute_in_tiles(converted.bert.encoder)
     with torchscript_deprecation_accepted():
         scripted: torch.jit.ScriptModule = torch.jit.script(converted)
     return scripted
+
+
+def compute_in_tiles(encoder: BertEncoder) -> None:
+    """Have an encoder compute as is best with AMX."""
+    encoder.step = SMALLEST_PART
+    for part in encoder.modules():
+        if isinstance(part, WindowedSelfAttention):
+            part.in_tiles = True
+        elif isinstance(part, OneDnnLinear):
+            part.in_parts = part.weight.size(1) > LONGEST_UNCUT_SUM
 
 
 def replace_linear_layers(encoder: nn.Module, layer: type[OneDnnLinear] | type[Int8Linear]) -> None:

@@ -5,6 +5,8 @@ import torch
 from torch import nn
 from transformers import BertForQuestionAnswering
 
+from spanqa_model.checkpoints.config import BertConfig
+from spanqa_model.packed_bert.model import PackedBertForQuestionAnswering
 from spanqa_model.packed_bert.onednn import OneDnnLinear
 from spanqa_model.packed_bert.torchscript import (
     saved_and_loaded,
@@ -52,3 +54,47 @@ def test_a_loaded_model_gives_the_references_logits(hidden_act: str) -> None:
     laid_out = [module.weight.is_mkldnn for module in loaded.modules() if hasattr(module, "gelu")]
     assert len(laid_out) >= 4
     assert all(laid_out) == torch.backends.mkldnn.is_available()
+
+
+# Its sums are long enough for oneDNN to cut them with AMX.
+WIDE = BertConfig(
+    vocab_size=256,
+    hidden_size=512,
+    num_hidden_layers=2,
+    num_attention_heads=8,
+    intermediate_size=2048,
+    max_position_embeddings=384,
+    type_vocab_size=2,
+    layer_norm_eps=1e-12,
+    hidden_act="gelu",
+)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_windows_logits_do_not_depend_on_the_others(dtype: str) -> None:
+    torch.manual_seed(0)
+    lengths = [17, 40, 1, 64, 384, 30, 200, 33, 384, 100]
+    module = PackedBertForQuestionAnswering(WIDE).eval()
+    ids, types, _ = random_windows(lengths)
+    with torchscript_deprecation_accepted(), torch.inference_mode():
+        loaded = saved_and_loaded(to_torchscript(module, dtype, onednn=True))
+        together = loaded(ids, types, torch.tensor(lengths))
+        begin = 0
+        for length in lengths:
+            window = slice(begin, begin + length)
+            alone = loaded(ids[..., window], types[..., window], torch.tensor([length]))
+            for one, all_ in zip(alone, together, strict=True):
+                assert one.equal(all_[window])
+            begin += length
+
+
+@pytest.mark.parametrize("rows", [64, 128, 192, 320, 1024])
+def test_parts_are_put_together(rows: int) -> None:
+    torch.manual_seed(0)
+    layer = OneDnnLinear(nn.Linear(48, 80).to(torch.bfloat16), "none")
+    hidden = torch.randn(rows, 48, dtype=torch.bfloat16)
+    with torchscript_deprecation_accepted(), torch.inference_mode():
+        want = saved_and_loaded(torch.jit.script(layer))(hidden)
+        layer.in_parts = True
+        got = saved_and_loaded(torch.jit.script(layer))(hidden)
+    assert got.equal(want)

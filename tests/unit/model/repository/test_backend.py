@@ -33,15 +33,15 @@ seconds = st.floats(0, 1e3)
 @given(
     lengths=lengths_of_windows,
     threads=st.integers(1, 8),
-    pace=st.tuples(seconds, seconds, seconds),
+    measured=st.tuples(seconds, seconds, seconds),
 )
 def test_each_window_is_in_one_share(
     backend: dict[str, Any],
     lengths: list[int],
     threads: int,
-    pace: tuple[float, float, float],
+    measured: tuple[float, float, float],
 ) -> None:
-    pace = backend["Pace"](*pace)
+    pace = backend["Pace"](*measured)
     shares = backend["share_out"](np.array(lengths, np.int32), threads, pace)
     if shares:
         assert sorted(itertools.chain(*shares)) == list(range(len(lengths)))
