@@ -28,7 +28,7 @@ METHOD ?= answer
 RATES ?= 10,20,40,60
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-slow test-faults test-clients test-playground screenshots test-triton named-triton bench-faults bench-overload bench-waiting bench-neighbours bench-endings soak parity data bench bench-mlserver bench-engines bench-alone bench-frontend bench-gpu ghz grpcurl load load-beside load-open-loop bench-check check proto settings digests wheels clean
+.PHONY: help setup demo serve test test-slow test-faults test-clients test-playground screenshots test-triton named-triton bench-faults bench-overload bench-waiting bench-neighbours bench-endings soak parity data bench bench-mlserver bench-engines bench-alone roofline bench-frontend bench-gpu ghz grpcurl load load-beside load-open-loop bench-check check proto settings digests wheels clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -121,6 +121,9 @@ $(ENGINES)/.installed: benchmarks/engines/engines.txt | $(VENV)/.installed
 
 bench-alone: setup bench-engines ## Measure the model alone beside OpenVINO and ONNX Runtime; some minutes.
 	@$(BIN)/python -m benchmarks.engines.alone $(SQUAD) --padded --json $(RESULTS)/engines-embedded.json
+
+roofline: setup ## Say where the model's time goes on this CPU, and how near to the peak its operations are.
+	@$(BIN)/python -m benchmarks.engines.roofline $(SQUAD) --json $(RESULTS)/roofline-embedded.json
 
 bench-frontend: setup ## Measure what a request costs the frontend, stage by stage.
 	@$(BIN)/python -m benchmarks.frontend.costs $(SQUAD) --json $(RESULTS)/frontend.json

@@ -35,7 +35,12 @@ from spanqa_model.export import Target, export
 from spanqa_model.packed_bert.devices import Dtype, native_dtypes
 from spanqa_model.packed_bert.int8 import Int8Linear
 from spanqa_model.packed_bert.onednn import OneDnnLinear
-from spanqa_model.packed_bert.torchscript import DTYPES, load_torchscript, saved_and_loaded
+from spanqa_model.packed_bert.torchscript import (
+    DTYPES,
+    load_torchscript,
+    saved_and_loaded,
+    torchscript_deprecation_accepted,
+)
 
 LINEAR, PRODUCTS = "linear layers", "attention: products"
 # With the softmax.
@@ -158,8 +163,9 @@ def peak_of(dtype: Dtype) -> float:
     rates = []
     for size in SQUARES:
         layer = nn.Linear(size, size).requires_grad_(False)
-        made = Int8Linear(layer) if dtype == "int8" else OneDnnLinear(layer.to(DTYPES[dtype]))
-        loaded = saved_and_loaded(torch.jit.script(made))
+        with torchscript_deprecation_accepted():
+            made = Int8Linear(layer) if dtype == "int8" else OneDnnLinear(layer.to(DTYPES[dtype]))
+            loaded = saved_and_loaded(torch.jit.script(made))
         hidden = torch.randn(size, size).to(DTYPES[dtype])
         rates.append(2 * size**3 / seconds_of(partial(loaded, hidden)))
     return max(rates)
