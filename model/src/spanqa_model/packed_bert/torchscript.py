@@ -58,12 +58,15 @@ def to_torchscript(
 
 def compute_in_tiles(encoder: BertEncoder) -> None:
     """Have an encoder compute as is best with AMX."""
-    encoder.step = SMALLEST_PART
+    layers = [part for part in encoder.modules() if isinstance(part, OneDnnLinear)]
     for part in encoder.modules():
         if isinstance(part, WindowedSelfAttention):
             part.in_tiles = True
-        elif isinstance(part, OneDnnLinear):
-            part.in_parts = part.weight.size(1) > LONGEST_UNCUT_SUM
+    # In wide models, where nearly all layers have long sums, parts would cost an eighth.
+    if min(layer.weight.size(1) for layer in layers) <= LONGEST_UNCUT_SUM:
+        encoder.step = SMALLEST_PART
+        for layer in layers:
+            layer.in_parts = layer.weight.size(1) > LONGEST_UNCUT_SUM
 
 
 def replace_linear_layers(encoder: nn.Module, layer: type[OneDnnLinear] | type[Int8Linear]) -> None:
