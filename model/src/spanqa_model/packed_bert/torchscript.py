@@ -25,6 +25,10 @@ DTYPES = {
 }
 
 
+# Rows of linear layers come in multiples of this.
+SMALLEST_STEP = 16
+
+
 def to_torchscript(
     module: PackedBertForQuestionAnswering, dtype: str, *, onednn: bool = False
 ) -> torch.jit.ScriptModule:
@@ -44,13 +48,13 @@ def to_torchscript(
         converted.add_module("qa_outputs", RowByRowLinear(converted.qa_outputs))
     elif onednn:
         replace_linear_layers(converted.bert.encoder, OneDnnLinear)
-        converted.bert.encoder.step = 16
-    if onednn or dtype == "int8":
-        for part in converted.modules():
-            if isinstance(part, WindowedSelfAttention):
-                part.on_cpu = True
-    if onednn and dtype == "bfloat16" and multiplies_in_tiles():
-        compute_in_tiles(converted.bert.encoder)
+    windowed = [part for part in converted.modules() if isinstance(part, WindowedSelfAttention)]
+    for part in windowed:
+        part.on_cpu = onednn or dtype == "int8"
+    if onednn and windowed and dtype != "int8":
+        converted.bert.encoder.step = SMALLEST_STEP
+        if dtype == "bfloat16" and multiplies_in_tiles():
+            compute_in_tiles(converted.bert.encoder)
     with torchscript_deprecation_accepted():
         scripted: torch.jit.ScriptModule = torch.jit.script(converted)
     return scripted

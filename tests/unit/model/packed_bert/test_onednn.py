@@ -42,11 +42,12 @@ def test_a_layer_computes_what_linear_and_gelu_do(dtype: torch.dtype, gelu: str,
             torch.testing.assert_close(got, want, rtol=ERROR[dtype], atol=ERROR[dtype])
 
 
+@pytest.mark.parametrize("attention", ["windowed", "grouped"])
 @pytest.mark.parametrize("hidden_act", ["gelu", "gelu_new"])
-def test_a_loaded_model_gives_the_references_logits(hidden_act: str) -> None:
+def test_a_loaded_model_gives_the_references_logits(hidden_act: str, attention: str) -> None:
     reference: BertForQuestionAnswering = reference_model(hidden_act=hidden_act)
     windows = random_windows([17, 40, 1])
-    scripted = to_torchscript(packed_model(reference), "float32", onednn=True)
+    scripted = to_torchscript(packed_model(reference, attention=attention), "float32", onednn=True)
     with torchscript_deprecation_accepted(), torch.inference_mode():
         loaded = saved_and_loaded(scripted)
         for got, want in zip(loaded(*windows), reference_logits(reference, *windows), strict=True):
