@@ -13,7 +13,7 @@ import pytest
 from spanqa_server.qa.answerer import Logits
 from spanqa_server.qa.windows import PackedWindows
 from spanqa_server.scheduling.token_budget import TokenBudget
-from support.processes import BIN, RunningServer, poll
+from support.processes import BIN, RunningServer
 from support.squad import CITIES, write_squad
 from support.triton import (
     address_of,
@@ -105,12 +105,10 @@ def test_batches_form_at_concurrency_32(server: RunningServer, tmp_path: Path) -
     requests, batches = after[0] - requests, after[1] - batches
     assert json.loads(finished.stdout)["answered"] == 320
 
-    def is_one_request_a_call() -> bool:
-        asked, attempts = executed_requests(server) - before[0], calls(server) - before[1]
-        # On a busy machine an attempt may run out of time, and is repeated.
-        return 320 <= asked <= attempts
-
-    poll(is_one_request_a_call, 10, "one request at Triton for each call")
+    asked, attempts = executed_requests(server) - before[0], calls(server) - before[1]
+    # On a busy machine an attempt may run out of time, and is repeated. And Triton may still have
+    # done a batch of 32 for callers of other tests, who had given up.
+    assert 320 <= asked <= attempts + 32
     print(f"mean batch size {requests / batches:.1f}")
     assert requests / batches >= 6
 
