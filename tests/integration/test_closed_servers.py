@@ -27,13 +27,13 @@ EXPIRED = {"not_before": YESTERDAY - timedelta(days=9), "not_after": YESTERDAY}
 TEXT = "She was born in Warsaw."
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All files that the options name."""
     return tmp_path_factory.mktemp("closed")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def certificates(directory: Path) -> Certificates:
     made = Certificates.made_in(directory)
     made.others.cert_pem.write_to_path(directory / "other-ca.pem")
@@ -50,7 +50,7 @@ def certificates(directory: Path) -> Certificates:
     return made
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def places(
     server: RunningServer, model_repository: Path, directory: Path, certificates: Certificates
 ) -> Iterator[dict[str, str]]:

@@ -71,17 +71,12 @@ def batch_statistics(address: str) -> tuple[int, int]:
 
 
 def executed_requests(server: RunningServer) -> int:
-    """Requests of callers that its model has done so far: without trial questions.
-
-    A trial question is counted a little after the model has done it, so readings must agree.
-    """
-    readings: list[int] = []
-    while len(readings) < 3 or len(set(readings[-3:])) > 1:
+    """Requests of callers that its model has done so far: without trial questions."""
+    while True:
         canaries = canaries_of(server)
         requests, _ = batch_statistics(address_of(server))
         if canaries_of(server) == canaries:
-            readings.append(requests - canaries)
-    return readings[-1]
+            return requests - canaries
 
 
 def canaries_of(server: RunningServer) -> int:
