@@ -5,7 +5,7 @@ from pathlib import Path
 
 import grpc
 import pytest
-from opentelemetry import trace
+from opentelemetry import context, trace
 from opentelemetry.instrumentation.grpc import GrpcInstrumentorClient
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -61,17 +61,20 @@ def callers(kept: InMemorySpanExporter) -> Iterator[InMemorySpanExporter]:
     kept.clear()
     instrumentor = GrpcInstrumentorClient()  # type: ignore[no-untyped-call]
     instrumentor.instrument()
+    # The span of a stream that is dropped would stay current for all tests that follow.
+    before = context.attach(context.get_current())
     try:
         yield kept
     finally:
+        context.detach(before)
         instrumentor.uninstrument()
 
 
 def ids(span: ReadableSpan) -> tuple[str, str]:
     """Of its trace, and its own."""
-    context = span.get_span_context()
-    assert context
-    return f"{context.trace_id:032x}", f"{context.span_id:016x}"
+    here = span.get_span_context()
+    assert here
+    return f"{here.trace_id:032x}", f"{here.span_id:016x}"
 
 
 def trace_of(span: ReadableSpan) -> str:
