@@ -10,17 +10,18 @@ from spanqa_model.packed_bert.attention import attend, attend_in_tiles, attend_o
 @pytest.mark.parametrize("length", [1, 2, 60])
 @pytest.mark.parametrize("size", [0.1, 1, 10, 100, 1e4])
 @pytest.mark.parametrize("shift", [0.0, -300.0, 300.0])
+@pytest.mark.parametrize("head_size", [8, 32, 64])
 def test_it_is_softmax_of_any_scores(
-    dtype: torch.dtype, length: int, size: float, shift: float
+    dtype: torch.dtype, length: int, size: float, shift: float, head_size: int
 ) -> None:
     torch.manual_seed(0)
-    query, key, value = torch.randn(3, 2, length, 8, dtype=torch.float64)
+    query, key, value = torch.randn(3, 2, length, head_size, dtype=torch.float64)
     query = query * size
     # Moves all scores of a row by about as much.
-    query[..., 0], key[..., 0] = shift, 8**0.5
+    query[..., 0], key[..., 0] = shift, head_size**0.5
     query, key, value = (part.to(dtype) for part in (query, key, value))
     exact = [part.double() for part in (query, key, value)]
-    want = (exact[0] @ exact[1].transpose(1, 2) / 8**0.5).softmax(-1) @ exact[2]
+    want = (exact[0] @ exact[1].transpose(1, 2) / head_size**0.5).softmax(-1) @ exact[2]
     # A score has the rounding of its dtype, which the exponential magnifies.
     scores = float((exact[0] @ exact[1].transpose(1, 2)).abs().max())
     error = 8 * torch.finfo(dtype).eps * (1 + scores)
