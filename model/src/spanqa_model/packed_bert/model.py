@@ -89,7 +89,7 @@ class BertEncoder(nn.Module):
     """All layers; where `step` is not 0, they compute a number of rows that occurs often."""
 
     # TorchScript leaves out the branch that a constant rules out.
-    __constants__ = ("step",)
+    __constants__ = ("numbers", "step")
 
     def __init__(self, config: BertConfig, attention: str) -> None:
         super().__init__()
@@ -97,24 +97,26 @@ class BertEncoder(nn.Module):
             BertLayer(config, attention) for _ in range(config.num_hidden_layers)
         )
         self.step = 0
+        self.numbers = 8
 
     def forward(self, hidden: Tensor, plan: Plan) -> Tensor:
         """`hidden` [T, hidden]; returns [≥ T, hidden], rows after T without a meaning."""
         tokens = hidden.size(0)
         if self.step > 0:
-            hidden = functional.pad(hidden, [0, 0, 0, padded_rows(tokens, self.step) - tokens])
+            rows = padded_rows(tokens, self.step, self.numbers)
+            hidden = functional.pad(hidden, [0, 0, 0, rows - tokens])
         for layer in self.layer:
             hidden = layer(hidden, plan)
         return hidden
 
 
-def padded_rows(tokens: int, step: int) -> int:
+def padded_rows(tokens: int, step: int, numbers: int) -> int:
     """How many rows linear layers are given for so many tokens: a multiple of `step`.
 
-    oneDNN makes a program for each number of rows, which takes as long as the rows of some windows.
-    So there are few: from 16 times the step on, 8 for each power of two.
+    oneDNN makes a program for each number of rows, which takes as long as some rows do. So there
+    are few: from 2 `numbers` times the step on, so many for each power of two.
     """
-    while 16 * step < tokens:
+    while 2 * numbers * step < tokens:
         step *= 2
     return (tokens + step - 1) // step * step
 

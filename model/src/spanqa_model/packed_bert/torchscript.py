@@ -25,8 +25,9 @@ DTYPES = {
 }
 
 
-# Rows of linear layers come in multiples of this.
-SMALLEST_STEP = 16
+# Rows of linear layers come in multiples of this. In float32 a program is made in a fraction of the
+# time of a batch, so more rows would cost more than more programs.
+SMALLEST_STEP, NUMBERS_IN_FLOAT32 = 16, 32
 
 
 def to_torchscript(
@@ -53,6 +54,8 @@ def to_torchscript(
         part.on_cpu = onednn or dtype == "int8"
     if onednn and windowed and dtype != "int8":
         converted.bert.encoder.step = SMALLEST_STEP
+        if dtype == "float32":
+            converted.bert.encoder.numbers = NUMBERS_IN_FLOAT32
         if dtype == "bfloat16" and multiplies_in_tiles():
             compute_in_tiles(converted.bert.encoder)
     with torchscript_deprecation_accepted():
