@@ -87,10 +87,10 @@ def attend_on_cpu(query: Tensor, key: Tensor, value: Tensor, narrow: int = 32) -
         heads = query.unsqueeze(0), key.unsqueeze(0), value.unsqueeze(0)
         return functional.scaled_dot_product_attention(heads[0], heads[1], heads[2])[0]
     weights = scaled_scores(query, key).exp_()
-    total = weights.sum(-1, keepdim=True, dtype=torch.float32)
+    total = weights.sum(-1, keepdim=True)
     least, most = torch.aminmax(total)
     if bool(least > 1e-30) and bool(most < 1e30):
-        return (torch.bmm(weights, value) / total).to(query.dtype)
+        return torch.bmm(weights, value) / total
     return attend(query, key, value)
 
 
