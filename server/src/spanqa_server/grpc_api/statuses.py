@@ -3,6 +3,7 @@
 from __future__ import annotations  # grpc's classes are generic in its stubs alone
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -68,8 +69,7 @@ def to_status(error: ServerError) -> status_pb2.Status:
 
     ErrorInfo always, BadRequest where fields are wrong, RetryInfo where it may be tried again.
     """
-    details = [error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN)]
-    packed = [pack(detail) for detail in details]
+    packed = [error_info(error.reason)]
     if isinstance(error, InvalidRequestError):
         violations = [
             error_details_pb2.BadRequest.FieldViolation(field=v.field, description=v.description)
@@ -82,6 +82,12 @@ def to_status(error: ServerError) -> status_pb2.Status:
         packed.insert(0, pack(wait))
     code = next(CODES[kind] for kind in type(error).__mro__ if kind in CODES)
     return status_pb2.Status(code=code, message=str(error), details=packed)
+
+
+@cache
+def error_info(reason: str) -> any_pb2.Any:
+    """What names the reason to programs."""
+    return pack(error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN))
 
 
 def retry_metadata(error: ServerError) -> tuple[tuple[str, str], ...]:

@@ -6,7 +6,7 @@ long that it would not be answered in time (`refusals.py`).
 
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 
 from prometheus_client import Gauge
@@ -84,8 +84,7 @@ class Admission:
         self._budget = budget
         self._long_from = long_from
 
-    @contextmanager
-    def admit(self, call: Call, tokens: int, message: int = 0) -> Iterator[None]:
+    def admit(self, call: Call, tokens: int, message: int = 0) -> AbstractContextManager[None]:
         """Hold room for a call; the block works for it.
 
         Args:
@@ -96,28 +95,25 @@ class Admission:
         Raises:
             OverloadedError: there is no room, or it would wait too long.
         """
-        with self._taken(call, memory_of(tokens) + message, tokens):
-            yield
+        return self._taken(call, memory_of(tokens) + message, tokens)
 
-    @contextmanager
-    def admit_batch(self, call: Call, message: int) -> Iterator[None]:
+    def admit_batch(self, call: Call, message: int) -> AbstractContextManager[None]:
         """The same for a batch, whose pairs wait for their own turns; raises as `admit` does."""
-        with self._taken(call, BYTES_OF_A_CALL + message, 0):
-            yield
+        return self._taken(call, BYTES_OF_A_CALL + message, 0)
 
     @contextmanager
     def _taken(self, call: Call, size: int, tokens: int) -> Iterator[None]:
-        with working_for(call):
-            # What is estimated at more is refused once it is counted, or less.
-            size = min(size, int(self._calls.capacity))
-            if not self._fits(call.caller, size):
-                raise refusal("memory", self._budget.delay or FULL_DELAY)
-            self._budget.check(tokens, long=tokens > self._long_from)
-            self._count(call.caller, size)
-            try:
+        # What is estimated at more is refused once it is counted, or less.
+        size = min(size, int(self._calls.capacity))
+        if not self._fits(call.caller, size):
+            raise refusal("memory", self._budget.delay or FULL_DELAY)
+        self._budget.check(tokens, call, long=tokens > self._long_from)
+        self._count(call.caller, size)
+        try:
+            with working_for(call):
                 yield
-            finally:
-                self._count(call.caller, -size)
+        finally:
+            self._count(call.caller, -size)
 
     def _fits(self, caller: str, size: int) -> bool:
         if self._calls.fits(size):

@@ -2,7 +2,10 @@
 
 import math
 from collections.abc import Callable
+from functools import cache
 from random import uniform
+
+from prometheus_client import Counter
 
 from spanqa_server.errors import OverloadedError
 from spanqa_server.scheduling.call import Call
@@ -20,6 +23,11 @@ SHORTEST_DELAY, LONGEST_DELAY = 0.1, 30.0
 # So that those who were refused together do not come back together.
 JITTER = 0.2
 FEW_CALLERS = 1024
+REASONS = {
+    "calls": "too many calls are open",
+    "memory": "too much accepted work is waiting",
+    "deadline": "the work queued ahead would take too much of the time that the call allows",
+}
 
 
 class Refusals:
@@ -75,13 +83,14 @@ class Refusals:
         return before / max(pace, 1.0)
 
 
+@cache
+def refused(why: str) -> Counter:
+    """Counts those of a reason."""
+    return metrics.REFUSALS.labels(why)
+
+
 def refusal(why: str, seconds: float) -> OverloadedError:
     """A refusal with a delay, jitter included, after which the call may be sent again."""
-    metrics.REFUSALS.labels(why).inc()
+    refused(why).inc()
     delay = min(max(seconds, SHORTEST_DELAY), LONGEST_DELAY) * uniform(1 - JITTER, 1 + JITTER)  # noqa: S311
-    reasons = {
-        "calls": "too many calls are open",
-        "memory": "too much accepted work is waiting",
-        "deadline": "the work queued ahead would take too much of the time that the call allows",
-    }
-    return OverloadedError(f"{reasons[why]}; try again in {delay:.1f} s", delay)
+    return OverloadedError(f"{REASONS[why]}; try again in {delay:.1f} s", delay)

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from time import monotonic
 
-from spanqa_server.scheduling.call import current_call
+from spanqa_server.scheduling.call import Call, current_call
 from spanqa_server.scheduling.in_flight import TARGET_SECONDS, InFlightLimit
 from spanqa_server.scheduling.newcomers import Newcomers
 from spanqa_server.scheduling.pace import Pace
@@ -91,10 +91,10 @@ class TokenBudget:
         tokens = self._whole.line.tokens + self._chunks.line.tokens
         return tokens / max(self._pace.tokens_per_second or math.inf, 1.0)
 
-    def check(self, tokens: int, *, long: bool) -> None:
-        """Refuse work of the current call that would wait too long; raises OverloadedError."""
+    def check(self, tokens: int, call: Call, *, long: bool) -> None:
+        """Refuse work of a call that would wait too long; raises OverloadedError."""
         queue, other = (self._chunks, self._whole) if long else (self._whole, self._chunks)
-        queue.refusals.check(tokens, current_call(), other.line.tokens, self.in_flight)
+        queue.refusals.check(tokens, call, other.line.tokens, self.in_flight)
 
     def _tokens_per_second(self) -> float:
         return self._pace.tokens_per_second or self.limit.tokens / TARGET_SECONDS

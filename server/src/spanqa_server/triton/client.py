@@ -14,6 +14,7 @@ from opentelemetry.trace import Span, SpanKind
 from spanqa_server.errors import InferenceError
 from spanqa_server.qa.answerer import Logits
 from spanqa_server.qa.windows import PackedWindows, TensorLimits, split_windows
+from spanqa_server.scheduling.call import current_call
 from spanqa_server.scheduling.token_budget import TokenBudget
 from spanqa_server.telemetry import tracing
 from spanqa_server.triton.access import Access
@@ -58,7 +59,7 @@ class Triton:
         if total <= self._max_chunk_tokens:
             return await self._infer_chunk(packed, version, chunk=False)
         # Now that its tokens are counted, and others may have come while they were.
-        self._budget.check(total, long=True)
+        self._budget.check(total, current_call(), long=True)
         chunks = split_windows(packed, self._max_chunk_tokens)
         parts = await all_of(self._infer_chunk(chunk, version, chunk=True) for chunk in chunks)
         return Logits(

@@ -93,8 +93,9 @@ class Server:
         code = OK
         try:
             async with deadline.bounds():
-                with working_for(Call(caller, deadline)):
-                    self.budget.check(tokens, long=tokens > CHUNK)
+                call = Call(caller, deadline)
+                self.budget.check(tokens, call, long=tokens > CHUNK)
+                with working_for(call):
                     chunks = [min(CHUNK, tokens - at) for at in range(0, tokens, CHUNK)]
                     await all_of(self.infer(one, chunk=tokens > CHUNK) for one in chunks)
         except OverloadedError:

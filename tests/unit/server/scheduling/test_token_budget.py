@@ -7,7 +7,7 @@ import random
 import pytest
 
 from spanqa_server.errors import DeadlineError, OverloadedError
-from spanqa_server.scheduling.call import Call, working_for
+from spanqa_server.scheduling.call import Call
 from spanqa_server.scheduling.deadline import Deadline
 from spanqa_server.scheduling.in_flight import FEWEST_TOKENS
 from unit.server.scheduling.crowd import LATER, Crowd, settle
@@ -219,8 +219,8 @@ async def test_a_queue_that_stands_refuses_what_would_wait_too_long() -> None:
     for seconds, chunk, is_refused in ((51, False, True), (51, True, False), (LATER, False, False)):
         call = Call("a", Deadline(crowd.clock.now + seconds, seconds))
         refused = pytest.raises(OverloadedError) if is_refused else contextlib.nullcontext()
-        with working_for(call), refused:
-            crowd.budget.check(10, long=chunk)
+        with refused:
+            crowd.budget.check(10, call, long=chunk)
     await crowd.drain()
 
 
