@@ -161,12 +161,8 @@ load-open-loop: setup ## The same without ghz: RATES=20,40,60 a second, at TARGE
 bench-faults: setup ## What callers see when parts die, hang or lie under load; five minutes.
 	@$(BIN)/python -m benchmarks.production.faults $(SQUAD) --json $(RESULTS)/faults.json
 
-$(GO_BIN)/flood: benchmarks/flood/main.go benchmarks/flood/go.mod benchmarks/flood/go.sum
-	@command -v go >/dev/null || { echo "make: the calls come from a program in Go; install Go, or have Python send them: $(BIN)/python -m benchmarks.production.overload" >&2; exit 1; }
-	@cd benchmarks/flood && go build -o $(abspath $@) .
-
-bench-overload: setup $(GO_BIN)/flood ## Five times as many calls as can be answered, for three minutes; needs Go.
-	@$(BIN)/python -m benchmarks.production.overload $(SQUAD) --flood $(GO_BIN)/flood --json $(RESULTS)/overload.json
+bench-overload: setup ## Five times as many calls as can be answered, for three minutes.
+	@$(BIN)/python -m benchmarks.production.overload $(SQUAD) --json $(RESULTS)/overload.json
 	@$(BIN)/python -m benchmarks.plots
 
 bench-waiting: setup ## Callers who wait: bursts, closed loops, a busy neighbour, an idle frontend; half an hour.

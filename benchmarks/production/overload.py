@@ -29,10 +29,9 @@ from benchmarks.common.asking import ask_all
 from benchmarks.common.report import percentile, write_result
 from benchmarks.common.serving import load_parser, served
 from benchmarks.common.workload import squad_mix
-from benchmarks.production.flood import Flood
 from benchmarks.production.sampling import Sampler
 from support.processes import RunningServer
-from support.steady import OK, Asked, Known, Steady, connected, learn
+from support.steady import OK, Asked, Steady, connected, learn
 
 REFUSED = "RESOURCE_EXHAUSTED"
 QUESTIONS, CONNECTIONS = 400, 16
@@ -53,7 +52,6 @@ def main() -> None:
     add("--capacity-seconds", type=float, default=20.0)
     add("--shape", choices=("embedded", "bert-large"), default="embedded")
     add("--flags", default="", help="more flags of the server, with spaces")
-    add("--flood", type=Path, help="the program that sends the calls; without it this one does")
     arguments = parser.parse_args()
     with (
         repository_of(arguments) as repository,
@@ -97,11 +95,10 @@ async def measure(
         watching = [asyncio.create_task(sampler.run())]
         health: list[tuple[str, float]] = []
         watching.append(asyncio.create_task(watch_health(server.target, health)))
-        rate = arguments.times * capacity
+        load = Steady(stubs, known, arguments.times * capacity, arguments.timeout)
         begin, cpu = monotonic(), cpu_of(sampler)
+        await offer(load, arguments.seconds)
         end = begin + arguments.seconds
-        sending = asyncio.create_task(send(arguments, server.target, stubs, known, rate))
-        await asyncio.sleep(arguments.seconds)
         busy = {
             name: (seconds - cpu.get(name, 0.0)) / arguments.seconds
             for name, seconds in cpu_of(sampler).items()
@@ -111,9 +108,7 @@ async def measure(
         for task in watching:
             task.cancel()
         await asyncio.gather(*watching, return_exceptions=True)
-        calls, of_a_program = await sending
-    busy["callers"] += of_a_program / arguments.seconds
-    report = summary(capacity, calls, rate, begin, end, health)
+    report = summary(capacity, load, begin, end, health)
     # Of the processes of the server and of the callers beside them, while the load lasted.
     report |= {"recovery_seconds": recovered - end, "cores_used": busy}
     return report, {name: asdict(curve) for name, curve in sampler.by_name().items()}
@@ -126,17 +121,6 @@ async def find_capacity(arguments: argparse.Namespace, target: str, requests: li
     while monotonic() - begin < arguments.capacity_seconds:
         count += len(await ask_all(target, requests, arguments.callers, CONNECTIONS))
     return count / (monotonic() - begin)
-
-
-async def send(
-    arguments: argparse.Namespace, target: str, stubs: list[Any], known: list[Known], rate: float
-) -> tuple[list[Asked], float]:
-    """What came of the calls, and the CPU seconds of the program that sent them, if it was one."""
-    if not arguments.flood:
-        load = Steady(stubs, known, rate, arguments.timeout)
-        return (await offer(load, arguments.seconds)).calls, 0.0
-    flood = Flood(arguments.flood, target, CONNECTIONS, known, rate, arguments.timeout)
-    return await flood.run(arguments.seconds)
 
 
 async def offer(load: Steady, seconds: float) -> Steady:
@@ -177,21 +161,16 @@ async def watch_health(target: str, seen: list[tuple[str, float]]) -> None:
 
 
 def summary(
-    capacity: float,
-    calls: list[Asked],
-    rate: float,
-    begin: float,
-    end: float,
-    health: list[tuple[str, float]],
+    capacity: float, load: Steady, begin: float, end: float, health: list[tuple[str, float]]
 ) -> dict[str, Any]:
     """What can be said of the load itself."""
-    seconds = end - begin
+    calls, seconds = load.calls, end - begin
     answered, refused = times_of(calls, OK), times_of(calls, REFUSED)
     return {
         "capacity": capacity,
         "offered_per_second": len(calls) / seconds,
         "answered_per_second": sum(one.code == OK and one.settled < end for one in calls) / seconds,
-        "codes": dict(Counter(call.code for call in calls).most_common()),
+        "codes": load.codes(),
         "median_rejection_seconds": percentile(refused, 50),
         "p99_rejection_seconds": percentile(refused, 99),
         "median_answer_seconds": percentile(answered, 50),
@@ -199,7 +178,7 @@ def summary(
         "health": dict(Counter(status for status, _ in health)),
         "slowest_health_seconds": max(took for _, took in health),
         "generator_late_seconds": max(
-            call.sent - calls[0].sent - at / rate for at, call in enumerate(calls)
+            call.sent - begin - at / load.rate for at, call in enumerate(calls)
         ),
     }
 
