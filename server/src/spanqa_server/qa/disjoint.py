@@ -65,7 +65,8 @@ def disjoint_spans(
         overlap = taken.flags.find(1, first, first + more + 1)
         if overlap < 0:
             taken.add(candidate)
-            counts[bisect_right(documents, window)] += 1
+            if is_limited:
+                counts[bisect_right(documents, window)] += 1
             spans.append(reader.span(candidate, total))
         elif overlap > first and (shorter := reader.shortened(candidate, overlap - first)):
             heappush(shortened, shorter)
