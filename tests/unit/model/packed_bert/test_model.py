@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from transformers import BertForQuestionAnswering
 
 from spanqa_model.packed_bert.grouping import GROUP_COST
+from spanqa_model.packed_bert.model import padded_rows
 from unit.model.tiny import (
     POSITIONS,
     packed_model,
@@ -87,3 +88,14 @@ def test_shapes_and_integer_types_that_triton_may_send(
         assert got.shape == (44,)
         assert got.is_contiguous()
         assert torch.equal(got, want)
+
+
+@pytest.mark.parametrize(("step", "numbers"), [(16, 8), (64, 8), (16, 32)])
+def test_rows_come_in_few_numbers_and_few_are_empty(step: int, numbers: int) -> None:
+    rows = {tokens: padded_rows(tokens, step, numbers) for tokens in range(1, 20_000)}
+    for tokens, padded in rows.items():
+        assert padded % step == 0
+        assert 0 <= padded - tokens < max(step, tokens / numbers)
+    first = 2 * numbers * step
+    for power in (first, 2 * first):
+        assert len({padded for padded in rows.values() if power < padded <= 2 * power}) == numbers
