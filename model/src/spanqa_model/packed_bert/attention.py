@@ -78,6 +78,7 @@ def attend_on_cpu(query: Tensor, key: Tensor, value: Tensor, narrow: int = 32) -
     In float32 with narrow heads, by libtorch's kernel that keeps the scores in the cache. Else
     the largest score is not subtracted first, and the quotient is taken at the end. That is as
     precise while the sums are far from the limits of the dtype; it has to look at them for that.
+    Those of float16 are too near.
 
     Args:
         query, key, value: [heads, L, head_size].
@@ -86,6 +87,8 @@ def attend_on_cpu(query: Tensor, key: Tensor, value: Tensor, narrow: int = 32) -
     if query.dtype == torch.float32 and query.size(2) <= narrow:
         heads = query.unsqueeze(0), key.unsqueeze(0), value.unsqueeze(0)
         return functional.scaled_dot_product_attention(heads[0], heads[1], heads[2])[0]
+    if query.dtype == torch.float16:
+        return attend(query, key, value)
     weights = scaled_scores(query, key).exp_()
     total = weights.sum(-1, keepdim=True)
     least, most = torch.aminmax(total)

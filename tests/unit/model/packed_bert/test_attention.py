@@ -30,6 +30,14 @@ def test_it_is_softmax_of_any_scores(
         torch.testing.assert_close(got.double(), want, rtol=0, atol=min(error, 1) * 4)
 
 
+def test_in_float16_products_stay_within_its_range() -> None:
+    # exp(10.2) is 26,903: the sum of two is within float16's 65,504, that of their products is not.
+    query, key = torch.zeros(2, 1, 2, 8, dtype=torch.float16)
+    query[..., 0], key[..., 0] = 10.2, 8**0.5
+    value = torch.full([1, 2, 8], 3.0, dtype=torch.float16)
+    assert attend_on_cpu(query, key, value).equal(value)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_in_tiles_each_window_is_computed_by_itself(dtype: torch.dtype) -> None:
     torch.manual_seed(0)
