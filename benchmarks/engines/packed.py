@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from benchmarks.engines.batches import Inputs, Logits
+from benchmarks.engines.batches import Floats, Inputs, Logits
 
 TRITON = "triton_python_backend_utils"  # only Triton has it
 
@@ -27,27 +28,52 @@ class Packed:
         self._batch = batch
 
     def logits(self, windows: Sequence[Inputs]) -> list[Logits]:
-        found: list[Logits] = []
+        answers = [Answer() for _ in windows]
         for first in range(0, len(windows), self._batch):
-            found += self._run(windows[first : first + self._batch])
-        return found
+            batch = slice(first, first + self._batch)
+            self._start(windows[batch], answers[batch])
+        return [Logits(*answer.logits.result()) for answer in answers]
 
-    def _run(self, windows: Sequence[Inputs]) -> list[Logits]:
-        lengths = np.array([len(window.ids) for window in windows], dtype=np.int32)
-        flat = (
-            np.concatenate([window.ids for window in windows]),
-            np.concatenate([window.types for window in windows]),
-            lengths,
-        )
-        model = self._model
-        logits = self._backend.infer(flat, model.compute, model.pool, model.threads, model.pace)
-        starts, ends = (np.split(one, np.cumsum(lengths)[:-1]) for one in logits)
-        return [Logits(*pair) for pair in zip(starts, ends, strict=True)]
+    def _start(self, windows: Sequence[Inputs], answers: Sequence[Answer]) -> None:
+        jobs = [
+            self._backend.Job(answer, (window.ids, window.types, np.array([len(window.ids)])))
+            for window, answer in zip(windows, answers, strict=True)
+        ]
+        self._model.start([window for job in jobs for window in job.windows])
+
+
+class Answer:
+    """Takes the response to a window."""
+
+    def __init__(self) -> None:
+        self.logits: Future[list[Floats]] = Future()
+
+    def is_cancelled(self) -> bool:
+        return False
+
+    def send(self, response: list[Floats], flags: int) -> None:
+        self.logits.set_result(response)
+
+
+class Triton(ModuleType):
+    """What a response is made of."""
+
+    TRITONSERVER_RESPONSE_COMPLETE_FINAL = 1
+    TritonModelException = RuntimeError
+
+    @staticmethod
+    def Tensor(name: str, values: Floats) -> Floats:  # noqa: N802 (Triton's name)
+        flat: Floats = values[0]
+        return flat
+
+    @staticmethod
+    def InferenceResponse(tensors: list[Floats]) -> list[Floats]:  # noqa: N802
+        return tensors
 
 
 def load_backend(version: Path) -> Any:
     """The version's `model.py` as a module."""
-    sys.modules.setdefault(TRITON, ModuleType(TRITON))
+    sys.modules.setdefault(TRITON, Triton(TRITON))
     specification = importlib.util.spec_from_file_location("version_backend", version / "model.py")
     assert specification is not None
     assert specification.loader is not None

@@ -1,4 +1,4 @@
-"""Triton Python backend for this benchmark: the product's own, with an engine for its module.
+"""Triton Python backend for this benchmark: an engine that gets each batch whole, and all cores.
 
 The benchmark puts it into a version as `model.py`, the product's as `product_model.py`, and beside
 them `engine.json`, which names the engine, its graphs, and where this repository is.
@@ -7,12 +7,11 @@ them `engine.json`, which names the engine, its graphs, and where this repositor
 import importlib.util
 import json
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+import triton_python_backend_utils as pb_utils
 
 HERE = Path(__file__).parent
 GIVEN = json.loads((HERE / "engine.json").read_text())
@@ -33,22 +32,27 @@ def product_backend() -> Any:
 PRODUCT = product_backend()
 
 
-class TritonPythonModel(PRODUCT.TritonPythonModel):  # type: ignore[misc, name-defined]
-    """The product's, which gives each batch whole to the engine, and the engine to all cores."""
+class TritonPythonModel:
+    """The engine, behind what the product reads of a request."""
 
     def initialize(self, args: dict[str, str]) -> None:
         from benchmarks.engines.runners import make_runner
         from benchmarks.engines.variants import VARIANTS
 
         self.engine = make_runner(VARIANTS[GIVEN["variant"]], Path(GIVEN["graphs"]))
-        self.threads = 1
-        self.pool = ThreadPoolExecutor(1)
-        # The product then divides no batch.
-        self.pace = PRODUCT.Pace(alone=1.0, together_at_least=0.0, together=0.0)
 
-    def compute(self, flat: tuple[npt.NDArray[np.int32], ...]) -> list[npt.NDArray[np.float32]]:
-        """Start and end logits, each window at its own length."""
+    def execute(self, requests: list[Any]) -> list[Any]:
+        """Answer the batch, each window at its own length."""
         from benchmarks.engines.batches import windows_of
 
-        logits = self.engine.logits(windows_of(*flat))
-        return [np.concatenate(parts) for parts in zip(*logits, strict=True)]
+        parts = [windows_of(*PRODUCT.read(request)) for request in requests]
+        logits = iter(self.engine.logits([window for part in parts for window in part]))
+        return [response([next(logits) for _ in part]) for part in parts]
+
+
+def response(windows: list[Any]) -> Any:
+    """Of a request, from start and end logits of its windows."""
+    named = zip(PRODUCT.OUTPUTS, zip(*windows, strict=True), strict=True)
+    return pb_utils.InferenceResponse(
+        [pb_utils.Tensor(name, np.concatenate(parts)[None]) for name, parts in named]
+    )

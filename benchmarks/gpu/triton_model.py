@@ -38,5 +38,7 @@ class TritonPythonModel(product_backend()):  # type: ignore[misc]
             return [logits.cpu() for logits in module(*(one.to(device) for one in flat))]
 
         self.module: Callable[..., list[Tensor]] = run
+        self.finalize()
+        self.start_threads(1)  # whose whole batches the GPU gets
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
         PRODUCT.with_name("ran_on.txt").write_text(name)

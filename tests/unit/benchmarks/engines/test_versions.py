@@ -20,6 +20,7 @@ from benchmarks.engines.variants import VARIANTS, beside
 from benchmarks.engines.versions import write_engine_version
 from spanqa_model.export import Target, export
 
+INPUTS = ("input_ids", "token_type_ids", "window_lengths")
 LENGTHS = (17, 5, 40, 23, 9)
 
 
@@ -73,16 +74,19 @@ def test_an_engine_answers_behind_the_interface_of_the_product(
 
         return SimpleNamespace(logits=logits)
 
+    def tensor(window: Inputs, name: str) -> Any:
+        values = dict(zip(INPUTS, (window.ids, window.types, [len(window.ids)]), strict=True))
+        return SimpleNamespace(as_numpy=lambda: np.array([values[name]], np.int32))
+
     triton = ModuleType(TRITON)
+    triton.get_input_tensor_by_name = tensor  # type: ignore[attr-defined]
     triton.Tensor = lambda name, values: (name, values)  # type: ignore[attr-defined]
     triton.InferenceResponse = list  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, TRITON, triton)
     monkeypatch.setattr(runners, "make_runner", make_runner)
     model = load_backend(target).TritonPythonModel()
     model.initialize({"model_repository": str(tmp_path), "model_version": "1"})
-    parts = [(one.ids, one.types, np.array([len(one.ids)], np.int32)) for one in windows]
-    responses = model.run(parts)
-    model.finalize()
+    responses = model.execute(windows)
     assert asked == [(VARIANTS["OpenVINO, int8"], tmp_path / "graphs")]
     for window, response in zip(windows, responses, strict=True):
         found = dict(response)

@@ -1,9 +1,11 @@
-"""How the embedded Triton's model.py shares out a batch to its threads."""
+"""How the embedded Triton's model.py shares out batches to its threads."""
 
 import itertools
 import runpy
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import Future
+from threading import Event, Thread, get_ident
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -15,6 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spanqa_model.repository.staging import BACKEND
+
+# Within which everything here is done.
+SECONDS = 10.0
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +47,7 @@ def test_each_window_is_in_one_share(
     measured: tuple[float, float, float],
 ) -> None:
     pace = backend["Pace"](*measured)
-    shares = backend["share_out"](np.array(lengths, np.int32), threads, pace)
+    shares = backend["share_out"](lengths, threads, pace)
     if shares:
         assert sorted(itertools.chain(*shares)) == list(range(len(lengths)))
         assert len(shares) == min(threads, len(lengths))
@@ -65,42 +70,40 @@ def test_threads_share_operations_where_one_would_get_much_more_than_the_others(
     backend: dict[str, Any], lengths: list[int], shares: list[list[int]]
 ) -> None:
     pace = backend["Pace"](alone=1, together_at_least=40, together=0.6)
-    assert backend["share_out"](np.array(lengths, np.int32), 2, pace) == shares
-
-
-@given(lengths=lengths_of_windows, threads=st.integers(1, 4))
-def test_logits_come_back_in_their_places(
-    backend: dict[str, Any], lengths: list[int], threads: int
-) -> None:
-    windows = np.array(lengths, np.int32)
-    ids = np.arange(windows.sum(), dtype=np.int32)
-
-    def compute(flat: tuple[npt.NDArray[np.int32], ...]) -> list[npt.NDArray[np.float32]]:
-        """A token's logits are its number, and the length of its window beside its type."""
-        ids, types, windows = flat
-        return [ids.astype(np.float32), (np.repeat(windows, windows) + types).astype(np.float32)]
-
-    with ThreadPoolExecutor(threads) as pool:
-        pace = backend["Pace"](alone=1, together_at_least=40, together=0.6)
-        start, end = backend["infer"]((ids, ids % 2, windows), compute, pool, threads, pace)
-    assert start.dtype == end.dtype == np.float32
-    assert np.array_equal(start, ids)
-    assert np.array_equal(end, np.repeat(windows, windows) + ids % 2)
+    assert backend["share_out"](lengths, 2, pace) == shares
 
 
 class FakeRequest:
-    """Of a caller who waits, or has given up."""
+    """Of a caller who waits, or has given up; also what takes the response."""
 
-    def __init__(self, tokens: int, cancelled: bool) -> None:
-        self.tokens = tokens
+    def __init__(self, *windows: int, cancelled: bool = False) -> None:
+        self.windows = windows
         self.cancelled = cancelled
+        self.response: Future[Any] = Future()
+
+    def get_response_sender(self) -> "FakeRequest":
+        return self
 
     def is_cancelled(self) -> bool:
         return self.cancelled
 
+    def send(self, response: Any, flags: int) -> None:
+        assert flags == FakeTriton.TRITONSERVER_RESPONSE_COMPLETE_FINAL
+        self.response.set_result(response)
+
+    def outcome(self) -> str | int:
+        """The code of its error, or the number of its logits."""
+        response = self.response.result(SECONDS)
+        return response.error.code if response.error else len(response.tensors[0][0])
+
 
 class FakeTriton(ModuleType):
     """What the model uses of Triton's module."""
+
+    TRITONSERVER_RESPONSE_COMPLETE_FINAL = 1
+
+    class TritonModelException(Exception):  # noqa: N818
+        pass
 
     class TritonError:
         CANCELLED, INVALID_ARG = "cancelled", "invalid"
@@ -119,49 +122,182 @@ class FakeTriton(ModuleType):
 
     @staticmethod
     def get_input_tensor_by_name(request: FakeRequest, name: str) -> Any:
-        values = [request.tokens] if name == "window_lengths" else [7] * request.tokens
-        return SimpleNamespace(as_numpy=lambda: np.array([values], np.int32))
+        ids = np.arange(sum(request.windows))
+        values = {"input_ids": ids, "token_type_ids": ids % 2, "window_lengths": request.windows}
+        return SimpleNamespace(as_numpy=lambda: np.array([values[name]], np.int32))
 
 
-@pytest.fixture
-def model(backend: dict[str, Any]) -> Any:
-    made = backend["TritonPythonModel"]()
-    made.pool, made.threads, made.pace = None, 1, backend["Pace"](1, 0, 0)
-    made.computed = []
+def logits_of(flat: tuple[npt.NDArray[np.int32], ...]) -> list[npt.NDArray[np.float32]]:
+    """A token's logits are its number, and the length of its window beside its type."""
+    ids, types, windows = flat
+    return [ids.astype(np.float32), (np.repeat(windows, windows) + types).astype(np.float32)]
+
+
+class Models:
+    """Instances of the model without a module, which note what they compute."""
+
+    def __init__(self, backend: dict[str, Any]) -> None:
+        self._backend = backend
+        self._made: list[Any] = []
+
+    def make(self, threads: int, compute: Any = logits_of) -> Any:
+        model = self._backend["TritonPythonModel"]()
+        model.start_threads(threads)
+        model.pace = self._backend["Pace"](alone=1, together_at_least=40, together=0.6)
+        model.computed = []
+
+        def noted(flat: tuple[npt.NDArray[np.int32], ...]) -> list[npt.NDArray[np.float32]]:
+            model.computed.append(flat[2].tolist())
+            logits: list[npt.NDArray[np.float32]] = compute(flat)
+            return logits
+
+        model.compute = noted
+        self._made.append(model)
+        return model
+
+    def finalize(self) -> None:
+        for model in self._made:
+            model.finalize()
+
+
+@pytest.fixture(scope="module")
+def models(backend: dict[str, Any]) -> Iterator[Models]:
+    made = Models(backend)
+    yield made
+    made.finalize()
+
+
+class Gate:
+    """Computes a window of `HELD` tokens when it is told to."""
+
+    HELD = 50
+
+    def __init__(self) -> None:
+        self.begun, self.opened = Event(), Event()
+
+    def compute(self, flat: tuple[npt.NDArray[np.int32], ...]) -> list[npt.NDArray[np.float32]]:
+        if self.HELD in flat[2]:
+            self.begun.set()
+            assert self.opened.wait(SECONDS)
+        return logits_of(flat)
+
+
+@given(requests=st.lists(lengths_of_windows, min_size=1, max_size=8), threads=st.integers(1, 4))
+def test_logits_come_back_in_their_places(
+    models: Models, requests: list[list[int]], threads: int
+) -> None:
+    model = models.make(threads)
+    asked = [FakeRequest(*windows) for windows in requests]
+    model.execute(asked[::2])
+    model.execute(asked[1::2])
+    for request in asked:
+        start, end = request.response.result(SECONDS).tensors
+        ids, windows = np.arange(sum(request.windows)), np.array(request.windows)
+        assert start.dtype == end.dtype == np.float32
+        assert np.array_equal(start[0], ids)
+        assert np.array_equal(end[0], np.repeat(windows, windows) + ids % 2)
+    model.finalize()
+
+
+def test_what_comes_later_does_not_wait_for_what_takes_long(models: Models) -> None:
+    gate = Gate()
+    model = models.make(2, gate.compute)
+    slow, beside, later = FakeRequest(gate.HELD), FakeRequest(30), FakeRequest(20, 10)
+    model.execute([slow, beside])
+    assert gate.begun.wait(SECONDS)
+    assert beside.outcome() == 30
+    model.execute([later])
+    assert later.outcome() == 30
+    assert not slow.response.done()
+    gate.opened.set()
+    assert slow.outcome() == gate.HELD
+
+
+def test_the_next_batch_is_taken_when_each_window_has_its_thread(models: Models) -> None:
+    gate = Gate()
+    model = models.make(1, gate.compute)
+    model.execute([FakeRequest(gate.HELD)])
+    second = FakeRequest(7)
+    execute = Thread(target=model.execute, args=([second],))
+    execute.start()
+    assert gate.begun.wait(SECONDS)
+    assert execute.is_alive(), "Triton would send batches of one"
+    gate.opened.set()
+    execute.join(SECONDS)
+    assert second.outcome() == 7
+
+
+def test_all_threads_share_the_operations_of_a_window_alone(models: Models) -> None:
+    threads: list[int] = []
 
     def compute(flat: tuple[npt.NDArray[np.int32], ...]) -> list[npt.NDArray[np.float32]]:
-        made.computed.append(len(flat[0]))
-        return [flat[0].astype(np.float32)] * 2
+        threads.append(get_ident())
+        return logits_of(flat)
 
-    made.compute = compute
-    return made
-
-
-def outcomes(model: Any, *requests: FakeRequest) -> list[str | int]:
-    """For each request the code of its error, or the number of its logits."""
-    return [
-        response.error.code if response.error else len(response.tensors[0][0])
-        for response in model.execute([*requests])
-    ]
+    model = models.make(2, compute)
+    alone, one, other = FakeRequest(384), FakeRequest(100), FakeRequest(90)
+    model.execute([alone])
+    assert (alone.outcome(), threads) == (384, [get_ident()])
+    model.execute([one, other])
+    assert (one.outcome(), other.outcome()) == (100, 90)
+    assert get_ident() not in threads[1:]
 
 
-def test_what_nobody_waits_for_is_not_computed(model: Any) -> None:
-    waiting, given_up = FakeRequest(5, False), FakeRequest(6, True)
-    assert outcomes(model, waiting, given_up, waiting) == [5, "cancelled", 5]
-    assert model.computed == [10]
-    assert outcomes(model, given_up, given_up) == ["cancelled", "cancelled"]
-    assert model.computed == [10]
-    assert outcomes(model, given_up) == [6], "asking about one alone is not worth the time"
+def test_what_nobody_waits_for_is_not_computed(models: Models) -> None:
+    model = models.make(1)
+    waiting, given_up, last = FakeRequest(5), FakeRequest(6, 4, cancelled=True), FakeRequest(3)
+    model.execute([waiting, given_up, last])
+    assert [one.outcome() for one in (waiting, given_up, last)] == [5, "cancelled", 3]
+    assert model.computed == [[5, 3]]
+    alone = FakeRequest(6, cancelled=True)
+    model.execute([alone])
+    assert alone.outcome() == 6, "asking about one alone is not worth the time"
 
 
-def test_a_request_that_the_module_refuses_fails_alone(model: Any) -> None:
-    compute = model.compute
+def test_who_gives_up_behind_a_busy_thread_is_not_computed(models: Models) -> None:
+    gate = Gate()
+    model = models.make(1, gate.compute)
+    model.execute([FakeRequest(gate.HELD)])
+    given_up, waiting = FakeRequest(6), FakeRequest(3)
+    execute = Thread(target=model.execute, args=([given_up, waiting],))
+    execute.start()
+    given_up.cancelled = True
+    gate.opened.set()
+    assert [one.outcome() for one in (given_up, waiting)] == ["cancelled", 3]
+    execute.join(SECONDS)
+    assert model.computed == [[gate.HELD], [3]]
 
-    def guarded(flat: tuple[npt.NDArray[np.int32], ...]) -> Any:
-        if 6 in flat[2]:  # what a scripted `raise` becomes
-            raise torch.jit.Error("ValueError: window_lengths holds 6")
-        return compute(flat)
 
-    model.compute = guarded
-    requests = (FakeRequest(tokens, False) for tokens in (5, 6, 7))
-    assert outcomes(model, *requests) == [5, "invalid", 7]
+@pytest.mark.parametrize("failure", [torch.jit.Error, RuntimeError, MemoryError])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_request_that_the_module_refuses_fails_alone(
+    models: Models, threads: int, failure: type[Exception]
+) -> None:
+    def compute(flat: tuple[npt.NDArray[np.int32], ...]) -> Any:
+        if 6 in flat[2]:
+            raise failure("window_lengths holds 6")
+        return logits_of(flat)
+
+    model = models.make(threads, compute)
+    requests = [FakeRequest(*windows) for windows in ([5, 8], [6, 3], [7])]
+    model.execute(requests)
+    assert [request.outcome() for request in requests] == [13, "invalid", 7]
+
+
+def test_a_bad_tensor_is_told_at_once(models: Models) -> None:
+    bad, good = FakeRequest(5, 0), FakeRequest(4)
+    models.make(1).execute([bad, good])
+    assert [bad.outcome(), good.outcome()] == ["invalid", 4]
+
+
+def test_an_unloaded_version_first_answers_what_it_has(models: Models) -> None:
+    gate = Gate()
+    model = models.make(1, gate.compute)
+    request = FakeRequest(gate.HELD)
+    model.execute([request])
+    unload = Thread(target=model.finalize)
+    unload.start()
+    gate.opened.set()
+    unload.join(SECONDS)
+    assert request.response.done()
+    assert request.outcome() == gate.HELD

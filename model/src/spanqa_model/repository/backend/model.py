@@ -1,14 +1,16 @@
-"""Triton Python backend: runs the version's model.pt on a CPU, a whole batch at once.
+"""Triton Python backend: runs the version's model.pt on a CPU, windows of many requests at once.
 
 The exporter copies this file into each version. The backend gets the requests of one dynamic batch,
-joins their windows end to end, runs the packed module once, and returns to each request its part.
+shares their windows out to its threads, and takes the next batch as soon as each share has its
+thread. So no thread waits for another, and an answer goes out when its own windows are computed.
 """
 
 import json
+import threading
 import timeit
 import warnings
 from collections.abc import Callable
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,6 +41,51 @@ class Pace(NamedTuple):
     together: float
 
 
+# Beside a thread that is busy, the others do not share operations.
+NEVER_TOGETHER = Pace(alone=0.0, together_at_least=0.0, together=0.0)
+
+
+class Job:
+    """A request, and as much of its answer as is there."""
+
+    def __init__(self, sender: Any, arrays: Arrays) -> None:
+        """Nothing is computed.
+
+        Args:
+            sender: takes the response.
+            arrays: input_ids [T], token_type_ids [T], window_lengths [W].
+        """
+        self.sender = sender
+        # Triton takes its memory back before the answer is there.
+        self.input_ids, self.token_type_ids, lengths = (array.copy() for array in arrays)
+        self.logits = [np.empty(len(self.input_ids), np.float32) for _ in OUTPUTS]
+        self.problem = ""
+        ends = np.cumsum(lengths).tolist()
+        self.windows = [Window(self, *span) for span in zip([0, *ends], ends)]  # noqa: B905
+        self.left = len(ends)
+
+    def is_over(self) -> bool:
+        """Whether it has failed, or nobody waits for it any more."""
+        if not self.problem and self.sender.is_cancelled():
+            self.problem = CANCELLED
+        return bool(self.problem)
+
+    def response(self) -> Any:
+        """What Triton gets."""
+        if self.problem:
+            return error(self.problem)
+        named = zip(OUTPUTS, self.logits, strict=True)
+        return pb_utils.InferenceResponse([pb_utils.Tensor(name, one[None]) for name, one in named])
+
+
+class Window(NamedTuple):
+    """A window of a request, by where its tokens are there."""
+
+    job: Job
+    begin: int
+    end: int
+
+
 class TritonPythonModel:
     """The model instance, which Triton creates."""
 
@@ -48,51 +95,91 @@ class TritonPythonModel:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             self.module = torch.jit.load(str(directory / "model.pt"), map_location="cpu").eval()
-        self.threads = torch.get_num_threads()
-        self.pool = ThreadPoolExecutor(
-            self.threads, initializer=torch.set_num_threads, initargs=(1,)
-        )
+        self.start_threads(torch.get_num_threads())
         manifest = json.loads((directory / "model.json").read_text(encoding="utf-8"))
         self.pace = self.measure(manifest["max_position_embeddings"])
+
+    def start_threads(self, threads: int) -> None:
+        """Make the threads that compute, and one that sends responses."""
+        self.threads = threads
+        self.pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
+        self.sending = ThreadPoolExecutor(1)
+        self.shares: list[Future[None]] = []
+        self.taken = threading.Semaphore(0)
+        self.lock = threading.Lock()
 
     def finalize(self) -> None:
         """Stop the threads when Triton unloads the version."""
         self.pool.shutdown()
+        self.sending.shutdown()
 
-    def execute(self, requests: list[Any]) -> list[Any]:
-        """Answer every request of the batch. A bad one gets an error, the others their results."""
-        # Triton also batches requests that were cancelled. The check takes 50 microseconds; it is
-        # skipped for a request alone.
-        inputs = [
-            CANCELLED if len(requests) > 1 and request.is_cancelled() else read(request)
-            for request in requests
-        ]
-        responses = [error(part) if isinstance(part, str) else None for part in inputs]
-        good = {i: part for i, part in enumerate(inputs) if not isinstance(part, str)}
+    def execute(self, requests: list[Any]) -> None:
+        """Begin with every request of the batch. A bad one gets an error."""
+        jobs = []
+        for request in requests:
+            sender, arrays = request.get_response_sender(), read(request)
+            if isinstance(arrays, str):
+                send(sender, error(arrays))
+            else:
+                jobs.append(Job(sender, arrays))
+        self.start([window for job in jobs for window in job.windows])
+
+    def start(self, windows: list[Window]) -> None:
+        """Return when each window has its thread; what comes meanwhile is Triton's next batch."""
+        self.shares = [share for share in self.shares if not share.done()]
+        pace = NEVER_TOGETHER if self.shares else self.pace
+        shares = share_out([end - begin for _, begin, end in windows], self.threads, pace)
+        if not shares:
+            self.answer(windows)
+        for share in shares:
+            part = [windows[index] for index in share]
+            self.shares.append(self.pool.submit(self.take, part))
+        for _ in shares:
+            self.taken.acquire()
+
+    def take(self, windows: list[Window]) -> None:
+        """Answer a share, in its thread."""
+        self.taken.release()
+        self.answer(windows)
+
+    def answer(self, windows: list[Window]) -> None:
+        """Compute windows, and send the responses of the requests that are complete then."""
+        # Asking Triton takes 50 microseconds; it is not worth that for a window alone.
+        jobs = {window.job for window in windows} if len(windows) > 1 else set()
+        over = {job for job in jobs if job.is_over()}
+        self.infer([window for window in windows if window.job not in over])
+        for window in windows:
+            with self.lock:
+                window.job.left -= 1
+                complete = not window.job.left
+            if complete:
+                self.sending.submit(send, window.job.sender, window.job.response())
+
+    def infer(self, windows: list[Window]) -> None:
+        """Run the packed module once over all windows; if it fails, once for each request."""
+        if not windows:
+            return
         try:
-            results = self.run(list(good.values())) if good else []
-        except (RuntimeError, IndexError, torch.jit.Error) as failure:
-            if len(good) > 1:
-                return [self.execute([request])[0] for request in requests]
-            results = [error(f"the model failed: {failure}")]
-        for i, result in zip(good, results, strict=True):
-            responses[i] = result
-        return responses
-
-    def run(self, parts: list[Arrays]) -> list[Any]:
-        """Run the packed module once over all parts, and return a response for each."""
-        flat = tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-        logits = infer(flat, self.compute, self.pool, self.threads, self.pace)
-        responses, begin = [], 0
-        for input_ids, _, _ in parts:
-            end = begin + len(input_ids)
-            tensors = [
-                pb_utils.Tensor(name, values[None, begin:end])
-                for name, values in zip(OUTPUTS, logits, strict=True)
-            ]
-            responses.append(pb_utils.InferenceResponse(tensors))
-            begin = end
-        return responses
+            logits = self.compute(
+                (
+                    np.concatenate([job.input_ids[begin:end] for job, begin, end in windows]),
+                    np.concatenate([job.token_type_ids[begin:end] for job, begin, end in windows]),
+                    np.array([end - begin for _, begin, end in windows], np.int32),
+                )
+            )
+        except Exception as failure:  # whatever it is, somebody waits for a response
+            jobs = {window.job for window in windows}
+            for job in jobs if len(jobs) > 1 else ():
+                self.infer([window for window in windows if window.job is job])
+            if len(jobs) == 1:
+                windows[0].job.problem = f"the model failed: {failure}"
+            return
+        first = 0
+        for job, begin, end in windows:
+            last = first + end - begin
+            for whole, part in zip(job.logits, logits, strict=True):
+                whole[begin:end] = part[first:last]
+            first = last
 
     def measure(self, longest: int) -> Pace:
         """Time a window of at most `longest` tokens, computed by one thread and by all."""
@@ -120,38 +207,17 @@ class TritonPythonModel:
             return [output.numpy() for output in self.module(*map(torch.from_numpy, flat))]
 
 
-def infer(
-    flat: Arrays, compute: Callable[[Arrays], Logits], pool: Executor, threads: int, pace: Pace
-) -> Logits:
-    """Start and end logits of a batch, computed as a whole or in parts by threads of the pool."""
-    input_ids, token_type_ids, window_lengths = flat
-    shares = share_out(window_lengths, threads, pace)
-    if not shares:
-        return compute(flat)
-    tokens = np.split(np.arange(len(input_ids)), np.cumsum(window_lengths)[:-1])
-    places = [np.concatenate([tokens[window] for window in share]) for share in shares]
-    parts = [
-        (input_ids[place], token_type_ids[place], window_lengths[share])
-        for place, share in zip(places, shares, strict=True)
-    ]
-    logits = [np.empty(len(input_ids), np.float32) for _ in OUTPUTS]
-    for place, outputs in zip(places, pool.map(compute, parts), strict=True):
-        for whole, output in zip(logits, outputs, strict=True):
-            whole[place] = output
-    return logits
-
-
-def share_out(window_lengths: npt.NDArray[np.int32], threads: int, pace: Pace) -> list[list[int]]:
+def share_out(window_lengths: list[int], threads: int, pace: Pace) -> list[list[int]]:
     """The windows of each thread that gets any; none if all threads should share each operation.
 
     The longest window is assigned first, each to the thread with the fewest tokens so far.
     """
     shares: list[list[int]] = [[] for _ in range(threads)]
     loads = [0] * threads
-    for window in np.argsort(-window_lengths, kind="stable").tolist():
+    for window in sorted(range(len(window_lengths)), key=lambda index: -window_lengths[index]):
         least = loads.index(min(loads))
         shares[least].append(window)
-        loads[least] += int(window_lengths[window])
+        loads[least] += window_lengths[window]
     together = pace.together_at_least + pace.together * sum(loads)
     return [share for share in shares if share] if pace.alone * max(loads) <= together else []
 
@@ -169,6 +235,14 @@ def read(request: Any) -> Arrays | str:
     if int(window_lengths.sum(dtype=np.int64)) != len(input_ids):
         return f"window_lengths sum to {window_lengths.sum()}, input_ids has {len(input_ids)}"
     return arrays
+
+
+def send(sender: Any, response: Any) -> None:
+    """Give Triton the response of a request."""
+    try:
+        sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+    except pb_utils.TritonModelException as failure:
+        pb_utils.Logger.log_error(f"a response was not sent: {failure}")
 
 
 def error(text: str) -> Any:
