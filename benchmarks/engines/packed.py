@@ -39,7 +39,7 @@ class Packed:
             self._backend.Job(answer, (window.ids, window.types, np.array([len(window.ids)])))
             for window, answer in zip(windows, answers, strict=True)
         ]
-        self._model.start([window for job in jobs for window in job.windows])
+        self._model.start([window for job in jobs for window in job.windows()])
 
 
 class Answer:

@@ -5,6 +5,7 @@ shares their windows out to its threads, and takes the next batch as soon as eac
 thread. So no thread waits for another, and an answer goes out when its own windows are computed.
 """
 
+import itertools
 import json
 import threading
 import timeit
@@ -60,9 +61,12 @@ class Job:
         self.input_ids, self.token_type_ids, lengths = (array.copy() for array in arrays)
         self.logits = [np.empty(len(self.input_ids), np.float32) for _ in OUTPUTS]
         self.problem = ""
-        ends = np.cumsum(lengths).tolist()
-        self.windows = [Window(self, *span) for span in zip([0, *ends], ends)]  # noqa: B905
-        self.left = len(ends)
+        self.ends = np.cumsum(lengths).tolist()
+        self.left = len(self.ends)
+
+    def windows(self) -> list["Window"]:
+        """Its windows; not kept, so that all memory of it is free when they are."""
+        return [Window(self, *span) for span in itertools.pairwise([0, *self.ends])]
 
     def is_over(self) -> bool:
         """Whether it has failed, or nobody waits for it any more."""
@@ -122,7 +126,7 @@ class TritonPythonModel:
                 send(sender, error(arrays))
             else:
                 jobs.append(Job(sender, arrays))
-        self.start([window for job in jobs for window in job.windows])
+        self.start([window for job in jobs for window in job.windows()])
 
     def start(self, windows: list[Window]) -> None:
         """Return when each window has its thread; what comes meanwhile is Triton's next batch."""
