@@ -43,7 +43,7 @@ CONTENDERS = {
     "transformers pipeline, float32": ("#8250df", "v", (5, -9)),
     "transformers pipeline, bfloat16": ("#8250df", "P", (-9, -9)),
 }
-PROCESSES = {"frontend": "#0969da", "Triton": "#57606a", "model": "#cf222e"}
+PROCESSES = {"frontend": "#0969da", "Triton": "#57606a", "model": "#cf222e", "guard": "#8250df"}
 BARS = {"offered": "#57606a", "answered in time": "#1a7f37", "refused": "#bf8700"}
 GENERATORS = {"open loop": ("#0969da", "o"), "ghz": ("#bf8700", "s")}
 COMPARISONS = ("embedded-float32", "embedded-bfloat16")

@@ -43,7 +43,9 @@ def test_the_committed_figures_are_of_contenders_and_processes_that_have_a_colou
         measured = {one["contender"] for one in results[name]["rows"]}
         assert measured >= CONTENDERS.keys() - {"transformers pipeline, bfloat16"}
     for name in ("soak", "overload", "overload-bert-large"):
-        assert results[name]["curves"].keys() == PROCESSES.keys()
+        measured = results[name]["curves"].keys()
+        # The soak was measured before there was a guard.
+        assert PROCESSES.keys() - {"guard"} <= measured <= PROCESSES.keys()
 
 
 def test_no_figures_no_pictures(tmp_path: Path) -> None:
