@@ -50,7 +50,7 @@ KINDS = {
     LINEAR: ("mkldnn::_linear_pointwise", "aten::addmm", "quantized::linear_dynamic"),
     PRODUCTS: ("aten::bmm", "aten::baddbmm", FUSED),
     "attention: softmax": (
-        "aten::exp_",
+        "aten::exp2_",
         "aten::sum",
         "aten::aminmax",
         "aten::div",

@@ -1,5 +1,7 @@
 """Self-attention within the windows of a packed batch, with public operators of torch only."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -18,10 +20,13 @@ class SelfAttention(nn.Module):
 
 
 class WindowedSelfAttention(SelfAttention):
-    """Attends window by window: no padding, no mask; `in_tiles`, see `attend_in_tiles`."""
+    """Attends window by window: no padding, no mask; `in_tiles`, see `attend_in_tiles`.
+
+    With `in_bfloat16` attention is computed in it, whatever the dtype of the hidden states.
+    """
 
     # TorchScript leaves out the branch that a constant rules out.
-    __constants__ = ("in_tiles", "on_cpu")
+    __constants__ = ("in_bfloat16", "in_tiles", "on_cpu")
 
     def __init__(
         self,
@@ -30,16 +35,20 @@ class WindowedSelfAttention(SelfAttention):
         *,
         on_cpu: bool = False,
         in_tiles: bool = False,
+        in_bfloat16: bool = False,
     ) -> None:
         super().__init__(hidden_size, num_attention_heads)
+        self.in_bfloat16 = in_bfloat16
         self.on_cpu = on_cpu
         self.in_tiles = in_tiles
 
     def forward(self, hidden: Tensor, plan: Plan) -> Tensor:
         """`hidden` [≥ T, hidden]; returns as many rows, those after T without a meaning."""
-        qkv = self.qkv(hidden).view(-1, 3, self.num_attention_heads, self.head_size)
+        qkv = self.qkv(hidden)
+        if self.in_bfloat16:
+            qkv = qkv.to(torch.bfloat16)
         # [3, heads, T, head_size]: a window is a slice of the token axis
-        qkv = qkv.permute(1, 2, 0, 3)
+        qkv = qkv.view(-1, 3, self.num_attention_heads, self.head_size).permute(1, 2, 0, 3)
         if self.in_tiles:
             context = attend_in_tiles(qkv, plan.lengths)
         else:
@@ -47,7 +56,7 @@ class WindowedSelfAttention(SelfAttention):
         tokens = sum(plan.lengths)
         if tokens < hidden.size(0):
             context.append(hidden[tokens:])
-        return torch.cat(context)
+        return torch.cat(context).to(hidden.dtype)
 
     def attend_to_each(self, qkv: Tensor, lengths: list[int]) -> list[Tensor]:
         """`qkv` [3, heads, ≥ T, head_size]; returns [L, hidden] for each window."""
@@ -72,27 +81,20 @@ def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     return torch.bmm(scaled_scores(query, key).softmax(-1), value)
 
 
-def attend_on_cpu(query: Tensor, key: Tensor, value: Tensor, narrow: int = 32) -> Tensor:
-    """The same with fewer passes over the scores.
+def attend_on_cpu(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """The same with fewer passes over the scores, and powers of 2 instead of e, which are cheaper.
 
-    In float32 with narrow heads, by libtorch's kernel that keeps the scores in the cache. Else
-    the largest score is not subtracted first, and the quotient is taken at the end. That is as
+    The largest score is not subtracted first, and the quotient is taken at the end. That is as
     precise while the sums are far from the limits of the dtype; it has to look at them for that.
     Those of float16 are too near.
-
-    Args:
-        query, key, value: [heads, L, head_size].
-        narrow: the widest head_size for which that kernel is the faster way.
     """
-    if query.dtype == torch.float32 and query.size(2) <= narrow:
-        heads = query.unsqueeze(0), key.unsqueeze(0), value.unsqueeze(0)
-        return functional.scaled_dot_product_attention(heads[0], heads[1], heads[2])[0]
     if query.dtype == torch.float16:
         return attend(query, key, value)
-    weights = scaled_scores(query, key).exp_()
+    # A strided key would be copied in its transposed order, which is slower.
+    weights = scaled_scores(query, key.contiguous(), 1 / math.log(2)).exp2_()
     total = weights.sum(-1, keepdim=True)
     least, most = torch.aminmax(total)
-    if bool(least > 1e-30) and bool(most < 1e30):
+    if float(least) > 1e-30 and float(most) < 1e30:
         return torch.bmm(weights, value) / total
     return attend(query, key, value)
 
@@ -130,11 +132,11 @@ def attend_in_tiles(qkv: Tensor, lengths: list[int], tile: int = 16) -> list[Ten
     return context
 
 
-def scaled_scores(query: Tensor, key: Tensor) -> Tensor:
-    """QKᵀ/√d, [heads, L, L]."""
+def scaled_scores(query: Tensor, key: Tensor, factor: float = 1.0) -> Tensor:
+    """factor · QKᵀ/√d, [heads, L, L]."""
     # With beta=0 the first argument is not read; only its shape has to fit.
     return torch.baddbmm(
-        query[:, :, :1], query, key.transpose(1, 2), beta=0.0, alpha=query.size(2) ** -0.5
+        query[:, :, :1], query, key.transpose(1, 2), beta=0.0, alpha=factor * query.size(2) ** -0.5
     )
 
 
