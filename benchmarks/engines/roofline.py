@@ -48,7 +48,7 @@ FUSED = "aten::_scaled_dot_product_flash_attention_for_cpu"
 # Operators by what they are for; all others together are "the rest".
 KINDS = {
     LINEAR: ("mkldnn::_linear_pointwise", "aten::addmm", "quantized::linear_dynamic"),
-    PRODUCTS: ("aten::bmm", "aten::baddbmm", FUSED),
+    PRODUCTS: ("aten::bmm", "aten::baddbmm", "aten::mkldnn_convolution", FUSED),
     "attention: softmax": (
         "aten::exp2_",
         "aten::sum",

@@ -1,11 +1,13 @@
 """The devices that a version may be exported for, and the data types of its weights."""
 
+from pathlib import Path
 from typing import Literal
 
 import torch
 
 Device = Literal["cpu", "cuda"]
 Dtype = Literal["float32", "bfloat16", "float16", "int8"]
+PROCESSORS = Path("/proc/cpuinfo")
 
 
 def default_device() -> Device:
@@ -34,3 +36,12 @@ def native_dtypes() -> list[Dtype]:
 def multiplies_in_tiles() -> bool:
     """Whether this CPU multiplies bfloat16 in tiles (AMX)."""
     return bool(torch.cpu.get_capabilities().get("amx_bf16"))
+
+
+def has_slow_mkl() -> bool:
+    """Whether MKL, which torch multiplies float32 with, has only its slower kernels for this CPU.
+
+    That is so on CPUs of AMD.
+    """
+    known = torch.backends.mkl.is_available() and PROCESSORS.exists()
+    return known and "AuthenticAMD" in PROCESSORS.read_text()

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from spanqa_model.packed_bert.attention import WindowedSelfAttention
-from spanqa_model.packed_bert.devices import multiplies_in_tiles, native_dtypes
+from spanqa_model.packed_bert.devices import has_slow_mkl, multiplies_in_tiles, native_dtypes
 from spanqa_model.packed_bert.int8 import Int8Linear, RowByRowLinear, WindowByWindowEncoder
 from spanqa_model.packed_bert.model import BertEncoder, PackedBertForQuestionAnswering
 from spanqa_model.packed_bert.onednn import LONGEST_UNCUT_SUM, SMALLEST_PART, OneDnnLinear
@@ -54,6 +54,8 @@ def to_torchscript(
         part.on_cpu = onednn or dtype == "int8"
         part.in_bfloat16 = dtype == "int8" and "bfloat16" in native_dtypes()
         part.in_tiles = part.in_bfloat16 and multiplies_in_tiles()
+        in_float32 = DTYPES[dtype] == torch.float32 and not part.in_bfloat16
+        part.by_convolution = part.on_cpu and in_float32 and has_slow_mkl()
     if onednn and windowed and dtype != "int8":
         converted.bert.encoder.step = SMALLEST_STEP
         if dtype == "float32":

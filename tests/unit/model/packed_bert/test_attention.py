@@ -2,12 +2,21 @@
 
 import pytest
 import torch
+from torch import Tensor, nn
 
-from spanqa_model.packed_bert.attention import attend, attend_in_tiles, attend_on_cpu
+from spanqa_model.packed_bert.attention import (
+    WindowedSelfAttention,
+    attend,
+    attend_by_convolution,
+    attend_in_tiles,
+    attend_on_cpu,
+)
+from spanqa_model.packed_bert.plan import Plan
+from spanqa_model.packed_bert.torchscript import torchscript_deprecation_accepted
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("length", [1, 2, 60])
+@pytest.mark.parametrize("length", [1, 2, 60, 64])
 @pytest.mark.parametrize("size", [0.1, 1, 10, 100, 1e4])
 @pytest.mark.parametrize("shift", [0.0, -300.0, 300.0])
 @pytest.mark.parametrize("head_size", [8, 32, 64])
@@ -25,7 +34,10 @@ def test_it_is_softmax_of_any_scores(
     # A score has the rounding of its dtype, which the exponential magnifies.
     scores = float((exact[0] @ exact[1].transpose(1, 2)).abs().max())
     error = 8 * torch.finfo(dtype).eps * (1 + scores)
-    for got in (attend(query, key, value), attend_on_cpu(query, key, value)):
+    ways = [attend, attend_on_cpu]
+    if dtype == torch.float32:
+        ways.append(attend_by_convolution)
+    for got in (way(query, key, value) for way in ways):
         assert got.dtype == dtype
         torch.testing.assert_close(got.double(), want, rtol=0, atol=min(error, 1) * 4)
 
@@ -36,6 +48,36 @@ def test_in_float16_products_stay_within_its_range() -> None:
     query[..., 0], key[..., 0] = 10.2, 8**0.5
     value = torch.full([1, 2, 8], 3.0, dtype=torch.float16)
     assert attend_on_cpu(query, key, value).equal(value)
+
+
+@pytest.mark.parametrize(
+    ("way", "eps"), [("by_convolution", 2**-23), ("in_bfloat16", 2**-8), ("in_tiles", 2**-23)]
+)
+def test_each_way_of_a_layer_attends_within_windows(way: str, eps: float) -> None:
+    torch.manual_seed(0)
+    lengths = [130, 1, 144, 16]
+    plain = WindowedSelfAttention(48, 3)
+    other = WindowedSelfAttention(48, 3, on_cpu=True, **{way: True})
+    qkv = torch.randn(sum(lengths), 3 * 48)
+    want, got = attended(plain, qkv, lengths), attended(other, qkv, lengths)
+    assert got.dtype == torch.float32
+    torch.testing.assert_close(got, want, rtol=0, atol=16 * eps)
+    begin = 0
+    for length in lengths:
+        own = qkv[begin : begin + length]
+        assert attended(other, own, [length]).equal(got[begin : begin + length])
+        begin += length
+
+
+@torch.inference_mode()
+def attended(layer: WindowedSelfAttention, qkv: Tensor, lengths: list[int]) -> Tensor:
+    """What a scripted layer makes of queries, keys and values of windows."""
+    nothing = torch.zeros(0)
+    plan = Plan(nothing, lengths, nothing, [], nothing)
+    layer.add_module("qkv", nn.Identity())
+    with torchscript_deprecation_accepted():
+        result: Tensor = torch.jit.script(layer)(qkv, plan)
+    return result
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -1,10 +1,19 @@
 """The device, dtype and form of attention that an export chooses, and those that it refuses."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from spanqa_model.errors import ExportError
-from spanqa_model.packed_bert.devices import Device, Dtype, default_device, default_dtype
+from spanqa_model.packed_bert import devices
+from spanqa_model.packed_bert.devices import (
+    Device,
+    Dtype,
+    default_device,
+    default_dtype,
+    has_slow_mkl,
+)
 from spanqa_model.packed_bert.forms import Attention, check_form, default_attention
 
 
@@ -22,6 +31,26 @@ def test_defaults_follow_the_hardware(monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=capabilities: found)
         assert default_dtype("cpu") == expected
+
+
+@pytest.mark.parametrize(
+    ("mkl", "vendor", "slow"),
+    [
+        (True, "AuthenticAMD", True),
+        (True, "GenuineIntel", False),
+        (False, "AuthenticAMD", False),
+        (True, None, False),
+    ],
+)
+def test_mkl_is_slow_on_cpus_of_amd(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, mkl: bool, vendor: str | None, slow: bool
+) -> None:
+    processors = tmp_path / "cpuinfo"
+    if vendor:
+        processors.write_text(f"processor\t: 0\nvendor_id\t: {vendor}\n")
+    monkeypatch.setattr(devices, "PROCESSORS", processors)
+    monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: mkl)
+    assert has_slow_mkl() == slow
 
 
 @pytest.mark.parametrize(
