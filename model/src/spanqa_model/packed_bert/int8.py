@@ -98,10 +98,11 @@ class Int8Layer(nn.Module):
     def forward(self, hidden: Tensor, plan: Plan) -> Tensor:
         """`hidden` [L, hidden]; returns [L, hidden]."""
         attended: Tensor = self.attention(hidden, plan)
-        parts = [attended[:1], attended[1:]] if hidden.size(0) > 1 else [attended]
-        return torch.cat(
-            [self.output(self.intermediate(part * self.shrink), part) for part in parts]
-        )
+        shrunk = attended * self.shrink
+        parts = [shrunk[:1], shrunk[1:]] if hidden.size(0) > 1 else [shrunk]
+        transformed = torch.cat([self.output.dense(self.intermediate(part)) for part in parts])
+        normalized: Tensor = self.output.LayerNorm(transformed.add_(attended))
+        return normalized
 
 
 class WindowByWindowEncoder(nn.Module):

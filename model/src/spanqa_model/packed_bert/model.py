@@ -45,7 +45,7 @@ class BertResidualOutput(nn.Module):
 
     def forward(self, hidden: Tensor, residual: Tensor) -> Tensor:
         """`hidden` [T, in_features], `residual` [T, hidden]; returns [T, hidden]."""
-        normalized: Tensor = self.LayerNorm(self.dense(hidden) + residual)
+        normalized: Tensor = self.LayerNorm(self.dense(hidden).add_(residual))
         return normalized
 
 
