@@ -98,7 +98,9 @@ class TritonPythonModel:
         directory = Path(args["model_repository"]) / args["model_version"]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
-            self.module = torch.jit.load(str(directory / "model.pt"), map_location="cpu").eval()
+            loaded = torch.jit.load(str(directory / "model.pt"), map_location="cpu").eval()
+            # Attributes that are constants need no search in each call.
+            self.module = torch.jit.freeze(loaded, optimize_numerics=False)
         self.start_threads(torch.get_num_threads())
         manifest = json.loads((directory / "model.json").read_text(encoding="utf-8"))
         self.pace = self.measure(manifest["max_position_embeddings"])
