@@ -57,7 +57,9 @@ KINDS = {
         "aten::_softmax",
     ),
     "LayerNorm": ("aten::native_layer_norm",),
-    "residuals, embeddings": ("aten::add", "aten::mul", "aten::index_select", "aten::embedding"),
+    "residuals, embeddings": (
+        *("aten::add", "aten::add_", "aten::mul", "aten::index_select", "aten::embedding"),
+    ),
     "GELU by itself": ("aten::gelu",),
     "copies": ("aten::cat", "aten::copy_", "aten::clone", "aten::_to_copy"),
 }
