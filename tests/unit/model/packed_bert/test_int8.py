@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from spanqa_model.packed_bert import torchscript
 from spanqa_model.packed_bert.int8 import Int8Linear, RowByRowLinear
 from spanqa_model.packed_bert.torchscript import (
     saved_and_loaded,
@@ -16,6 +17,14 @@ from unit.model.packed_bert.test_onednn import saved_and_loaded_times
 from unit.model.tiny import packed_model, random_windows, reference_logits, reference_model
 
 LENGTHS = [17, 40, 1, 64, 5, 33, 2, 64] * 4
+
+
+@pytest.fixture(params=["AMX", "AVX512_BF16", "VNNI"])
+def machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A CPU to export for: it decides how windows attend."""
+    dtypes = ["float32", "int8"] if request.param == "VNNI" else ["float32", "bfloat16", "int8"]
+    monkeypatch.setattr(torchscript, "native_dtypes", lambda: dtypes)
+    monkeypatch.setattr(torchscript, "multiplies_in_tiles", lambda: request.param == "AMX")
 
 
 def largest_error(linear: nn.Linear, hidden: Tensor, bits: int) -> Tensor:
@@ -63,6 +72,7 @@ def test_a_layer_of_zeros_has_its_bias() -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.usefixtures("machine")
 def test_a_windows_logits_are_the_same_alone_and_in_a_batch_of_32(threads: int) -> None:
     module = saved_int8(hidden_size=64)
     ids, types, lengths = random_windows(LENGTHS)
@@ -80,6 +90,7 @@ def test_a_windows_logits_are_the_same_alone_and_in_a_batch_of_32(threads: int) 
         torch.set_num_threads(before)
 
 
+@pytest.mark.usefixtures("machine")
 def test_a_loaded_model_is_near_the_reference() -> None:
     reference = reference_model(hidden_size=64)
     windows = random_windows(LENGTHS)
