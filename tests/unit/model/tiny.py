@@ -35,6 +35,7 @@ def reference_model(
     hidden_act: str = "gelu",
     hidden_size: int = 32,
     layers: int = 2,
+    positions: int = POSITIONS,
 ) -> BertForQuestionAnswering:
     """A random model whose logits are of the size that a trained one gives."""
     torch.manual_seed(seed)
@@ -44,7 +45,7 @@ def reference_model(
         num_hidden_layers=layers,
         num_attention_heads=4,
         intermediate_size=64,
-        max_position_embeddings=POSITIONS,
+        max_position_embeddings=positions,
         hidden_act=hidden_act,
         initializer_range=0.3,
         attn_implementation="eager",

@@ -36,11 +36,28 @@ class Int8Linear(nn.Module):
             quantized(self.weight, self.scale), self.bias
         )
         self.reduce_range: bool = saturates()
+        self.whole_range: Tensor = whole_range(self.weight.size(1), self.reduce_range)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """`hidden` float32 [L, in_features], of one window; returns [L, out_features]."""
         output: Tensor = torch.ops.quantized.linear_dynamic(hidden, self.packed, self.reduce_range)
-        return functional.gelu(output, approximate=self.gelu) if self.gelu else output
+        return self.activate(output)
+
+    @torch.jit.export
+    def row_by_row(self, hidden: Tensor) -> Tensor:
+        """The same with a scale for each row, [n, in_features]; a row's zero point is 0."""
+        largest = torch.linalg.vector_norm(hidden, float("inf"), [1], True).clamp_(min=1e-30)
+        rows = torch.cat([hidden / largest, self.whole_range])
+        output: Tensor = torch.ops.quantized.linear_dynamic(rows, self.packed, self.reduce_range)
+        output = torch.lerp(self.bias, output[:-1], largest)  # the bias is not to be scaled
+        if self.gelu == "tanh":
+            # torch rounds this form otherwise at the end of a tensor, so each row has an end.
+            return torch.cat([self.activate(row) for row in output.split(1)])
+        return self.activate(output)
+
+    def activate(self, output: Tensor) -> Tensor:
+        """GELU in place, if there is one."""
+        return torch.ops.aten.gelu_(output, approximate=self.gelu) if self.gelu else output
 
     @torch.jit.export
     def __getstate__(self) -> tuple[Tensor, Tensor, Tensor, str, bool]:
@@ -53,6 +70,7 @@ class Int8Linear(nn.Module):
             quantized(self.weight, self.scale), self.bias
         )
         self.reduce_range = saturates()
+        self.whole_range = whole_range(self.weight.size(1), self.reduce_range)
 
 
 def quantized(weight: Tensor, scale: Tensor) -> Tensor:
@@ -75,38 +93,68 @@ def saturates() -> bool:
     return bool((output - 64).abs().max() > 1)
 
 
+def whole_range(features: int, reduce_range: bool) -> Tensor:
+    """A row [1, features] beside which the operator takes [-1, 1] in the same steps for any rows.
+
+    Half a step more at both ends makes the steps those of the integers.
+    """
+    most = 63 if reduce_range else 127
+    ends = torch.tensor([[most + 0.5, -most - 0.5]]) / most
+    return functional.pad(ends, [0, features - 2])
+
+
 class Int8Layer(nn.Module):
-    """A layer of an encoder, for one window; its linear layers are still to be replaced.
+    """A layer of an encoder; the linear layers of its attention are still to be replaced.
 
     What the feed-forward part reads would have coarse steps for two reasons. Activations of [CLS]
     are several times as large as all others, so it has steps of its own. And some channels are
-    larger than others by their LayerNorm, so all are scaled to the same range, and the weights
+    larger than others by their LayerNorm, so it makes the range of all the same, and the weights
     the other way round (Xiao et al. 2023, "SmoothQuant", section 4, where data give the range).
     """
 
     def __init__(self, layer: BertLayer) -> None:
         super().__init__()
         self.attention = layer.attention
-        self.intermediate = layer.intermediate
-        self.output = layer.output
         normalized = layer.attention.output.LayerNorm
         reach = normalized.bias.abs() + 4 * normalized.weight.abs()
         reach = (reach / reach.mean()).clamp(min=1e-3)
+        for smaller in (normalized.weight, normalized.bias):
+            smaller.data.div_(reach)
         layer.intermediate.dense.weight.data.mul_(reach)
-        self.shrink = nn.Parameter(1 / reach, requires_grad=False)
+        self.reach = nn.Parameter(reach, requires_grad=False)
+        self.intermediate = Int8Linear(
+            layer.intermediate.dense, layer.intermediate.activation.approximate
+        )
+        self.output = Int8Linear(layer.output.dense)
+        self.LayerNorm = layer.output.LayerNorm
 
-    def forward(self, hidden: Tensor, plan: Plan) -> Tensor:
-        """`hidden` [L, hidden]; returns [L, hidden]."""
-        attended: Tensor = self.attention(hidden, plan)
-        shrunk = attended * self.shrink
-        parts = [shrunk[:1], shrunk[1:]] if hidden.size(0) > 1 else [shrunk]
-        transformed = torch.cat([self.output.dense(self.intermediate(part)) for part in parts])
-        normalized: Tensor = self.output.LayerNorm(transformed.add_(attended))
+    def forward(self, windows: list[Tensor], plan: Plan) -> list[Tensor]:
+        """`windows` [L, hidden] each; returns the same shapes."""
+        attended = [self.attend(window, plan) for window in windows]
+        # The weights are read once for [CLS] of all windows.
+        cls = torch.cat([window[:1] for window in attended])
+        cls_transformed = self.output.row_by_row(self.intermediate.row_by_row(cls))
+        normalized: list[Tensor] = []
+        for index, window in enumerate(attended):
+            self.add_in_place(window[:1], cls_transformed[index : index + 1])
+            if window.size(0) > 1:
+                others = window[1:]
+                self.add_in_place(others, self.output(self.intermediate(others)))
+            normalized.append(self.LayerNorm(window))
         return normalized
+
+    def attend(self, window: Tensor, plan: Plan) -> Tensor:
+        alone = Plan(plan.position_ids, [window.size(0)], plan.ends, plan.groups, plan.back)
+        attended: Tensor = self.attention(window, alone)
+        return attended
+
+    def add_in_place(self, attended: Tensor, transformed: Tensor) -> None:
+        """The residual connection, without a copy."""
+        torch.addcmul(transformed, attended, self.reach, out=attended)
 
 
 class WindowByWindowEncoder(nn.Module):
-    """The layers of an encoder, which compute one window after the other."""
+    """The layers of an encoder, each of which computes one window after the other."""
 
     def __init__(self, encoder: BertEncoder) -> None:
         super().__init__()
@@ -114,12 +162,9 @@ class WindowByWindowEncoder(nn.Module):
 
     def forward(self, hidden: Tensor, plan: Plan) -> Tensor:
         """`hidden` [T, hidden]; returns [T, hidden]."""
-        windows: list[Tensor] = []
-        for window in hidden.split(plan.lengths):
-            alone = Plan(plan.position_ids, [window.size(0)], plan.ends, plan.groups, plan.back)
-            for layer in self.layer:
-                window = layer(window, alone)
-            windows.append(window)
+        windows: list[Tensor] = list(hidden.split(plan.lengths))
+        for layer in self.layer:
+            windows = layer(windows, plan)
         return torch.cat(windows)
 
 

@@ -42,8 +42,8 @@ def to_torchscript(
     # A bfloat16 logit near 8 has steps of 1/32, so spans would tie. A float32 head costs nothing.
     converted.qa_outputs.float()
     if dtype == "int8":
-        encoder = WindowByWindowEncoder(converted.bert.encoder)
         with torchscript_deprecation_accepted():
+            encoder = WindowByWindowEncoder(converted.bert.encoder)
             replace_linear_layers(encoder, Int8Linear)
         converted.bert.add_module("encoder", encoder)
         converted.add_module("qa_outputs", RowByRowLinear(converted.qa_outputs))

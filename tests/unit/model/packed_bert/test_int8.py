@@ -27,6 +27,12 @@ def machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(torchscript, "multiplies_in_tiles", lambda: request.param == "AMX")
 
 
+@pytest.fixture
+def machine_with_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Float32 exponentials of several threads may differ in the last digit."""
+    monkeypatch.setattr(torchscript, "native_dtypes", lambda: ["float32", "bfloat16", "int8"])
+
+
 def largest_error(linear: nn.Linear, hidden: Tensor, bits: int) -> Tensor:
     """What rounding may do to each output: half a step of a weight and of an activation.
 
@@ -63,38 +69,67 @@ def test_a_layer_is_off_by_no_more_than_rounding(scale: float, gelu: str, rows: 
         assert torch.equal(got, results[0])
 
 
+@pytest.mark.parametrize("rows", [1, 3, 40])
+@pytest.mark.parametrize("gelu", ["", "none", "tanh"])
+def test_a_row_with_a_scale_of_its_own_is_off_by_its_own_rounding(gelu: str, rows: int) -> None:
+    torch.manual_seed(0)
+    linear = nn.Linear(48, 80)
+    hidden = torch.randn(rows, 48) * torch.logspace(-3, 3, rows).unsqueeze(1)
+    hidden[0, 0] *= 10
+    with torchscript_deprecation_accepted(), torch.inference_mode():
+        scripted = torch.jit.script(int8(linear, gelu))
+        bits = 7 if scripted.reduce_range else 8
+        results = [saved_and_loaded_times(scripted, times) for times in (0, 1, 2)]
+        for row in range(rows):
+            alone = hidden[row : row + 1]
+            both_signs = torch.cat([alone, -alone])
+            error = largest_error(linear, both_signs, bits)[:1] * (1.2 if gelu else 1)
+            want = linear(alone)
+            if gelu:
+                want = nn.functional.gelu(want, approximate=gelu)
+            for layer in results:
+                got = layer.row_by_row(alone)
+                assert ((got - want).abs() <= error).all()
+                assert torch.equal(got[0], layer.row_by_row(hidden)[row])
+
+
 def test_a_layer_of_zeros_has_its_bias() -> None:
     linear = nn.Linear(8, 4)
     linear.weight.data[1] = 0
     layer = int8(linear)
     torch.testing.assert_close(layer(torch.zeros(3, 8)), linear.bias.expand(3, 4))
     torch.testing.assert_close(layer(torch.randn(3, 8))[:, 1], linear.bias[1].expand(3))
+    torch.testing.assert_close(layer.row_by_row(torch.zeros(3, 8)), linear.bias.expand(3, 4))
+    torch.testing.assert_close(layer.row_by_row(torch.randn(3, 8))[:, 1], linear.bias[1].expand(3))
 
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.usefixtures("machine")
 def test_a_windows_logits_are_the_same_alone_and_in_a_batch_of_32(threads: int) -> None:
-    module = saved_int8(hidden_size=64)
-    ids, types, lengths = random_windows(LENGTHS)
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        with torch.inference_mode():
-            batch = torch.stack(module(ids, types, lengths)).split(LENGTHS, 1)
-            for window in range(len(LENGTHS)):
-                begin = sum(LENGTHS[:window])
-                own = slice(begin, begin + LENGTHS[window])
-                alone = torch.stack(module(ids[own], types[own], lengths[window : window + 1]))
-                assert torch.equal(alone, batch[window])
-    finally:
-        torch.set_num_threads(before)
+    module = saved_int8()
+    windows = random_windows(LENGTHS)
+    together = logits(module, *windows, threads=threads).split(LENGTHS, 1)
+    for alone, in_batch in zip(
+        each_alone(module, *windows, threads=threads), together, strict=True
+    ):
+        assert torch.equal(alone, in_batch)
+
+
+@pytest.mark.usefixtures("machine_with_bfloat16")
+def test_a_long_window_that_threads_share_has_the_same_logits() -> None:
+    lengths = [200, 131, 7]
+    module = saved_int8(positions=256)
+    windows = random_windows(lengths)
+    together = logits(module, *windows, threads=1).split(lengths, 1)
+    for alone, in_batch in zip(each_alone(module, *windows, threads=2), together, strict=True):
+        assert torch.equal(alone, in_batch)
 
 
 @pytest.mark.usefixtures("machine")
 def test_a_loaded_model_is_near_the_reference() -> None:
     reference = reference_model(hidden_size=64)
     windows = random_windows(LENGTHS)
-    module = saved_int8(hidden_size=64)
+    module = saved_int8()
     with torch.inference_mode():
         got = torch.stack(module(*windows))
     want = torch.stack(reference_logits(reference, *windows))
@@ -129,7 +164,32 @@ def int8(linear: nn.Linear, gelu: str = "") -> Int8Linear:
         return Int8Linear(linear, gelu)
 
 
-def saved_int8(*, hidden_size: int) -> torch.jit.ScriptModule:
-    model = packed_model(reference_model(hidden_size=hidden_size))
+def each_alone(
+    module: torch.jit.ScriptModule, ids: Tensor, types: Tensor, lengths: Tensor, *, threads: int
+) -> list[Tensor]:
+    """Logits of each window in a batch of its own."""
+    sizes = lengths.tolist()
+    parts = zip(ids.split(sizes), types.split(sizes), lengths.split(1), strict=True)
+    return [
+        logits(module, own_ids, own_types, length, threads=threads)
+        for own_ids, own_types, length in parts
+    ]
+
+
+def logits(
+    module: torch.jit.ScriptModule, ids: Tensor, types: Tensor, lengths: Tensor, *, threads: int
+) -> Tensor:
+    """Start and end logits, [2, T]."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with torch.inference_mode():
+            return torch.stack(module(ids, types, lengths))
+    finally:
+        torch.set_num_threads(before)
+
+
+def saved_int8(*, positions: int = 64) -> torch.jit.ScriptModule:
+    model = packed_model(reference_model(hidden_size=64, positions=positions))
     with torchscript_deprecation_accepted():
         return saved_and_loaded(to_torchscript(model, "int8"))
