@@ -70,9 +70,8 @@ class WindowedSelfAttention(SelfAttention):
             if self.by_convolution and length >= 128:
                 attended = attend_by_convolution(window[0], window[1], window[2])
             elif self.on_cpu:
-                # Products would copy what has strides, keys in the slower, transposed order.
-                window = window.contiguous()
-                attended = attend_on_cpu(window[0], window[1], window[2])
+                laid_out = lay_out(window)
+                attended = attend_on_cpu(laid_out[0], laid_out[1], laid_out[2], length)
             else:
                 attended = attend(window[0], window[1], window[2])
             context.append(attended.transpose(0, 1).flatten(1))
@@ -88,20 +87,48 @@ def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     return torch.bmm(scaled_scores(query, key).softmax(-1), value)
 
 
-def attend_on_cpu(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+def lay_out(window: Tensor, step: int = 8) -> Tensor:
+    """A window for `attend_on_cpu`: [3, heads, L, head_size] as [3, heads, ≥ L, head_size].
+
+    Products would copy what has strides, keys in the slower, transposed order. In bfloat16 oneDNN
+    makes a program for each shape, so there zeros follow, up to a multiple of `step` tokens. They
+    take a hundredth of the products' time.
+    """
+    length = window.size(2)
+    missing = (length + step - 1) // step * step - length
+    if missing == 0 or window.dtype != torch.bfloat16:
+        return window.contiguous()
+    shape = [3, window.size(1), length + missing, window.size(3)]
+    padded = torch.empty(shape, dtype=window.dtype, device=window.device)
+    padded[:, :, :length].copy_(window)
+    padded[:, :, length:].zero_()
+    return padded
+
+
+def attend_on_cpu(query: Tensor, key: Tensor, value: Tensor, length: int) -> Tensor:
     """The same with fewer passes over the scores, and powers of 2 instead of e, which are cheaper.
 
     The largest score is not subtracted first, and the quotient is taken at the end. That is as
     precise while the sums are far from the limits of the dtype; it has to look at them for that.
     Those of float16 are too near.
+
+    Args:
+        query, key, value: [heads, ≥ L, head_size], where zeros follow the tokens of the window.
+        length: of the window, L.
+
+    Returns:
+        [heads, L, head_size].
     """
     if query.dtype == torch.float16:
         return attend(query, key, value)
     weights = scaled_scores(query, key, 1 / math.log(2)).exp2_()
-    total = weights.sum(-1, keepdim=True)
+    # The weights of the zeros are not 0, but their values are.
+    total = weights[:, :, :length].sum(-1, keepdim=True)
     if not are_precise(total):
-        return attend(query, key, value)
-    return torch.bmm(weights, value) / total
+        scores = scaled_scores(query, key)
+        scores[:, :, length:].fill_(-float("inf"))
+        return torch.bmm(scores.softmax(-1), value)[:, :length]
+    return (torch.bmm(weights, value) / total)[:, :length]
 
 
 def are_precise(total: Tensor) -> bool:

@@ -10,6 +10,7 @@ from spanqa_model.packed_bert.attention import (
     attend_by_convolution,
     attend_in_tiles,
     attend_on_cpu,
+    lay_out,
 )
 from spanqa_model.packed_bert.plan import Plan
 from spanqa_model.packed_bert.torchscript import torchscript_deprecation_accepted
@@ -34,7 +35,7 @@ def test_it_is_softmax_of_any_scores(
     # A score has the rounding of its dtype, which the exponential magnifies.
     scores = float((exact[0] @ exact[1].transpose(1, 2)).abs().max())
     error = 8 * torch.finfo(dtype).eps * (1 + scores)
-    ways = [attend, attend_on_cpu]
+    ways = [attend, laid_out_and_attended]
     if dtype == torch.float32:
         ways.append(attend_by_convolution)
     for got in (way(query, key, value) for way in ways):
@@ -47,7 +48,24 @@ def test_in_float16_products_stay_within_its_range() -> None:
     query, key = torch.zeros(2, 1, 2, 8, dtype=torch.float16)
     query[..., 0], key[..., 0] = 10.2, 8**0.5
     value = torch.full([1, 2, 8], 3.0, dtype=torch.float16)
-    assert attend_on_cpu(query, key, value).equal(value)
+    assert laid_out_and_attended(query, key, value).equal(value)
+
+
+def laid_out_and_attended(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """As a layer does on a CPU; in bfloat16 most lengths get zeros behind them."""
+    laid_out = lay_out(torch.stack([query, key, value]))
+    return attend_on_cpu(laid_out[0], laid_out[1], laid_out[2], query.size(1))
+
+
+@pytest.mark.parametrize(("length", "rows"), [(1, 8), (8, 8), (9, 16), (63, 64), (65, 72)])
+def test_in_bfloat16_a_window_gets_zeros_up_to_a_common_length(length: int, rows: int) -> None:
+    window = torch.randn(length, 3, 2, 4).permute(1, 2, 0, 3)
+    assert lay_out(window).equal(window)
+    laid_out = lay_out(window.bfloat16())
+    assert laid_out.is_contiguous()
+    assert laid_out.size(2) == rows
+    assert laid_out[:, :, :length].equal(window.bfloat16())
+    assert not laid_out[:, :, length:].any()
 
 
 @pytest.mark.parametrize(
