@@ -58,9 +58,10 @@ KINDS = {
     ),
     "LayerNorm": ("aten::native_layer_norm",),
     "residuals, embeddings": (
-        *("aten::add", "aten::add_", "aten::mul", "aten::index_select", "aten::embedding"),
+        *("aten::add", "aten::add_", "aten::addcmul", "aten::mul"),
+        *("aten::index_select", "aten::embedding"),
     ),
-    "GELU by itself": ("aten::gelu",),
+    "GELU by itself": ("aten::gelu", "aten::gelu_"),
     "copies": ("aten::cat", "aten::copy_", "aten::clone", "aten::_to_copy"),
 }
 REST, WHOLE = "the rest", "the whole, without the profiler"

@@ -53,16 +53,21 @@ class WindowedSelfAttention(SelfAttention):
         # [3, heads, T, head_size]: a window is a slice of the token axis
         qkv = qkv.view(-1, 3, self.num_attention_heads, self.head_size).permute(1, 2, 0, 3)
         if self.in_tiles:
-            context = attend_in_tiles(qkv, plan.lengths)
+            attended = attend_in_tiles(qkv, plan.lengths)
         else:
-            context = self.attend_to_each(qkv, plan.lengths)
-        tokens = sum(plan.lengths)
-        if tokens < hidden.size(0):
-            context.append(hidden[tokens:])
-        return torch.cat(context).to(hidden.dtype)
+            attended = self.attend_to_each(qkv, plan.lengths)
+        shape = [hidden.size(0), self.num_attention_heads, self.head_size]
+        context = torch.empty(shape, dtype=hidden.dtype, device=hidden.device)
+        begin = 0
+        for window in attended:
+            end = begin + window.size(1)
+            context[begin:end].copy_(window.transpose(0, 1))
+            begin = end
+        context[begin:].zero_()
+        return context.flatten(1)
 
     def attend_to_each(self, qkv: Tensor, lengths: list[int]) -> list[Tensor]:
-        """`qkv` [3, heads, ≥ T, head_size]; returns [L, hidden] for each window."""
+        """`qkv` [3, heads, ≥ T, head_size]; returns [heads, L, head_size] for each window."""
         context: list[Tensor] = []
         begin = 0
         for length in lengths:
@@ -74,7 +79,7 @@ class WindowedSelfAttention(SelfAttention):
                 attended = attend_on_cpu(laid_out[0], laid_out[1], laid_out[2], length)
             else:
                 attended = attend(window[0], window[1], window[2])
-            context.append(attended.transpose(0, 1).flatten(1))
+            context.append(attended)
             begin += length
         return context
 
@@ -190,7 +195,7 @@ def attend_in_tiles(qkv: Tensor, lengths: list[int], tile: int = 16) -> list[Ten
         tile: keys of one.
 
     Returns:
-        [L, heads · head_size] for each window.
+        [heads, L, head_size] for each window.
     """
     longest = max(lengths)
     beyond = torch.zeros([longest + tile], dtype=qkv.dtype, device=qkv.device)
@@ -206,7 +211,7 @@ def attend_in_tiles(qkv: Tensor, lengths: list[int], tile: int = 16) -> list[Ten
         attended = functional.scaled_dot_product_attention(
             window[:1], window[1:2], window[2:], attn_mask=mask
         )
-        context.append(attended[0].transpose(0, 1)[:length].flatten(1))
+        context.append(attended[0, :, :length])
         begin += length
     return context
 
