@@ -21,6 +21,7 @@ from spanqa_model.errors import ExportError
 from spanqa_model.packed_bert.build import build_module
 from spanqa_model.packed_bert.devices import Device, Dtype
 from spanqa_model.packed_bert.forms import FORMS, Attention, check_form
+from spanqa_model.packed_bert.int8 import engine_for, quantized_by
 from spanqa_model.packed_bert.model import PackedBertForQuestionAnswering
 from spanqa_model.packed_bert.parity import ParityReport, check_agreement, compare, sample_windows
 from spanqa_model.packed_bert.rates import measure_rates
@@ -99,17 +100,19 @@ def export(
             weights = merge_adapter(weights, source.adapter)
         check_finite(weights, source.adapter or fetched.directory)
         module = build_module(checkpoint.config, weights)
-        rates = measure_rates(checkpoint.config, weights) if choose_dtype else {}
-        if rates:
-            target = replace(target, dtype=choose(rates))
-        on_step(f"scripting and saving as {target.dtype}")
-        model_file = staging / "model.pt"
-        save_module(checkpoint.config, module, target, model_file)
-        checkpoint.tokenizer.save(str(staging / "tokenizer.json"))
-        on_step("checking the saved file")
-        parity = check_saved(
-            checkpoint.config, module, target, model_file, facts.max_sequence_tokens
-        )
+        engine = engine_for(checkpoint.config.hidden_size)
+        with quantized_by(engine):
+            rates = measure_rates(checkpoint.config, weights) if choose_dtype else {}
+            if rates:
+                target = replace(target, dtype=choose(rates))
+            on_step(f"scripting and saving as {target.dtype}")
+            model_file = staging / "model.pt"
+            save_module(checkpoint.config, module, target, model_file)
+            checkpoint.tokenizer.save(str(staging / "tokenizer.json"))
+            on_step("checking the saved file")
+            parity = check_saved(
+                checkpoint.config, module, target, model_file, facts.max_sequence_tokens
+            )
         on_step("writing the version")
         write_manifest(
             staging,
@@ -120,6 +123,7 @@ def export(
                 "weights_sha256": weights_sha256,
                 "model_sha256": sha256_of(model_file),
                 **asdict(target),
+                **({"quantized_engine": engine} if target.dtype == "int8" else {}),
                 **asdict(facts),
                 "max_position_embeddings": checkpoint.config.max_position_embeddings,
                 "vocab_size": checkpoint.config.vocab_size,

@@ -8,6 +8,8 @@ libtorch's own dynamically quantized linear layer. The arithmetic is that of Jac
 2018, section 2.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import cast
 
 import torch
@@ -16,6 +18,9 @@ from torch.nn import functional
 
 from spanqa_model.packed_bert.model import BertEncoder, BertLayer
 from spanqa_model.packed_bert.plan import Plan
+
+# From so wide layers on, oneDNN's products gain more than its programs for each shape cost.
+WIDE = 1024
 
 
 class Int8Linear(nn.Module):
@@ -91,6 +96,23 @@ def saturates() -> bool:
     )
     output: Tensor = torch.ops.quantized.linear_dynamic(ones.unsqueeze(0), packed, False)
     return bool((output - 64).abs().max() > 1)
+
+
+def engine_for(hidden_size: int) -> str:
+    """Which of libtorch's engines for quantized weights is the faster on this machine."""
+    onednn = hidden_size >= WIDE and "onednn" in torch.backends.quantized.supported_engines
+    return "onednn" if onednn else torch.backends.quantized.engine
+
+
+@contextmanager
+def quantized_by(engine: str) -> Iterator[None]:
+    """The engine of the layers that are made or loaded meanwhile; they keep it."""
+    before = torch.backends.quantized.engine
+    torch.backends.quantized.engine = engine
+    try:
+        yield
+    finally:
+        torch.backends.quantized.engine = before
 
 
 def whole_range(features: int, reduce_range: bool) -> Tensor:

@@ -1,5 +1,7 @@
 """Linear layers in 8 bits: how far they may be off, and that windows do not depend on others."""
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -7,7 +9,13 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from spanqa_model.packed_bert import torchscript
-from spanqa_model.packed_bert.int8 import Int8Linear, RowByRowLinear
+from spanqa_model.packed_bert.int8 import (
+    WIDE,
+    Int8Linear,
+    RowByRowLinear,
+    engine_for,
+    quantized_by,
+)
 from spanqa_model.packed_bert.torchscript import (
     saved_and_loaded,
     to_torchscript,
@@ -47,6 +55,7 @@ def largest_error(linear: nn.Linear, hidden: Tensor, bits: int) -> Tensor:
     return error
 
 
+@pytest.mark.usefixtures("engine")
 @pytest.mark.parametrize("rows", [1, 3, 500])
 @pytest.mark.parametrize("gelu", ["", "none", "tanh"])
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
@@ -69,6 +78,7 @@ def test_a_layer_is_off_by_no_more_than_rounding(scale: float, gelu: str, rows: 
         assert torch.equal(got, results[0])
 
 
+@pytest.mark.usefixtures("engine")
 @pytest.mark.parametrize("rows", [1, 3, 40])
 @pytest.mark.parametrize("gelu", ["", "none", "tanh"])
 def test_a_row_with_a_scale_of_its_own_is_off_by_its_own_rounding(gelu: str, rows: int) -> None:
@@ -93,6 +103,18 @@ def test_a_row_with_a_scale_of_its_own_is_off_by_its_own_rounding(gelu: str, row
                 assert torch.equal(got[0], layer.row_by_row(hidden)[row])
 
 
+def test_wide_layers_are_multiplied_by_onednn_where_torch_has_it() -> None:
+    usual = torch.backends.quantized.engine
+    assert engine_for(WIDE - 1) == usual
+    assert engine_for(WIDE) in {"onednn", usual}
+    assert ("onednn" in torch.backends.quantized.supported_engines) == (
+        engine_for(WIDE) == "onednn"
+    )
+    with quantized_by(engine_for(WIDE)):
+        assert torch.backends.quantized.engine == engine_for(WIDE)
+    assert torch.backends.quantized.engine == usual
+
+
 def test_a_layer_of_zeros_has_its_bias() -> None:
     linear = nn.Linear(8, 4)
     linear.weight.data[1] = 0
@@ -103,8 +125,15 @@ def test_a_layer_of_zeros_has_its_bias() -> None:
     torch.testing.assert_close(layer.row_by_row(torch.randn(3, 8))[:, 1], linear.bias[1].expand(3))
 
 
+@pytest.fixture(params=["usual", "of wide layers"])
+def engine(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What multiplies the layers that a test makes."""
+    with quantized_by(engine_for(WIDE if request.param == "of wide layers" else 64)):
+        yield
+
+
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.usefixtures("machine")
+@pytest.mark.usefixtures("machine", "engine")
 def test_a_windows_logits_are_the_same_alone_and_in_a_batch_of_32(threads: int) -> None:
     module = saved_int8()
     windows = random_windows(LENGTHS)

@@ -96,13 +96,16 @@ class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         """Load the version that `args` names."""
         directory = Path(args["model_repository"]) / args["model_version"]
+        manifest = json.loads((directory / "model.json").read_text(encoding="utf-8"))
+        engine = manifest.get("quantized_engine")
+        if engine in torch.backends.quantized.supported_engines:
+            torch.backends.quantized.engine = engine
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             loaded = torch.jit.load(str(directory / "model.pt"), map_location="cpu").eval()
             # Attributes that are constants need no search in each call.
             self.module = torch.jit.freeze(loaded, optimize_numerics=False)
         self.start_threads(torch.get_num_threads())
-        manifest = json.loads((directory / "model.json").read_text(encoding="utf-8"))
         self.pace = self.measure(manifest["max_position_embeddings"])
 
     def start_threads(self, threads: int) -> None:

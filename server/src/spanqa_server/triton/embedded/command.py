@@ -106,10 +106,10 @@ def triton_environment(
     # Threads that spin for each other stall when another process wants their core. Beside one
     # busy process, on two cores, this is 5 times faster (docs/architecture.md).
     environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # oneDNN keeps the programs that it makes for each number of rows. The exported module has few
-    # of those; in 128 they do not all find room, and more than 512 are no faster.
+    # oneDNN keeps the programs that it makes for each shape. Most modules have some hundreds, wide
+    # ones in int8 some for each length of a window.
     for cache in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
-        environment.setdefault(cache, "512")
+        environment.setdefault(cache, "2048")
     if threads:
         environment["OMP_NUM_THREADS"] = str(threads)
     return environment

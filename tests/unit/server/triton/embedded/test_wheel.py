@@ -73,7 +73,7 @@ def test_environment(monkeypatch: pytest.MonkeyPatch, package: Path) -> None:
     assert environment["PYTHONPATH"] == "some/packages:more/packages"
     assert environment["OMP_NUM_THREADS"] == "7"
     assert environment["LRU_CACHE_CAPACITY"] == "9"
-    assert environment["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] == "512"
+    assert environment["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] == "2048"
     assert triton_environment(package, threads=3)["OMP_NUM_THREADS"] == "3"
     assert os.environ["OMP_NUM_THREADS"] == "7"
     # An empty entry would mean the current directory.
