@@ -17,6 +17,7 @@ from spanqa_model.export import export as export_version
 from spanqa_model.figures import Figures
 from spanqa_model.packed_bert.devices import Device, Dtype
 from spanqa_model.packed_bert.forms import FORMS, Attention, Form
+from spanqa_model.packed_bert.int8 import engine_for
 from spanqa_model.packed_bert.parity import WINDOWS, sample_windows
 from spanqa_model.packed_bert.plan import Group, Plan, WindowedPlanner
 from spanqa_model.packed_bert.torchscript import DTYPES
@@ -85,7 +86,7 @@ def test_the_manifest(
         "license": "Apache-2.0",
         "exact_match": None,
         "f1": None if dtype == "int8" else 12.5,
-    }
+    } | ({"quantized_engine": engine_for(32)} if dtype == "int8" else {})
 
 
 def test_the_reloaded_model_gives_the_references_logits_as_float32(

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from benchmarks.common.models import bert_large
 from benchmarks.common.shapes import SMALL
@@ -19,6 +20,7 @@ from benchmarks.engines.questions import difference
 from benchmarks.engines.variants import VARIANTS, beside
 from benchmarks.engines.versions import write_engine_version
 from spanqa_model.export import Target, export
+from spanqa_model.packed_bert import int8
 
 INPUTS = ("input_ids", "token_type_ids", "window_lengths")
 LENGTHS = (17, 5, 40, 23, 9)
@@ -54,6 +56,20 @@ def test_ours_gives_each_window_its_logits_whatever_the_batch(
     assert [len(one.starts) for one in together] == list(LENGTHS)
     assert difference(together, alone)[1] < 1e-5
     assert difference(together, alone[::-1])[0] > 1e-3
+
+
+@pytest.mark.parametrize("wide", [32, 10_000])
+def test_ours_in_int8_is_loaded_with_the_engine_it_was_exported_for(
+    wide: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(int8, "WIDE", wide)
+    source = bert_large(tmp_path / "checkpoint", SMALL)
+    version = export(source, tmp_path, Target("int8", "cpu", "windowed"), version=1).directory
+    wanted = int8.engine_for(SMALL["hidden_size"])
+    supported = torch.backends.quantized.supported_engines
+    with int8.quantized_by(next(one for one in supported if one not in {wanted, "none"})):
+        Packed(version, batch=1)
+        assert torch.backends.quantized.engine == wanted
 
 
 def test_an_engine_answers_behind_the_interface_of_the_product(
