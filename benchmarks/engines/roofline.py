@@ -33,7 +33,7 @@ from benchmarks.engines.questions import ask
 from spanqa_model.checkpoints.config import BertConfig, parse_config, read_json
 from spanqa_model.export import Target, export
 from spanqa_model.packed_bert.devices import Dtype, native_dtypes
-from spanqa_model.packed_bert.int8 import Int8Linear
+from spanqa_model.packed_bert.int8 import Int8Linear, engine_for, quantized_by
 from spanqa_model.packed_bert.onednn import OneDnnLinear
 from spanqa_model.packed_bert.torchscript import (
     DTYPES,
@@ -96,8 +96,9 @@ def main() -> None:
         for dtype in track(arguments.dtypes, "measuring", console=Console(stderr=True)):
             target = Target(dtype=dtype, device="cpu", attention="windowed")
             version = export(source, directory / dtype, target, version=1).directory
-            module = load_torchscript(version / "model.pt", torch.device("cpu"))
-            rows += measure(module, config, dtype, batch[: arguments.windows])
+            with quantized_by(engine_for(config.hidden_size)):  # as it is served
+                module = load_torchscript(version / "model.pt", torch.device("cpu"))
+                rows += measure(module, config, dtype, batch[: arguments.windows])
     title = f"{arguments.shape}: {arguments.windows} SQuAD windows, one thread"
     Console(width=140).print(table(title, rows))
     if arguments.json:
